@@ -1,0 +1,256 @@
+//! Text from outside -> the four names that this function acts on: access key, bucket, Region, account.
+//!
+//! An irreversible call must never be made with a string that only looks right, so a name exists only once it has been
+//! parsed. Invariant: a refusal describes the text and never repeats it, because what stands where a key ID should stand
+//! is sometimes the secret itself.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// ID of a long-term access key: `AKIA` and 16 characters of `A-Z0-9`.
+///
+/// Lightsail's `IAMAccessKeyId` is `^[A-Z0-9]{20}$` (API model); its bucket keys begin with `AKIA`, IAM's prefix of
+/// long-term keys (IAM user guide, "Understanding unique ID prefixes"). Surrounding white space is dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AccessKeyId(String);
+
+/// Name of a Lightsail bucket: 3-54 characters of `a-z0-9-`, no hyphen at either end (API model, `BucketName`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BucketName(String);
+
+/// Code of an AWS Region such as `eu-central-1`. Only the form is checked, but strictly: it becomes part of a host name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Region(String);
+
+/// AWS account ID: 12 digits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AccountId(String);
+
+/// Why a text is no such name. Caused by whoever wrote the alert; nothing has been sent to AWS.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum NameError {
+    /// `ASIA` and 16 characters: a temporary STS credential. No bucket has one, and it ends by itself.
+    #[error("is a temporary STS credential (ASIA...), which no Lightsail bucket has")]
+    TemporaryKey,
+    /// Not an access key ID at all.
+    #[error("is not an access key ID: {found} given; accepted: AKIA followed by 16 characters of A-Z and 0-9")]
+    AccessKeyId {
+        /// What stood there, described.
+        found: Description,
+    },
+    /// Not a name that a Lightsail bucket can have.
+    #[error(
+        "is not a Lightsail bucket name: {found} given; accepted: 3 to 54 characters of a-z, 0-9 and hyphen, no hyphen at either end"
+    )]
+    BucketName {
+        /// What stood there, described.
+        found: Description,
+    },
+    /// Not the form of a Region code.
+    #[error("is not a Region code: {found} given; accepted: the form of eu-central-1")]
+    Region {
+        /// What stood there, described.
+        found: Description,
+    },
+    /// Not an account ID.
+    #[error("is not an account ID: {found} given; accepted: 12 digits")]
+    AccountId {
+        /// What stood there, described.
+        found: Description,
+    },
+}
+
+/// A text described without repeating any of it: its length, and the kinds of characters in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    length: usize,
+    kinds: Vec<&'static str>,
+}
+
+impl FromStr for AccessKeyId {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let text = text.trim_ascii();
+        let twenty = text.len() == 20 && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+        match (twenty, text.get(..4)) {
+            (true, Some("AKIA")) => Ok(Self(text.to_owned())),
+            (true, Some("ASIA")) => Err(NameError::TemporaryKey),
+            _ => Err(NameError::AccessKeyId { found: Description::of(text) }),
+        }
+    }
+}
+
+impl FromStr for BucketName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let text = text.trim_ascii();
+        let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        let fits =
+            (3..=54).contains(&text.len()) && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-');
+        if fits { Ok(Self(text.to_owned())) } else { Err(NameError::BucketName { found: Description::of(text) }) }
+    }
+}
+
+impl FromStr for Region {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let text = text.trim_ascii();
+        let letters = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase());
+        let (words, number) = text.rsplit_once('-').unwrap_or_default();
+        let fits = text.len() <= 25
+            && words.split('-').count() >= 2
+            && words.split('-').all(letters)
+            && words.find('-') == Some(2)
+            && (1..=2).contains(&number.len())
+            && number.bytes().all(|b| b.is_ascii_digit());
+        if fits { Ok(Self(text.to_owned())) } else { Err(NameError::Region { found: Description::of(text) }) }
+    }
+}
+
+impl FromStr for AccountId {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let text = text.trim_ascii();
+        let fits = text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
+        if fits { Ok(Self(text.to_owned())) } else { Err(NameError::AccountId { found: Description::of(text) }) }
+    }
+}
+
+impl Description {
+    /// Describes `text`.
+    pub fn of(text: &str) -> Self {
+        let kind = |c: char| match c {
+            'a'..='z' => "lower-case letters",
+            'A'..='Z' => "upper-case letters",
+            '0'..='9' => "digits",
+            '-' => "hyphens",
+            _ => "other characters",
+        };
+        let kinds: BTreeSet<_> = text.chars().map(kind).collect();
+        Self { length: text.chars().count(), kinds: kinds.into_iter().collect() }
+    }
+}
+
+impl fmt::Display for Description {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.length {
+            0 => write!(f, "an empty text"),
+            1 => write!(f, "1 character ({})", self.kinds.join(", ")),
+            n => write!(f, "{n} characters ({})", self.kinds.join(", ")),
+        }
+    }
+}
+
+macro_rules! reads_as_text {
+    ($($name:ty),*) => {$(
+        impl $name {
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )*};
+}
+
+reads_as_text!(AccessKeyId, BucketName, Region, AccountId);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_term_key_id_is_read_and_white_space_around_it_dropped() {
+        let key: AccessKeyId = " AKIAIOSFODNN7EXAMPLE\n".parse().unwrap();
+        assert_eq!(key.as_str(), "AKIAIOSFODNN7EXAMPLE");
+    }
+
+    #[test]
+    fn a_temporary_key_is_told_apart_from_nonsense() {
+        assert_eq!("ASIAIOSFODNN7EXAMPLE".parse::<AccessKeyId>(), Err(NameError::TemporaryKey));
+    }
+
+    #[test]
+    fn what_only_looks_like_a_key_is_refused() {
+        for text in [
+            "",
+            "AKIA",
+            "akiaiosfodnn7example",
+            "AKIAIOSFODNN7EXAMPL",
+            "AKIAIOSFODNN7EXAMPLES",
+            "AIDAIOSFODNN7EXAMPLE",
+            "AKIAIOSFODNN7EXAMPL\u{c9}",
+            "AKIA IOSFODNN7EXAMPL",
+            "GeneratedFindingAccessKeyId",
+            "********************",
+        ] {
+            assert!(matches!(text.parse::<AccessKeyId>(), Err(NameError::AccessKeyId { .. })), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_never_repeats_the_text() {
+        let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+        let refusals = [
+            secret.parse::<AccessKeyId>().unwrap_err(),
+            secret.parse::<BucketName>().unwrap_err(),
+            secret.parse::<Region>().unwrap_err(),
+            secret.parse::<AccountId>().unwrap_err(),
+        ];
+        for refusal in refusals {
+            let text = format!("{refusal} {refusal:?}");
+            assert!(text.contains("40"), "{text}");
+            assert!(!secret.split('/').any(|part| text.contains(part)), "{text}");
+        }
+    }
+
+    #[test]
+    fn bucket_names_follow_the_model() {
+        for good in ["abc", "photos", "a1-b2", &"a".repeat(54)] {
+            assert!(good.parse::<BucketName>().is_ok(), "{good}");
+        }
+        for bad in ["", "ab", "-abc", "abc-", "Photos", "my.bucket", "my_bucket", "${bucket_name}", &"a".repeat(55)] {
+            assert!(bad.parse::<BucketName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn region_codes_cannot_smuggle_a_host() {
+        for good in ["us-east-1", "ap-southeast-5", "us-gov-west-1"] {
+            assert!(good.parse::<Region>().is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "useast1",
+            "us-east-",
+            "us--1",
+            "-east-1",
+            "us-east-1.evil.test",
+            "us-east-1/",
+            "evil.test#-a-1",
+            "US-EAST-1",
+        ] {
+            assert!(bad.parse::<Region>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn accounts_are_twelve_digits() {
+        assert!("012345678912".parse::<AccountId>().is_ok());
+        for bad in ["", "12345", "0123456789123", "AKIAIOSFODNN", "\u{661}12345678901"] {
+            assert!(bad.parse::<AccountId>().is_err(), "{bad}");
+        }
+    }
+}
