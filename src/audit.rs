@@ -1,0 +1,174 @@
+//! Facts and outcome -> one record -> where records go.
+//!
+//! Invariant: one record per key and attempt, and writing it can never fail the response: what is done is done.
+
+mod message;
+mod record;
+
+use std::io::Write;
+use std::sync::{Mutex, PoisonError};
+
+use chrono::{SecondsFormat, Utc};
+use serde::Serialize;
+use tokio::time::Instant;
+
+pub use record::Record;
+
+use crate::config::Mode;
+use crate::confirm::Verification;
+use crate::incident::{Alert, Exposure};
+use crate::lightsail::{BucketKey, Failure, FailureKind, Operation, Wire};
+use crate::locate::{Extent, Target};
+use crate::names::{AccountId, Region};
+use crate::outcome::Outcome;
+use crate::respond::Invocation;
+
+/// All that is known of one key, gathered stage by stage, so that a stage that never returns is on record too.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The invocation that this is part of.
+    pub invocation: Invocation,
+    /// The function's own Region.
+    pub own_region: Region,
+    /// Whether keys are deleted.
+    pub mode: Mode,
+    /// Where the alert comes from.
+    pub alert: Alert,
+    /// The exposed key; none for an event that yields no key.
+    pub exposure: Option<Exposure>,
+    /// Why there is no key to act on.
+    pub why: Option<String>,
+    /// The bucket that the key was, or should have been, deleted from.
+    pub target: Option<Target>,
+    /// The key as it was listed before the delete, if it was.
+    pub evidence: Option<BucketKey>,
+    /// Every delete of this key, sent or not.
+    pub deletes: Vec<Wire>,
+    /// AWS's ID of the accepted delete.
+    pub request_id: Option<String>,
+    /// When the delete was accepted.
+    pub accepted_at: Option<Instant>,
+    /// The operations, as they last stood.
+    pub operations: Vec<Operation>,
+    /// What reading the keys showed.
+    pub verification: Option<Verification>,
+    /// When the key was seen to be gone.
+    pub absent_at: Option<Instant>,
+    /// How far a search went.
+    pub search: Option<Extent>,
+    /// What went wrong.
+    pub failure: Option<Failure>,
+}
+
+/// Where records go.
+pub struct Audit {
+    out: Mutex<Box<dyn Write + Send>>,
+}
+
+/// One line of the log. Without `level`, Lambda's filter would count it as `INFO` (Lambda guide, "Log-level filtering").
+#[derive(Serialize)]
+struct Line<'a> {
+    timestamp: String,
+    level: &'static str,
+    message: &'a str,
+    audit: &'a Record,
+}
+
+impl Audit {
+    /// Records go to `out`, one line each; in Lambda standard output, which it sends to CloudWatch Logs.
+    pub fn new(out: impl Write + Send + 'static) -> Self {
+        Self { out: Mutex::new(Box::new(out)) }
+    }
+
+    /// Makes the record of `facts` and `outcome`, and writes it.
+    pub fn record(&self, facts: &Facts, outcome: Outcome) -> Record {
+        let record = Record::new(facts, outcome);
+        let line = Line {
+            timestamp: Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
+            level: outcome.log_level(),
+            message: record.message(),
+            audit: &record,
+        };
+        if let Err(why) = self.write(&line) {
+            tracing::error!(%why, message = record.message(), "the audit record could not be written");
+        }
+        record
+    }
+
+    fn write(&self, line: &Line<'_>) -> std::io::Result<()> {
+        let mut text = serde_json::to_vec(line)?;
+        text.push(b'\n');
+        // One write for the whole line: other lines must not come between.
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        out.write_all(&text)?;
+        out.flush()
+    }
+}
+
+impl Facts {
+    /// Nothing but the alert is known yet.
+    pub fn new(invocation: &Invocation, own_region: &Region, mode: Mode, alert: &Alert) -> Self {
+        Self {
+            invocation: invocation.clone(),
+            own_region: own_region.clone(),
+            mode,
+            alert: alert.clone(),
+            exposure: None,
+            why: None,
+            target: None,
+            evidence: None,
+            deletes: Vec::new(),
+            request_id: None,
+            accepted_at: None,
+            operations: Vec::new(),
+            verification: None,
+            absent_at: None,
+            search: None,
+            failure: None,
+        }
+    }
+
+    /// Takes note of a failure. One that says more than "not found" is kept over one that does not.
+    pub fn fail(&mut self, failure: Failure) {
+        if self.failure.as_ref().is_none_or(|known| known.kind == FailureKind::NotFound) {
+            self.failure = Some(failure);
+        }
+    }
+
+    /// The account that this function acts in, if known.
+    pub fn own_account(&self) -> Option<&AccountId> {
+        self.invocation.account.as_ref()
+    }
+
+    /// Whether AWS may have done the work of a delete whose answer we do not have.
+    pub fn may_be_deleted(&self) -> bool {
+        self.deletes.iter().any(Wire::may_be_done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    struct Broken;
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::Error::other("no space"))
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Err(io::Error::other("no space"))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_log_that_cannot_be_written_does_not_fail_the_response() {
+        let invocation = Invocation::for_tests("r-1");
+        let facts = Facts::new(&invocation, &"us-east-1".parse().unwrap(), Mode::Enforce, &Alert::default());
+        let record = Audit::new(Broken).record(&facts, Outcome::Unreadable);
+        assert_eq!(serde_json::to_value(&record).unwrap()["status_code"], "unreadable");
+    }
+}

@@ -1,0 +1,56 @@
+//! The Lambda function: logs, configuration, client, and the runtime's loop.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use lambda_runtime::layers::TracingLayer;
+use lambda_runtime::tower::util::MapRequestLayer;
+use lambda_runtime::tracing::subscriber::fmt::writer::MakeWriterExt;
+use lambda_runtime::{LambdaEvent, LambdaInvocation, Runtime, service_fn, tracing};
+use lightsail_key_responder::audit::Audit;
+use lightsail_key_responder::config::Config;
+use lightsail_key_responder::respond::Responder;
+
+// One thread: the work is waiting for answers, and a small function has a fraction of a processor.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    // At TRACE the runtime logs the raw event, and a scanner's event can hold a secret: what is finer than INFO is
+    // written only if it is ours.
+    let ours = |line: &tracing::Metadata<'_>| {
+        *line.level() <= tracing::Level::INFO || line.target().starts_with("lightsail_key_responder")
+    };
+    tracing::init_default_subscriber_with_writer(std::io::stdout.with_filter(ours));
+    // Rust's own hook prints the panic's message, which can quote the event.
+    std::panic::set_hook(Box::new(|panic| tracing::error!(place = ?panic.location(), "panicked")));
+    let config = match Config::from_env() {
+        Ok(config) => config,
+        Err(error) => {
+            tracing::error!(%error, "the function cannot start");
+            return ExitCode::FAILURE;
+        }
+    };
+    let responder = Arc::new(Responder::new(&config, Audit::new(std::io::stdout())));
+    let handler = service_fn(|event: LambdaEvent<String>| {
+        let responder = Arc::clone(&responder);
+        async move {
+            let LambdaEvent { payload, context } = event;
+            let invocation = responder.invocation(&context.request_id, &context.invoked_function_arn, context.deadline);
+            responder.respond(&payload, invocation).await
+        }
+    });
+    match Runtime::new(handler).layer(TracingLayer::new()).layer(MapRequestLayer::new(as_text)).run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the runtime ended");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Hands the event to the handler as text, whatever it is: what the runtime itself cannot parse, such as JSON nested too
+/// deep, would never reach the handler, and would leave no record.
+fn as_text(mut invocation: LambdaInvocation) -> LambdaInvocation {
+    let text = String::from_utf8_lossy(&invocation.body);
+    invocation.body = serde_json::Value::from(text).to_string().into();
+    invocation
+}

@@ -1,0 +1,305 @@
+//! The spine: one invocation -> records. The only caller of the stages.
+//!
+//! Reads from top to bottom as the story of one alert. Facts are gathered beside the stages, so that a stage that fails,
+//! runs out of time or panics is on record too. Invariant: every invocation leaves at least one record, every key exactly
+//! one, and whatever went wrong with one key does not stop the others.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use serde::Serialize;
+use tokio::time::Instant;
+use tracing::{Instrument, info_span};
+
+use crate::audit::{Audit, Facts, Record};
+use crate::config::{Config, Mode};
+use crate::confirm::{Proof, confirm};
+use crate::deadline::Deadline;
+use crate::envelope;
+use crate::incident::{self, Alert, Exposure, Incident, Unactionable, Unreadable};
+use crate::lightsail::{Failure, FailureKind, Lightsail, Wire};
+use crate::locate::{self, FoundBy, Look, Search, Target};
+use crate::names::{AccessKeyId, AccountId, Region};
+use crate::outcome::{InvocationError, Outcome};
+use crate::plain_text::PlainText;
+use crate::revoke::{Revocation, revoke};
+
+/// The function, ready for any number of invocations.
+pub struct Responder {
+    region: Region,
+    mode: Mode,
+    lightsail: Lightsail,
+    audit: Audit,
+    warm: AtomicBool,
+}
+
+/// What Lambda says of one invocation.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// Lambda's ID of it.
+    pub request_id: String,
+    /// The account that this function runs in; none if its ARN does not say.
+    pub account: Option<AccountId>,
+    /// When it started, on the clock that measures.
+    pub started: Instant,
+    /// When it started, on the clock that dates.
+    pub started_at: DateTime<Utc>,
+    /// When work must have ended.
+    pub deadline: Deadline,
+    /// Whether it is the first of this process.
+    pub cold_start: bool,
+}
+
+/// The answer to an invocation that succeeded.
+#[derive(Debug, Serialize)]
+pub struct Response {
+    /// One record per key, or one for an event that exposes none.
+    pub records: Vec<Record>,
+}
+
+impl Responder {
+    /// Prepares the function. Nothing is sent anywhere.
+    pub fn new(config: &Config, audit: Audit) -> Self {
+        Self {
+            region: config.region.clone(),
+            mode: config.mode,
+            lightsail: Lightsail::new(config),
+            audit,
+            warm: AtomicBool::new(false),
+        }
+    }
+
+    /// What Lambda's context says: request ID, ARN of the function, deadline in epoch milliseconds.
+    pub fn invocation(&self, request_id: &str, function_arn: &str, deadline_ms: u64) -> Invocation {
+        let started_at = Utc::now();
+        let now = u64::try_from(started_at.timestamp_millis()).unwrap_or_default();
+        Invocation {
+            request_id: request_id.to_owned(),
+            account: function_arn.split(':').nth(4).and_then(|account| account.parse().ok()),
+            started: Instant::now(),
+            started_at,
+            deadline: Deadline::new(Duration::from_millis(deadline_ms.saturating_sub(now))),
+            cold_start: !self.warm.swap(true, Ordering::Relaxed),
+        }
+    }
+
+    /// Answers one invocation: acts on every key that `payload` exposes, and records each.
+    pub async fn respond(&self, payload: &str, invocation: Invocation) -> Result<Response, InvocationError> {
+        let incident = info_span!("read").in_scope(|| understand(payload));
+        let records = match incident.reading {
+            Err(why) => vec![self.nothing_to_do(&invocation, &incident.alert, &why)],
+            Ok(exposures) => {
+                join_all(exposures.iter().map(|exposure| self.settle(&invocation, &incident.alert, exposure))).await
+            }
+        };
+        judge(records)
+    }
+
+    fn nothing_to_do(&self, invocation: &Invocation, alert: &Alert, why: &Unactionable) -> Record {
+        let mut facts = Facts::new(invocation, &self.region, self.mode, alert);
+        facts.why = Some(why.to_string());
+        let outcome = match why {
+            Unactionable::Ignored(_) => Outcome::Ignored,
+            Unactionable::Unreadable(_) => Outcome::Unreadable,
+        };
+        self.audit.record(&facts, outcome)
+    }
+
+    async fn settle(&self, invocation: &Invocation, alert: &Alert, exposure: &Exposure) -> Record {
+        let mut facts = Facts::new(invocation, &self.region, self.mode, alert);
+        facts.exposure = Some(exposure.clone());
+        let acted = AssertUnwindSafe(self.act(exposure, &mut facts)).catch_unwind().await;
+        let outcome = acted.unwrap_or_else(|_| {
+            let wire = facts.deletes.last().cloned().unwrap_or_default();
+            let what = PlainText::of("this function's own code panicked; the log line before this one says where");
+            facts.failure = Some(Failure::of_delete(FailureKind::Panicked, None, Some(what), &wire));
+            Outcome::Failed
+        });
+        self.audit.record(&facts, outcome)
+    }
+
+    /// The story of one key: the buckets that the alert names, then all others.
+    async fn act(&self, exposure: &Exposure, facts: &mut Facts) -> Outcome {
+        if let (Some(owner), Some(own)) = (&exposure.account, facts.own_account())
+            && owner != own
+        {
+            facts.why = Some(format!("the alert is about account {owner}, and this function acts in {own} only"));
+            return Outcome::WrongAccount;
+        }
+        let mut past = Past::default();
+        for target in locate::named(exposure, &self.region) {
+            match self.attempt(target, &exposure.key, facts).await {
+                Attempt::Ended(outcome) => return outcome,
+                Attempt::Accepted => past.accepted = true,
+                Attempt::NotThere => past.bucket_is_ours = true,
+                Attempt::NoBucket | Attempt::Unknown => {}
+            }
+        }
+        self.search(&exposure.key, facts, past).await
+    }
+
+    /// Every bucket of every Region. A key has one bucket, so the first that lists it is the one.
+    async fn search(&self, key: &AccessKeyId, facts: &mut Facts, past: Past) -> Outcome {
+        let search = locate::search(&self.lightsail, key, facts.invocation.deadline);
+        match search.instrument(info_span!("locate")).await {
+            Search::Found(target, seen) => {
+                facts.evidence = Some(seen);
+                match self.attempt(target, key, facts).await {
+                    Attempt::Ended(outcome) => outcome,
+                    Attempt::Accepted => Outcome::Revoked,
+                    // Seen there a moment ago, and gone now: a copy of this alert was faster.
+                    Attempt::NotThere => Outcome::AlreadyAbsent,
+                    Attempt::NoBucket | Attempt::Unknown => Outcome::Failed,
+                }
+            }
+            Search::Nowhere(extent) => {
+                facts.search = Some(extent);
+                match past {
+                    Past { accepted: true, .. } => Outcome::Revoked,
+                    Past { bucket_is_ours: true, .. } => Outcome::AlreadyAbsent,
+                    _ => Outcome::NotLightsailKey,
+                }
+            }
+            Search::Incomplete(extent) => {
+                facts.search = Some(extent);
+                let more_than_not_found = |failure: &Failure| failure.kind != FailureKind::NotFound;
+                match past {
+                    Past { accepted: true, .. } => Outcome::Unconfirmed,
+                    Past { bucket_is_ours: true, .. } => Outcome::SearchIncomplete,
+                    _ if facts.failure.as_ref().is_some_and(more_than_not_found) => Outcome::Failed,
+                    _ => Outcome::SearchIncomplete,
+                }
+            }
+        }
+    }
+
+    /// Deletes the key from one bucket and follows it to the end, or finds out why it could not be deleted there.
+    async fn attempt(&self, target: Target, key: &AccessKeyId, facts: &mut Facts) -> Attempt {
+        facts.target = Some(target.clone());
+        if self.mode == Mode::DryRun {
+            return self.look(&target, key, facts, Outcome::DryRun).await;
+        }
+        let wire = Wire::default();
+        facts.deletes.push(wire.clone());
+        let lightsail = self.lightsail.in_region(&target.region, facts.invocation.deadline);
+        match revoke(&lightsail, &target, key, &wire).instrument(info_span!("revoke")).await {
+            Ok(revocation) => self.conclude(revocation, facts).await,
+            Err(failure) => {
+                tracing::warn!(%failure, "the delete was not accepted");
+                facts.fail(failure);
+                self.look(&target, key, facts, Outcome::Failed).await
+            }
+        }
+    }
+
+    /// Follows an accepted delete to its end.
+    async fn conclude(&self, revocation: Revocation, facts: &mut Facts) -> Attempt {
+        let found_by = revocation.target.found_by;
+        facts.accepted_at = Some(revocation.accepted_at);
+        facts.request_id = revocation.request_id.clone();
+        facts.operations = revocation.operations.clone();
+        let confirming = confirm(&self.lightsail, revocation, facts.invocation.deadline);
+        let confirmation = confirming.instrument(info_span!("confirm")).await;
+        let proof = confirmation.proof();
+        if let Some(operation) = confirmation.failed_operation() {
+            let (code, details) = (operation.error_code.clone(), operation.error_details.clone());
+            let wire = facts.deletes.last().cloned().unwrap_or_default();
+            facts.fail(Failure::of_delete(FailureKind::OperationFailed, code, details, &wire));
+        }
+        facts.operations = confirmation.operations;
+        facts.verification = Some(confirmation.verification);
+        facts.absent_at = confirmation.absent_at;
+        if let Some(failure) = confirmation.failure.filter(|_| proof != Proof::Dead) {
+            facts.fail(failure);
+        }
+        match proof {
+            Proof::Dead => Attempt::Ended(Outcome::Revoked),
+            // Whether the key was ever on this bucket is known only where it was seen there.
+            Proof::AbsentHere if found_by == FoundBy::Search => Attempt::Ended(Outcome::Revoked),
+            Proof::AbsentHere => Attempt::Accepted,
+            Proof::OperationFailed => Attempt::Ended(Outcome::Failed),
+            Proof::Missing => Attempt::Ended(Outcome::Unconfirmed),
+        }
+    }
+
+    /// Looks whether the key is on the bucket of `target`; if it is, that ends the matter as `if_listed`.
+    async fn look(&self, target: &Target, key: &AccessKeyId, facts: &mut Facts, if_listed: Outcome) -> Attempt {
+        let lightsail = self.lightsail.in_region(&target.region, facts.invocation.deadline);
+        match locate::look(&lightsail, &target.bucket, key).instrument(info_span!("look")).await {
+            Look::Listed(seen) => {
+                facts.evidence = Some(seen);
+                Attempt::Ended(if_listed)
+            }
+            Look::NotListed => Attempt::NotThere,
+            Look::NoBucket => {
+                facts.target = None;
+                Attempt::NoBucket
+            }
+            Look::Unread(failure) => {
+                let refused = |failure: &Failure| failure.refuses_us();
+                let hopeless = refused(&failure) && facts.failure.as_ref().is_some_and(refused);
+                facts.fail(failure);
+                if hopeless { Attempt::Ended(Outcome::Failed) } else { Attempt::Unknown }
+            }
+        }
+    }
+}
+
+/// What came of one bucket.
+enum Attempt {
+    /// There is nothing more to do for this key.
+    Ended(Outcome),
+    /// AWS accepted a delete without naming an operation, and the key is not on the bucket now.
+    Accepted,
+    /// The bucket is ours, and the key is not on it.
+    NotThere,
+    /// No such bucket here.
+    NoBucket,
+    /// Neither deleted nor looked at.
+    Unknown,
+}
+
+/// What came of the buckets that the alert names.
+#[derive(Clone, Copy, Default)]
+struct Past {
+    accepted: bool,
+    bucket_is_ours: bool,
+}
+
+/// Reads the payload; our own panic there is no reason to leave no record.
+fn understand(payload: &str) -> Incident {
+    let read = || match envelope::open(payload) {
+        Ok(envelope) => incident::read(&envelope),
+        Err(why) => Incident { alert: Alert::default(), reading: Err(Unreadable::Envelope(why).into()) },
+    };
+    std::panic::catch_unwind(read)
+        .unwrap_or_else(|_| Incident { alert: Alert::default(), reading: Err(Unreadable::Panicked.into()) })
+}
+
+/// One failed record makes the invocation an error, so that Lambda tries again; the retry finds the others gone.
+fn judge(records: Vec<Record>) -> Result<Response, InvocationError> {
+    let worst = records.iter().map(Record::outcome).max();
+    let Some(error_type) = worst.and_then(Outcome::error_type) else { return Ok(Response { records }) };
+    let failed = records.iter().filter(|record| record.outcome().error_type().is_some());
+    let message = failed.map(Record::message).collect::<Vec<_>>().join("\n");
+    Err(InvocationError { error_type, message })
+}
+
+#[cfg(test)]
+impl Invocation {
+    /// An invocation of a minute's length.
+    pub(crate) fn for_tests(request_id: &str) -> Self {
+        Self {
+            request_id: request_id.to_owned(),
+            account: "012345678912".parse().ok(),
+            started: Instant::now(),
+            started_at: Utc::now(),
+            deadline: Deadline::new(Duration::from_secs(60)),
+            cold_start: true,
+        }
+    }
+}
