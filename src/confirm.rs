@@ -43,6 +43,13 @@ pub struct Verification {
     pub keys_left: Option<usize>,
 }
 
+impl Verification {
+    /// One look at the keys of a bucket, just now.
+    pub fn of_one_look(absent: bool) -> Self {
+        Self { absent: Some(absent), reads: 1, at: Some(now()), keys_left: None }
+    }
+}
+
 /// What a confirmation proves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
@@ -128,12 +135,8 @@ async fn verify(
         match lightsail.get_bucket_access_keys(bucket).await {
             Ok(keys) => {
                 let absent = keys.iter().all(|left| left.id != key.as_str());
-                verification = Verification {
-                    absent: Some(absent),
-                    at: Some(Utc::now().trunc_subsecs(3)),
-                    keys_left: Some(keys.len()),
-                    ..verification
-                };
+                verification =
+                    Verification { absent: Some(absent), at: Some(now()), keys_left: Some(keys.len()), ..verification };
                 if absent {
                     return (verification, Some(Instant::now()));
                 }
@@ -151,4 +154,8 @@ async fn verify(
             return (verification, None);
         }
     }
+}
+
+fn now() -> DateTime<Utc> {
+    Utc::now().trunc_subsecs(3)
 }

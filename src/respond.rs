@@ -17,7 +17,7 @@ use tracing::{Instrument, info_span};
 
 use crate::audit::{Audit, Facts, Record};
 use crate::config::{Config, Mode};
-use crate::confirm::{Proof, confirm};
+use crate::confirm::{Proof, Verification, confirm};
 use crate::deadline::Deadline;
 use crate::envelope;
 use crate::incident::{self, Alert, Exposure, Incident, Unactionable, Unreadable};
@@ -89,7 +89,7 @@ impl Responder {
 
     /// Answers one invocation: acts on every key that `payload` exposes, and records each.
     pub async fn respond(&self, payload: &str, invocation: Invocation) -> Result<Response, InvocationError> {
-        let incident = info_span!("read").in_scope(|| understand(payload));
+        let incident = understand(payload);
         let records = match incident.reading {
             Err(why) => vec![self.nothing_to_do(&invocation, &incident.alert, &why)],
             Ok(exposures) => {
@@ -191,7 +191,13 @@ impl Responder {
             Err(failure) => {
                 tracing::warn!(%failure, "the delete was not accepted");
                 facts.fail(failure);
-                self.look(&target, key, facts, Outcome::Failed).await
+                let attempt = self.look(&target, key, facts, Outcome::Failed).await;
+                facts.verification = match attempt {
+                    Attempt::NotThere => Some(Verification::of_one_look(true)),
+                    Attempt::Ended(_) if facts.evidence.is_some() => Some(Verification::of_one_look(false)),
+                    _ => None,
+                };
+                attempt
             }
         }
     }
@@ -272,12 +278,12 @@ struct Past {
 
 /// Reads the payload; our own panic there is no reason to leave no record.
 fn understand(payload: &str) -> Incident {
-    let read = || match envelope::open(payload) {
-        Ok(envelope) => incident::read(&envelope),
-        Err(why) => Incident { alert: Alert::default(), reading: Err(Unreadable::Envelope(why).into()) },
+    let nothing = |why: Unreadable| Incident { alert: Alert::default(), reading: Err(why.into()) };
+    let read = || {
+        let _stage = info_span!("read").entered();
+        envelope::open(payload).map_or_else(|why| nothing(why.into()), |envelope| incident::read(&envelope))
     };
-    std::panic::catch_unwind(read)
-        .unwrap_or_else(|_| Incident { alert: Alert::default(), reading: Err(Unreadable::Panicked.into()) })
+    std::panic::catch_unwind(read).unwrap_or_else(|_| nothing(Unreadable::Panicked))
 }
 
 /// One failed record makes the invocation an error, so that Lambda tries again; the retry finds the others gone.

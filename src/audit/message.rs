@@ -36,9 +36,7 @@ pub(super) fn message(facts: &Facts, outcome: Outcome) -> String {
             looked(facts)
         ),
         Outcome::Failed => {
-            let carried_out =
-                if facts.may_be_deleted() { "it may have been deleted all the same" } else { "nothing was deleted" };
-            format!("Access key {key}{place} must be taken as live: {}; {carried_out}", failure(facts))
+            format!("Access key {key}{place} must be taken as live: {}; {}", failure(facts), carried_out(facts))
         }
     }
 }
@@ -66,21 +64,41 @@ fn after(facts: &Facts) -> String {
     elapsed.map_or_else(String::new, |ms| format!("; {ms} ms after the invocation"))
 }
 
+/// What a failed delete left behind, as far as it is known.
+fn carried_out(facts: &Facts) -> &'static str {
+    match absent(facts) {
+        Some(false) => "it is still listed",
+        Some(true) => "yet it is no longer listed",
+        None if facts.may_be_deleted() => "it may have been deleted all the same",
+        None => "nothing was deleted",
+    }
+}
+
 fn looked(facts: &Facts) -> String {
-    let absent = facts.verification.as_ref().and_then(|verification| verification.absent);
-    let seen = match absent {
+    let seen = match absent(facts) {
         Some(true) => "the key is no longer listed",
         Some(false) => "the key is still listed",
         None => "the keys could not be read",
     };
-    facts.failure.as_ref().map_or_else(|| seen.to_owned(), |failure| format!("{seen}; {failure}"))
+    let failure = facts.failure.as_ref().map_or_else(String::new, |failure| format!("; {failure}"));
+    let unread = facts.search.as_ref().map_or_else(String::new, |_| format!("; not read: {}", unread(facts)));
+    format!("{seen}{failure}{unread}")
+}
+
+fn absent(facts: &Facts) -> Option<bool> {
+    facts.verification.as_ref()?.absent
 }
 
 fn extent(facts: &Facts) -> String {
     let account = facts.own_account().map_or_else(String::new, |account| format!(" of account {account}"));
     facts.search.as_ref().map_or_else(String::new, |search| {
-        format!("{account} ({} Regions and {} buckets read)", search.regions_read, search.buckets_read)
+        let [regions, buckets] = [(search.regions_read, "Region"), (search.buckets_read, "bucket")].map(count);
+        format!("{account} ({regions} and {buckets} read)")
     })
+}
+
+fn count((number, noun): (usize, &str)) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 fn lost_answer(facts: &Facts) -> &'static str {
