@@ -1,0 +1,64 @@
+//! Turns the arguments of the binary into [`Settings`].
+//!
+//! They are few and flat, so they are read by hand: each takes one value, as the next argument.
+
+use lightsail_simulator::Settings;
+
+/// What `--help` says.
+pub(crate) const HELP: &str = "\
+A simulator of the bucket operations of Amazon Lightsail.
+
+Usage: lightsail-simulator [OPTIONS]
+
+  --listen ADDRESS:PORT     where to listen, loopback only; port 0 takes any [127.0.0.1:4599]
+  --account ID              account of callers that name none [012345678912]
+  --secret-access-key S     refuse requests that are not signed with this secret
+  --page-size N             entries on a page of a list [20]
+  --done-at-poll N          the GetOperation that finds an operation done; 0: done at once [1]
+  --help                    this text
+";
+
+/// What was asked for.
+pub(crate) enum Asked {
+    /// To run.
+    Run(Settings),
+    /// For [`HELP`].
+    Help,
+}
+
+/// Why the arguments cannot be meant.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub(crate) enum ArgumentError {
+    #[error(
+        "unknown argument `{0}`, expected --listen, --account, --secret-access-key, --page-size, --done-at-poll or --help"
+    )]
+    Unknown(String),
+    #[error("{0} needs a value")]
+    NoValue(String),
+    #[error("{name} cannot be `{value}`: {expected} is accepted")]
+    BadValue { name: String, value: String, expected: &'static str },
+}
+
+/// Reads the arguments that follow the program's name.
+pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, ArgumentError> {
+    let mut settings = Settings { bind: ([127, 0, 0, 1], 4599).into(), ..Settings::default() };
+    let mut arguments = arguments;
+    while let Some(name) = arguments.next() {
+        if name == "--help" {
+            return Ok(Asked::Help);
+        }
+        if !["--listen", "--account", "--secret-access-key", "--page-size", "--done-at-poll"].contains(&name.as_str()) {
+            return Err(ArgumentError::Unknown(name));
+        }
+        let value = arguments.next().ok_or_else(|| ArgumentError::NoValue(name.clone()))?;
+        let bad = |expected| ArgumentError::BadValue { name: name.clone(), value: value.clone(), expected };
+        match name.as_str() {
+            "--listen" => settings.bind = value.parse().map_err(|_| bad("ADDRESS:PORT"))?,
+            "--account" => settings.account = value,
+            "--page-size" => settings.page_size = value.parse().map_err(|_| bad("a number"))?,
+            "--done-at-poll" => settings.done_at_poll = value.parse().map_err(|_| bad("a number"))?,
+            _ => settings.secret_access_key = Some(value),
+        }
+    }
+    Ok(Asked::Run(settings))
+}

@@ -1,0 +1,154 @@
+//! A simulator of the bucket operations of Amazon Lightsail: a small HTTP server that speaks
+//! Lightsail's protocol (JSON 1.1, Signature Version 4) to any AWS SDK, keeps buckets, access keys
+//! and operations in memory, and fails in the ways that a [`Script`] asks for.
+//!
+//! It exists because no other simulator of AWS has Lightsail's buckets, and because what matters
+//! most to a client that deletes keys cannot be brought about on a real account: a reset after
+//! the work is done, an operation that never ends, a key that is still listed.
+//!
+//! ```
+//! use lightsail_simulator::{Fault, Operation, Script, Seed, Simulator};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let simulator = Simulator::start().await?;
+//! simulator.seed(Seed::bucket("eu-west-1", "invoices").key("AKIAIOSFODNN7EXAMPLE"))?;
+//! simulator.script(Script::new(Operation::DeleteBucketAccessKey, Fault::ResetAfter))?;
+//! let endpoint = simulator.endpoint(); // for the client under test
+//! # let _ = endpoint;
+//! assert!(simulator.requests().is_empty());
+//! # Ok(())
+//! # }
+//! ```
+
+mod bucket;
+mod connection;
+mod control_door;
+mod delivery;
+mod fault;
+mod front_door;
+mod identifiers;
+mod input;
+mod operation;
+mod page;
+mod record;
+mod refusal;
+mod region;
+mod script;
+mod seed;
+mod seen;
+mod settings;
+mod signature;
+mod stage;
+mod timestamp;
+mod work;
+mod world;
+
+use std::{fmt, io, net::SocketAddr, sync::Arc};
+
+use axum::Router;
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::{
+    connection::{Connection, Doorway, OpenConnections},
+    stage::Stage,
+};
+
+pub use crate::{
+    bucket::{KeyStatus, LastUsed, Tag},
+    fault::{Fault, Member},
+    operation::{Operation, UnknownOperation},
+    script::{Script, ScriptError},
+    seed::{Seed, SeedError, SeedKey},
+    seen::SeenRequest,
+    settings::Settings,
+};
+
+/// A simulator that runs until it is dropped. Then its connections are reset, too.
+pub struct Simulator {
+    stage: Arc<Stage>,
+    address: SocketAddr,
+    open: OpenConnections,
+    server: JoinHandle<()>,
+}
+
+impl Simulator {
+    /// Starts one on a free port of the loopback interface, in the Tokio runtime of the caller.
+    pub async fn start() -> io::Result<Self> {
+        Self::start_with(Settings::default()).await
+    }
+
+    /// Starts one with these settings. An error says which of them cannot be.
+    pub async fn start_with(settings: Settings) -> io::Result<Self> {
+        settings.check()?;
+        let listener = TcpListener::bind(settings.bind).await?;
+        let address = listener.local_addr()?;
+        let stage = Arc::new(Stage::new(settings));
+        let open = OpenConnections::default();
+        let doorway = Doorway::new(listener, open.clone());
+        let doors = Router::new()
+            .nest("/_simulator", control_door::routes())
+            .fallback(front_door::answer)
+            .with_state(Arc::clone(&stage))
+            .into_make_service_with_connect_info::<Connection>();
+        let server = tokio::spawn(async move {
+            // "Although this future resolves to `io::Result<()>`, it will never actually complete
+            // or return an error" (axum::serve).
+            let _ = axum::serve(doorway, doors).await;
+        });
+        Ok(Self { stage, address, open, server })
+    }
+
+    /// What to give to a client as its endpoint URL.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Puts a bucket with chosen keys into it.
+    pub fn seed(&self, seed: Seed) -> Result<(), SeedError> {
+        self.stage.seed(seed)
+    }
+
+    /// Has something go wrong, behind the scripts that wait already.
+    pub fn script(&self, script: Script) -> Result<(), ScriptError> {
+        self.stage.script(script)
+    }
+
+    /// The requests so far, in the order of their arrival.
+    pub fn requests(&self) -> Vec<SeenRequest> {
+        self.stage.seen().entries().to_vec()
+    }
+
+    /// The ids of the keys that the bucket really has, whatever a list may tell; `None` if there
+    /// is no such bucket.
+    pub fn keys(&self, account: &str, region: &str, bucket: &str) -> Option<Vec<String>> {
+        self.stage.world().keys(account, region, bucket)
+    }
+
+    /// The account of callers that do not name one by their access key id.
+    pub fn account(&self) -> &str {
+        &self.stage.settings.account
+    }
+
+    /// Forgets buckets, operations, scripts and requests.
+    pub fn reset(&self) {
+        self.stage.reset();
+    }
+}
+
+impl fmt::Debug for Simulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Simulator").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        self.server.abort();
+        self.open.cut_all();
+    }
+}

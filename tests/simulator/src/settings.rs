@@ -1,0 +1,73 @@
+//! What can be chosen when a simulator starts, with defaults that suit a test.
+
+use std::{
+    fmt, io,
+    net::{Ipv4Addr, SocketAddr},
+};
+
+/// How a simulator starts and behaves when no fault is scripted.
+#[derive(Clone)]
+pub struct Settings {
+    /// Where to listen. Only a loopback address is accepted, since the control door lets anybody
+    /// in. Port 0, the default, takes any free one.
+    pub bind: SocketAddr,
+    /// The account of callers whose access key id is not itself an account number. The default
+    /// is the account in the function ARN that `aws-lambda-rie` makes up.
+    pub account: String,
+    /// When set, the signature of every request must have been made with this secret. By default
+    /// a signature only has to be well formed.
+    pub secret_access_key: Option<String>,
+    /// How many buckets or operations fit a page; 20 by default.
+    pub page_size: usize,
+    /// Which `GetOperation` is the first to find an operation done. By default the 1st: the
+    /// answer of the call itself says `Started`, the first poll `Succeeded`. With 0 the answer
+    /// of the call itself says `Succeeded` already. AWS has not published which of them it does.
+    pub done_at_poll: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            account: "012345678912".to_owned(),
+            secret_access_key: None,
+            page_size: 20,
+            done_at_poll: 1,
+        }
+    }
+}
+
+/// Tells whether there is a secret, and not which.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("bind", &self.bind)
+            .field("account", &self.account)
+            .field("secret_access_key", &self.secret_access_key.as_ref().map(|_| "..."))
+            .field("page_size", &self.page_size)
+            .field("done_at_poll", &self.done_at_poll)
+            .finish()
+    }
+}
+
+impl Settings {
+    /// Refuses what cannot be meant.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        let refuse = |text: String| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        if !self.bind.ip().is_loopback() {
+            return refuse(format!("cannot listen on {}: only loopback addresses are accepted", self.bind));
+        }
+        if !is_account(&self.account) {
+            return refuse(format!("`{}` is not an account: 12 digits are", self.account));
+        }
+        if self.page_size == 0 {
+            return refuse("a page must have room for at least one entry".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// Whether `text` is an account number.
+pub(crate) fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+}

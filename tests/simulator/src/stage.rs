@@ -1,0 +1,66 @@
+//! What all connections and the test play on together: the world, the scripts and the list of
+//! requests, behind one lock each, and the settings.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::{
+    identifiers::Identifiers,
+    script::{Script, ScriptError, Scripts},
+    seed::{Seed, SeedError},
+    seen::SeenLog,
+    settings::Settings,
+    world::World,
+};
+
+/// Shared by everything in one simulator.
+pub(crate) struct Stage {
+    pub(crate) settings: Settings,
+    pub(crate) ids: Identifiers,
+    world: Mutex<World>,
+    scripts: Mutex<Scripts>,
+    seen: Mutex<SeenLog>,
+}
+
+impl Stage {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self {
+            world: Mutex::default(),
+            scripts: Mutex::default(),
+            seen: Mutex::new(SeenLog::new()),
+            ids: Identifiers::default(),
+            settings,
+        }
+    }
+
+    pub(crate) fn seed(&self, seed: Seed) -> Result<(), SeedError> {
+        seed.plant(&mut self.world(), &self.ids, &self.settings.account)
+    }
+
+    pub(crate) fn script(&self, script: Script) -> Result<(), ScriptError> {
+        self.scripts().add(script)
+    }
+
+    /// Forgets buckets, operations, scripts and requests.
+    pub(crate) fn reset(&self) {
+        *self.world() = World::default();
+        *self.scripts() = Scripts::default();
+        self.seen().clear();
+    }
+
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        lock(&self.world)
+    }
+
+    pub(crate) fn scripts(&self) -> MutexGuard<'_, Scripts> {
+        lock(&self.scripts)
+    }
+
+    pub(crate) fn seen(&self) -> MutexGuard<'_, SeenLog> {
+        lock(&self.seen)
+    }
+}
+
+/// A panic elsewhere does not make what it was looking at wrong.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
