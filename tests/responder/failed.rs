@@ -1,0 +1,185 @@
+//! `failed` and `unconfirmed`: the key must be taken as live, Lambda is told, and the record says what is known.
+
+use std::time::{Duration, Instant};
+
+use lightsail_simulator::{Fault, Member, Script};
+use serde_json::json;
+
+use crate::scene::{KEY, SIBLING, Scene, by_hand};
+
+fn every(operation: &str, fault: Fault) -> Script {
+    Script::new(operation, fault).every()
+}
+
+#[tokio::test]
+async fn what_is_denied_is_not_tried_again() {
+    let scene = Scene::with_key_on_photos().await;
+    let scene = ["DeleteBucketAccessKey", "GetBucketAccessKeys", "GetBuckets"]
+        .into_iter()
+        .fold(scene, |scene, operation| scene.scripted(every(operation, Fault::AccessDenied)));
+    let answer = scene.respond(&by_hand()).await;
+    assert_eq!((answer.outcome(), answer.error_type()), ("failed", "Responder.Failed"));
+    assert_eq!(scene.operations(), ["DeleteBucketAccessKey", "GetBucketAccessKeys"]);
+    let failure = answer.unmapped("/failure");
+    assert_eq!(failure["operation"], "DeleteBucketAccessKey");
+    assert_eq!(failure["code"], "AccessDeniedException");
+    assert_eq!(failure["attempts"], 1);
+    assert_eq!(failure["retryable"], false);
+    assert_eq!(failure["may_have_been_carried_out"], false);
+    assert!(failure["request_id"].is_string());
+    assert!(answer.message().contains("must be taken as live"), "{}", answer.message());
+}
+
+#[tokio::test]
+async fn a_delete_that_is_refused_while_the_key_is_listed_is_failed() {
+    for fault in [
+        Fault::AccessDenied,
+        Fault::Unauthenticated,
+        Fault::InvalidInput,
+        Fault::RegionSetupInProgress,
+        Fault::NotFound,
+        Fault::error("ExpiredTokenException"),
+        Fault::error("SomethingNewException"),
+    ] {
+        let scene = Scene::with_key_on_photos().await.scripted(every("DeleteBucketAccessKey", fault.clone()));
+        let answer = scene.respond(&by_hand()).await;
+        assert_eq!(answer.outcome(), "failed", "{fault:?}");
+        assert_eq!(scene.operations(), ["DeleteBucketAccessKey", "GetBucketAccessKeys"], "{fault:?}");
+        assert_eq!(answer.unmapped("/failure/may_have_been_carried_out"), false, "{fault:?}");
+        assert_eq!(answer.unmapped("/access_key/status"), "Active", "{fault:?}");
+        assert_eq!(scene.keys("us-east-1", "photos"), [KEY, SIBLING], "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn throttling_that_does_not_end_is_failed_after_five_attempts() {
+    let scene = Scene::with_key_on_photos().await.scripted(every("DeleteBucketAccessKey", Fault::Throttled));
+    let answer = scene.respond(&by_hand()).await;
+    assert_eq!(answer.outcome(), "failed");
+    assert_eq!(scene.count("DeleteBucketAccessKey"), 5);
+    assert_eq!(answer.unmapped("/failure/kind"), "throttled");
+    assert_eq!(answer.unmapped("/failure/attempts"), 5);
+    assert_eq!(answer.unmapped("/failure/retryable"), true);
+    assert_eq!(answer.unmapped("/failure/may_have_been_carried_out"), false);
+}
+
+#[tokio::test]
+async fn a_fault_of_the_service_may_have_been_carried_out() {
+    let scene =
+        Scene::with_key_on_photos().await.scripted(every("DeleteBucketAccessKey", Fault::HttpStatus { status: 500 }));
+    let answer = scene.respond(&by_hand()).await;
+    assert_eq!(answer.outcome(), "failed");
+    assert_eq!(answer.unmapped("/failure/may_have_been_carried_out"), true);
+    assert!(answer.message().ends_with("it is still listed"), "{}", answer.message());
+}
+
+#[tokio::test]
+async fn an_operation_that_failed_is_failed_and_says_why() {
+    let fault = Fault::OperationFailed {
+        code: Some("KeyInUse".to_owned()),
+        details: Some("Try again later".to_owned()),
+        key_stays: true,
+    };
+    let scene = Scene::with_key_on_photos().await.scripted(Script::new("DeleteBucketAccessKey", fault));
+    let answer = scene.respond(&by_hand()).await;
+    assert_eq!(answer.outcome(), "failed");
+    assert_eq!(answer.unmapped("/failure/kind"), "operation_failed");
+    assert_eq!(answer.unmapped("/failure/code"), "KeyInUse");
+    assert_eq!(answer.unmapped("/operations/0/error_details"), "Try again later");
+    assert_eq!(answer.unmapped("/verification/absent"), false);
+    assert_eq!(answer.unmapped("/verification/reads"), 1);
+}
+
+#[tokio::test]
+async fn an_end_that_is_not_known_to_be_good_is_unconfirmed() {
+    let odd = |status, is_terminal| Fault::OperationStatus { status, is_terminal };
+    for fault in [
+        odd(Member::Value("Abandoned".to_owned()), Member::Value(true)),
+        odd(Member::Missing, Member::Value(true)),
+        odd(Member::Value("Started".to_owned()), Member::Value(true)),
+    ] {
+        let scene = Scene::with_key_on_photos().await.scripted(Script::new("DeleteBucketAccessKey", fault.clone()));
+        let answer = scene.respond(&by_hand()).await;
+        assert_eq!((answer.outcome(), answer.error_type()), ("unconfirmed", "Responder.Unconfirmed"), "{fault:?}");
+        assert_eq!(answer.unmapped("/verification/absent"), true, "{fault:?}");
+        assert!(answer.message().contains("the key is no longer listed"), "{}", answer.message());
+        // Lambda's retry settles it.
+        assert_eq!(scene.respond(&by_hand()).await.outcome(), "already_absent", "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_good_status_is_an_end_even_where_is_terminal_is_missing_or_lags() {
+    for is_terminal in [Member::Missing, Member::Value(false)] {
+        let status = Member::Value("Completed".to_owned());
+        let fault = Fault::OperationStatus { status, is_terminal };
+        let scene = Scene::with_key_on_photos().await.scripted(Script::new("DeleteBucketAccessKey", fault));
+        assert_eq!(scene.respond(&by_hand()).await.outcome(), "revoked");
+    }
+}
+
+#[tokio::test]
+async fn an_operation_that_may_not_be_read_is_unconfirmed_without_waiting() {
+    let started = Instant::now();
+    let scene = Scene::with_key_on_photos().await.scripted(every("GetOperation", Fault::AccessDenied));
+    let answer = scene.respond(&by_hand()).await;
+    assert_eq!(answer.outcome(), "unconfirmed");
+    assert_eq!(scene.count("GetOperation"), 1);
+    assert_eq!(answer.unmapped("/failure/operation"), "GetOperation");
+    assert_eq!(answer.unmapped("/verification/absent"), true);
+    assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn what_does_not_end_is_answered_before_the_deadline() {
+    let time = Duration::from_secs(4);
+    for (operation, fault, outcome) in [
+        ("DeleteBucketAccessKey", Fault::OperationPending { polls: u32::MAX }, "unconfirmed"),
+        ("DeleteBucketAccessKey", Fault::StillListed { reads: u32::MAX }, "unconfirmed"),
+        ("DeleteBucketAccessKey", Fault::HangBefore, "failed"),
+        ("DeleteBucketAccessKey", Fault::NeverEnds, "failed"),
+        ("GetOperation", Fault::HangBefore, "unconfirmed"),
+        ("GetBucketAccessKeys", Fault::HangBefore, "unconfirmed"),
+        ("GetBucketAccessKeys", Fault::Throttled, "unconfirmed"),
+    ] {
+        let scene = Scene::with_key_on_photos().await.scripted(every(operation, fault.clone()));
+        let started = Instant::now();
+        let answer = scene.respond_within(&by_hand(), time).await;
+        let left = time.checked_sub(started.elapsed());
+        assert!(left.is_some_and(|left| left > Duration::from_millis(500)), "{fault:?}: {left:?} left");
+        assert_eq!(answer.outcome(), outcome, "{operation} {fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_operation_still_pending_at_the_deadline_leaves_time_for_a_look_at_the_keys() {
+    let scene = Scene::with_key_on_photos()
+        .await
+        .scripted(Script::new("DeleteBucketAccessKey", Fault::OperationPending { polls: u32::MAX }));
+    let answer = scene.respond_within(&by_hand(), Duration::from_secs(4)).await;
+    assert_eq!(answer.outcome(), "unconfirmed");
+    assert_eq!(answer.unmapped("/verification/absent"), true);
+    assert_eq!(answer.unmapped("/operations/0/status"), "Started");
+}
+
+#[tokio::test]
+async fn an_address_where_nobody_listens_is_failed_and_nothing_was_sent() {
+    let scene = Scene::with_key_on_photos().await.unreachable();
+    let answer = scene.respond(&by_hand()).await;
+    assert_eq!(answer.outcome(), "failed");
+    assert_eq!(answer.unmapped("/failure/kind"), "no_answer");
+    assert_eq!(answer.unmapped("/failure/attempts"), 5);
+    assert_eq!(answer.unmapped("/failure/may_have_been_carried_out"), false);
+    assert!(answer.message().contains("nothing was deleted"), "{}", answer.message());
+    assert_eq!(answer.unmapped("/search/unread").as_array().unwrap().len(), 19);
+}
+
+#[tokio::test]
+async fn no_time_at_all_still_leaves_a_record() {
+    let scene = Scene::with_key_on_photos().await;
+    let answer = scene.respond_within(&by_hand(), Duration::ZERO).await;
+    assert_eq!(answer.outcome(), "failed");
+    assert_eq!(answer.unmapped("/failure/kind"), "out_of_time");
+    assert_eq!(scene.keys("us-east-1", "photos"), [KEY, SIBLING]);
+    assert_eq!(answer.unmapped("/timing_ms/alert_to_invocation"), &json!(null));
+}

@@ -1,0 +1,15 @@
+//! The whole function but for Lambda's runtime: events in, signed HTTP to the Lightsail simulator, records out.
+//!
+//! One binary, because each costs a link of the SDK. `scene` sets up; the other modules tell what must come of it.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+mod absent;
+mod failed;
+mod layering;
+mod panicked;
+mod record;
+mod revoked;
+mod scene;
+mod searched;
+mod unread;

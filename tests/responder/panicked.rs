@@ -1,0 +1,61 @@
+//! A panic anywhere in a stage leaves one record and an error, and the next invocation is served.
+//!
+//! Our code has no line that panics on purpose, so a subscriber does it, at the moment when a stage opens its span.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+use crate::scene::{Scene, by_hand};
+
+struct PanicsIn {
+    stage: &'static str,
+    armed: AtomicBool,
+}
+
+#[expect(clippy::panic, reason = "it is what this subscriber is for")]
+impl Subscriber for PanicsIn {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("lightsail_key_responder")
+    }
+
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        if span.metadata().name() == self.stage && self.armed.swap(false, Ordering::Relaxed) {
+            panic!("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
+        }
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, _: &Event<'_>) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+#[tokio::test]
+async fn a_panic_in_any_stage_leaves_a_record_and_an_error() {
+    for (stage, outcome, may_be_done) in [
+        ("read", "unreadable", None),
+        ("revoke", "failed", Some(false)),
+        ("confirm", "failed", Some(true)),
+        ("locate", "failed", Some(false)),
+    ] {
+        let scene = match stage {
+            "locate" => Scene::new().await,
+            _ => Scene::with_key_on_photos().await,
+        };
+        let subscriber = PanicsIn { stage, armed: AtomicBool::new(true) };
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let answer = scene.respond(&by_hand()).await;
+        assert_eq!(answer.outcome(), outcome, "{stage}");
+        assert!(answer.message().contains("own code panicked"), "{stage}: {}", answer.message());
+        assert!(!answer.record.to_string().contains("wJalr"), "{stage}");
+        let may =
+            answer.unmapped("").pointer("/failure/may_have_been_carried_out").and_then(serde_json::Value::as_bool);
+        assert_eq!(may, may_be_done, "{stage}");
+        let next = scene.respond(&by_hand()).await;
+        assert!(next.result.is_ok(), "{stage}: {}", next.message());
+    }
+}

@@ -1,0 +1,119 @@
+//! The record, as it leaves the house: its paths are an interface.
+//!
+//! What differs between runs is replaced by a constant of the same type, so that the snapshots are valid OCSF too; the
+//! emulator's tests hold them against the published schema.
+
+use std::time::Duration;
+
+use lightsail_simulator::{Fault, Script, Settings};
+use serde_json::{Value, json};
+
+use crate::scene::{Answer, KEY, SIBLING, Scene, by_hand, event, key_only};
+
+/// Replaces times, IDs and durations by constants.
+fn stable(mut value: Value) -> Value {
+    let uuid = json!("11111111-2222-4333-8444-555555555555");
+    match &mut value {
+        Value::Object(members) => {
+            for (name, member) in members.iter_mut() {
+                let of_ours = member.as_str().is_some_and(|text| text.len() == 36 && text.matches('-').count() == 4);
+                *member = match (name.as_str(), member.take()) {
+                    (_, Value::Null) => Value::Null,
+                    ("time", _) => json!(1_795_489_012_174_i64),
+                    ("created_at" | "status_changed_at" | "at", _) => json!("2026-11-24T03:00:12.174Z"),
+                    ("delete_sent" | "delete_accepted" | "verified" | "alert_to_invocation", _) => json!(7),
+                    ("message", Value::String(text)) => json!(without_elapsed(&text)),
+                    (_, other) if of_ours && name != "original_event_uid" && name != "event_id" => {
+                        let _ = other;
+                        uuid.clone()
+                    }
+                    (_, other) => stable(other),
+                };
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| *item = stable(item.take())),
+        _ => {}
+    }
+    value
+}
+
+fn without_elapsed(message: &str) -> String {
+    match message.split_once(" ms after") {
+        Some((before, after)) => format!("{}7 ms after{after}", before.trim_end_matches(|c: char| c.is_ascii_digit())),
+        None => message.to_owned(),
+    }
+}
+
+fn snapshot(name: &str, answer: Answer) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("../snapshots");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.bind(|| insta::assert_json_snapshot!(name, stable(answer.record)));
+}
+
+#[tokio::test]
+async fn revoked_by_name() {
+    let scene = Scene::with_key_on_photos().await;
+    snapshot("revoked_by_name", scene.respond(&event("guardduty-s3-exfiltration")).await);
+}
+
+#[tokio::test]
+async fn revoked_by_search() {
+    let scene = Scene::new().await.seeded("eu-west-1", "backups", &[KEY, SIBLING]);
+    snapshot("revoked_by_search", scene.respond(&event("guardduty-iam-compromised-credentials")).await);
+}
+
+#[tokio::test]
+async fn already_absent() {
+    let scene = Scene::new().await.seeded("us-east-1", "photos", &[SIBLING]);
+    snapshot("already_absent", scene.respond(&event("exposed-key-event")).await);
+    snapshot("already_absent_by_hand", scene.respond(&by_hand()).await);
+}
+
+#[tokio::test]
+async fn not_lightsail_key() {
+    snapshot("not_lightsail_key", Scene::new().await.respond(&key_only()).await);
+}
+
+#[tokio::test]
+async fn ignored() {
+    snapshot("ignored", Scene::new().await.respond(&event("guardduty-sample")).await);
+}
+
+#[tokio::test]
+async fn dry_run() {
+    let scene = Scene::with(Settings::default(), &[("RESPONDER_MODE", "dry_run")]).await;
+    snapshot("dry_run", scene.seeded("us-east-1", "photos", &[KEY]).respond(&by_hand()).await);
+}
+
+#[tokio::test]
+async fn unreadable() {
+    let scene = Scene::new().await;
+    snapshot("unreadable", scene.respond(&event("manual-malformed-key")).await);
+    snapshot("unreadable_not_json", scene.respond_text_within("{", Duration::from_secs(60)).await);
+}
+
+#[tokio::test]
+async fn wrong_account() {
+    snapshot("wrong_account", Scene::new().await.respond(&event("guardduty-other-account")).await);
+}
+
+#[tokio::test]
+async fn search_incomplete() {
+    let scene = Scene::new().await;
+    let scene = scene.scripted(Script::new("GetBuckets", Fault::AccessDenied).every().in_region("eu-west-3"));
+    snapshot("search_incomplete", scene.respond(&key_only()).await);
+}
+
+#[tokio::test]
+async fn unconfirmed() {
+    let scene = Scene::with_key_on_photos().await.scripted(Script::new("GetOperation", Fault::AccessDenied).every());
+    snapshot("unconfirmed", scene.respond(&by_hand()).await);
+}
+
+#[tokio::test]
+async fn failed() {
+    let scene = Scene::with_key_on_photos().await;
+    let scene = scene.scripted(Script::new("DeleteBucketAccessKey", Fault::operation_failed()));
+    snapshot("failed", scene.respond(&by_hand()).await);
+}

@@ -1,0 +1,120 @@
+//! `revoked`: we deleted it, the operation ended well, and a read shows it gone.
+
+use lightsail_simulator::{Fault, Script, Settings};
+use serde_json::json;
+
+use crate::scene::{KEY, SIBLING, Scene, by_hand, event};
+
+#[tokio::test]
+async fn the_delete_is_the_first_request_on_the_wire() {
+    let scene = Scene::with_key_on_photos().await;
+    let answer = scene.respond(&by_hand()).await;
+    assert_eq!(answer.outcome(), "revoked");
+    assert_eq!(scene.operations(), ["DeleteBucketAccessKey", "GetOperation", "GetBucketAccessKeys"]);
+    assert_eq!(scene.keys("us-east-1", "photos"), [SIBLING]);
+}
+
+#[tokio::test]
+async fn it_goes_to_the_region_that_the_alert_names() {
+    let scene = Scene::new().await.seeded("eu-central-1", "photos", &[KEY]);
+    let answer = scene.respond(&event("exposed-key-event")).await;
+    assert_eq!(answer.outcome(), "revoked");
+    let first = scene.first_request();
+    assert_eq!((first.operation.as_str(), first.region.as_str()), ("DeleteBucketAccessKey", "eu-central-1"));
+}
+
+#[tokio::test]
+async fn without_a_region_it_goes_to_the_functions_own() {
+    let scene = Scene::with_key_on_photos().await;
+    let answer = scene.respond(&json!({"accessKeyId": KEY, "bucketName": "photos"})).await;
+    assert_eq!(answer.outcome(), "revoked");
+    assert_eq!(scene.first_request().region, "us-east-1");
+}
+
+#[tokio::test]
+async fn every_bucket_that_the_alert_names_is_tried() {
+    let scene = Scene::with_key_on_photos().await.seeded("us-east-1", "logs", &["AKIAQQQQQQQQQQQQQQQQ"]);
+    let mut finding = event("guardduty-s3-exfiltration");
+    finding["detail"]["resource"]["s3BucketDetails"] =
+        json!([{"name": "not.a.lightsail.bucket"}, {"name": "elsewhere"}, {"name": "logs"}, {"name": "photos"}]);
+    let answer = scene.respond(&finding).await;
+    assert_eq!(answer.outcome(), "revoked");
+    assert_eq!(answer.unmapped("/bucket/name"), "photos");
+    assert_eq!(answer.unmapped("/bucket/found_by"), "alert");
+    assert_eq!(answer.unmapped("/alert/set_aside").as_array().unwrap().len(), 1);
+    assert_eq!(scene.count("DeleteBucketAccessKey"), 3);
+    assert_eq!(scene.count("GetBuckets"), 0);
+    assert_eq!(scene.keys("us-east-1", "logs").len(), 1);
+}
+
+#[tokio::test]
+async fn an_operation_is_followed_for_as_long_as_it_takes() {
+    let scene = Scene::with_key_on_photos()
+        .await
+        .scripted(Script::new("DeleteBucketAccessKey", Fault::OperationPending { polls: 4 }));
+    let answer = scene.respond(&by_hand()).await;
+    assert_eq!(answer.outcome(), "revoked");
+    assert_eq!(scene.count("GetOperation"), 5);
+    assert_eq!(answer.unmapped("/operations/0/status"), "Succeeded");
+}
+
+#[tokio::test]
+async fn an_operation_that_has_ended_already_is_not_asked_for() {
+    let scene = Scene::with(Settings { done_at_poll: 0, ..Settings::default() }, &[]).await;
+    let scene = scene.seeded("us-east-1", "photos", &[KEY]);
+    let answer = scene.respond(&by_hand()).await;
+    assert_eq!(answer.outcome(), "revoked");
+    assert_eq!(scene.operations(), ["DeleteBucketAccessKey", "GetBucketAccessKeys"]);
+    assert_eq!(answer.unmapped("/bucket/keys_left"), 0);
+}
+
+#[tokio::test]
+async fn a_key_that_is_still_listed_is_read_again_until_it_is_gone() {
+    let scene = Scene::with_key_on_photos()
+        .await
+        .scripted(Script::new("DeleteBucketAccessKey", Fault::StillListed { reads: 3 }));
+    let answer = scene.respond(&by_hand()).await;
+    assert_eq!(answer.outcome(), "revoked");
+    assert_eq!(answer.unmapped("/verification/reads"), 4);
+    assert_eq!(answer.unmapped("/verification/absent"), true);
+}
+
+#[tokio::test]
+async fn a_failed_look_at_the_operation_is_repeated() {
+    for fault in [Fault::ServiceException, Fault::EmptyAnswer, Fault::ResetBefore] {
+        let scene = Scene::with_key_on_photos().await.scripted(Script::new("GetOperation", fault));
+        let answer = scene.respond(&by_hand()).await;
+        assert_eq!(answer.outcome(), "revoked");
+        assert_eq!(answer.unmapped("/failure"), &json!(null));
+    }
+}
+
+#[tokio::test]
+async fn an_accepted_delete_without_an_operation_is_believed_only_after_a_complete_search() {
+    for fault in [Fault::NoOperations, Fault::EmptyAnswer] {
+        let scene = Scene::with_key_on_photos().await.scripted(Script::new("DeleteBucketAccessKey", fault));
+        let answer = scene.respond(&by_hand()).await;
+        assert_eq!(answer.outcome(), "revoked");
+        assert_eq!(answer.unmapped("/search/regions_read"), 19);
+        assert_eq!(answer.unmapped("/operations"), &json!([]));
+        assert!(answer.message().contains("AWS named no operation"), "{}", answer.message());
+    }
+}
+
+#[tokio::test]
+async fn what_goes_away_by_itself_is_tried_again_at_once() {
+    for fault in [
+        Fault::Throttled,
+        Fault::ServiceException,
+        Fault::HttpStatus { status: 503 },
+        Fault::ResetBefore,
+        Fault::error("TooManyRequestsException"),
+    ] {
+        let scene = Scene::with_key_on_photos().await;
+        let scene = scene.scripted(Script::new("DeleteBucketAccessKey", fault.clone()).times(2));
+        let answer = scene.respond(&by_hand()).await;
+        assert_eq!(answer.outcome(), "revoked", "{fault:?}");
+        assert_eq!(scene.count("DeleteBucketAccessKey"), 3, "{fault:?}");
+        assert_eq!(scene.keys("us-east-1", "photos"), [SIBLING]);
+    }
+}

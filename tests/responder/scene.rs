@@ -1,0 +1,200 @@
+//! A simulator, a responder that speaks to it, and the log that its records go to.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use lightsail_key_responder::audit::Audit;
+use lightsail_key_responder::config::Config;
+use lightsail_key_responder::outcome::InvocationError;
+use lightsail_key_responder::respond::{Responder, Response};
+use lightsail_simulator::{Script, Seed, SeenRequest, Settings, Simulator};
+use serde_json::{Value, json};
+
+pub(crate) const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+pub(crate) const SIBLING: &str = "AKIAI44QH8DHBEXAMPLE";
+pub(crate) const ACCOUNT: &str = "012345678912";
+const SECRET: &str = "simulated-secret";
+
+pub(crate) struct Scene {
+    pub(crate) simulator: Simulator,
+    pub(crate) responder: Responder,
+    log: Log,
+}
+
+/// What came of one event.
+pub(crate) struct Answer {
+    /// The one record.
+    pub(crate) record: Value,
+    /// Lambda's view.
+    pub(crate) result: Result<Response, InvocationError>,
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Scene {
+    /// An empty account, and a function in `us-east-1`.
+    pub(crate) async fn new() -> Self {
+        Self::with(Settings::default(), &[]).await
+    }
+
+    /// The same function, with Lightsail at an address where nobody listens.
+    pub(crate) fn unreachable(self) -> Self {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let (responder, log) = responder(&format!("http://127.0.0.1:{port}"), &[]);
+        Self { responder, log, ..self }
+    }
+
+    /// `new`, with settings of the simulator and more variables for the function.
+    pub(crate) async fn with(settings: Settings, variables: &[(&str, &str)]) -> Self {
+        // Every signature is verified.
+        let settings = Settings { secret_access_key: Some(SECRET.to_owned()), ..settings };
+        let simulator = Simulator::start_with(settings).await.unwrap();
+        let (responder, log) = responder(&simulator.endpoint(), variables);
+        Self { simulator, responder, log }
+    }
+
+    /// `new`, with the key and a sibling on bucket `photos` in `us-east-1`.
+    pub(crate) async fn with_key_on_photos() -> Self {
+        Self::new().await.seeded("us-east-1", "photos", &[KEY, SIBLING])
+    }
+
+    pub(crate) fn seeded(self, region: &str, bucket: &str, keys: &[&str]) -> Self {
+        let seed = keys.iter().fold(Seed::bucket(region, bucket), |seed, key| seed.key(*key));
+        self.simulator.seed(seed).unwrap();
+        self
+    }
+
+    pub(crate) fn scripted(self, script: Script) -> Self {
+        self.simulator.script(script).unwrap();
+        self
+    }
+
+    /// Sends `event` with a minute to answer.
+    pub(crate) async fn respond(&self, event: &Value) -> Answer {
+        self.respond_within(event, Duration::from_secs(60)).await
+    }
+
+    /// Sends `event` with `time` to answer, and checks what holds for every event: one record, the same in the log as
+    /// in the answer, and an error exactly where the outcome is one.
+    pub(crate) async fn respond_within(&self, event: &Value, time: Duration) -> Answer {
+        self.respond_text_within(&event.to_string(), time).await
+    }
+
+    pub(crate) async fn respond_text_within(&self, event: &str, time: Duration) -> Answer {
+        let arn = format!("arn:aws:lambda:us-east-1:{ACCOUNT}:function:responder");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let deadline = u64::try_from((now + time).as_millis()).unwrap();
+        let already = self.log.lines().len();
+        let result = self.responder.respond(event, self.responder.invocation("invocation-1", &arn, deadline)).await;
+        let lines = self.log.lines().split_off(already);
+        assert_eq!(lines.len(), 1, "one record for one event: {lines:#?}");
+        let record = lines[0]["audit"].clone();
+        let level = lines[0]["level"].as_str().unwrap();
+        match &result {
+            Ok(response) => {
+                assert_eq!(serde_json::to_value(response).unwrap(), json!({"records": [record]}));
+                assert_eq!(level, "WARN");
+            }
+            Err(error) => {
+                assert_eq!(error.message, record["message"].as_str().unwrap());
+                assert_eq!(level, "ERROR");
+            }
+        }
+        Answer { record, result }
+    }
+
+    /// The outcome of `event` while other invocations run, whose records are in the same log.
+    pub(crate) async fn outcome_beside_others(&self, event: &Value) -> String {
+        let invocation = self.responder.invocation("invocation-2", "arn", u64::MAX / 2);
+        let response = self.responder.respond(&event.to_string(), invocation).await.unwrap();
+        serde_json::to_value(response).unwrap()["records"][0]["status_code"].as_str().unwrap().to_owned()
+    }
+
+    /// The operations that the simulator saw, in order.
+    pub(crate) fn operations(&self) -> Vec<String> {
+        self.simulator.requests().into_iter().map(|seen| seen.operation).collect()
+    }
+
+    pub(crate) fn first_request(&self) -> SeenRequest {
+        self.simulator.requests().swap_remove(0)
+    }
+
+    pub(crate) fn count(&self, operation: &str) -> usize {
+        self.operations().iter().filter(|seen| *seen == operation).count()
+    }
+
+    /// The keys that really are on a bucket.
+    pub(crate) fn keys(&self, region: &str, bucket: &str) -> Vec<String> {
+        self.simulator.keys(ACCOUNT, region, bucket).unwrap()
+    }
+}
+
+impl Answer {
+    pub(crate) fn outcome(&self) -> &str {
+        self.record["status_code"].as_str().unwrap()
+    }
+
+    pub(crate) fn error_type(&self) -> &str {
+        self.result.as_ref().unwrap_err().error_type
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        self.record["message"].as_str().unwrap()
+    }
+
+    pub(crate) fn unmapped(&self, pointer: &str) -> &Value {
+        self.record["unmapped"].pointer(pointer).unwrap()
+    }
+}
+
+/// A responder for `endpoint`, and its log.
+fn responder(endpoint: &str, variables: &[(&str, &str)]) -> (Responder, Log) {
+    let lambda = [
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", ACCOUNT),
+        ("AWS_SECRET_ACCESS_KEY", SECRET),
+        ("AWS_SESSION_TOKEN", "simulated-token"),
+        ("AWS_ENDPOINT_URL_LIGHTSAIL", endpoint),
+    ];
+    let variables = lambda.iter().chain(variables).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let log = Log::default();
+    (Responder::new(&Config::read(variables).unwrap(), Audit::new(log.clone())), log)
+}
+
+/// An event by hand that names bucket `photos` in `us-east-1`.
+pub(crate) fn by_hand() -> Value {
+    json!({"accessKeyId": KEY, "bucketName": "photos", "region": "us-east-1"})
+}
+
+/// An event by hand that names the key alone.
+pub(crate) fn key_only() -> Value {
+    json!({"accessKeyId": KEY})
+}
+
+/// One of the files in `events/`.
+pub(crate) fn event(name: &str) -> Value {
+    let path = format!("{}/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+impl Log {
+    fn lines(&self) -> Vec<Value> {
+        let text = self.0.lock().unwrap();
+        text.split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .collect()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

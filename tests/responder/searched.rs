@@ -1,0 +1,96 @@
+//! Without a bucket, or with a wrong one: every bucket of every Region is read, and "nowhere" is said only after that.
+
+use lightsail_simulator::{Fault, Script, Seed, SeedKey, Settings};
+use serde_json::json;
+
+use crate::scene::{KEY, SIBLING, Scene, by_hand, key_only};
+
+#[tokio::test]
+async fn a_key_is_found_in_any_region_on_any_page() {
+    let mut scene = Scene::with(Settings { page_size: 2, ..Settings::default() }, &[]).await;
+    for number in 0..7 {
+        scene = scene.seeded("ap-southeast-2", &format!("bucket-{number}"), &[]);
+    }
+    let used = chrono::DateTime::from_timestamp(1_795_000_000, 0).unwrap();
+    let key = SeedKey::new(KEY).created_at(used).last_used(used, "eu-west-1", "s3");
+    scene.simulator.seed(Seed::bucket("ap-southeast-2", "zebra").key(key).key(SIBLING)).unwrap();
+    let answer = scene.respond(&key_only()).await;
+    assert_eq!(answer.outcome(), "revoked");
+    assert_eq!(
+        answer.unmapped("/bucket"),
+        &json!({"name": "zebra", "region": "ap-southeast-2", "found_by": "search", "keys_left": 1})
+    );
+    assert_eq!(answer.unmapped("/access_key/created_at"), "2026-11-18T11:06:40Z");
+    assert_eq!(answer.unmapped("/access_key/last_used/service"), "s3");
+    assert_eq!(scene.keys("ap-southeast-2", "zebra"), [SIBLING]);
+}
+
+#[tokio::test]
+async fn a_wrong_bucket_does_not_save_the_key() {
+    let scene = Scene::new().await.seeded("us-east-1", "photos", &[SIBLING]).seeded("eu-north-1", "backups", &[KEY]);
+    let answer = scene.respond(&by_hand()).await;
+    assert_eq!(answer.outcome(), "revoked");
+    assert_eq!(answer.unmapped("/bucket/name"), "backups");
+    assert_eq!(scene.keys("us-east-1", "photos"), [SIBLING]);
+    assert!(scene.keys("eu-north-1", "backups").is_empty());
+}
+
+#[tokio::test]
+async fn a_bucket_in_another_region_than_the_alert_says_is_found() {
+    let scene = Scene::new().await.seeded("sa-east-1", "photos", &[KEY]);
+    let answer = scene.respond(&by_hand()).await;
+    assert_eq!((answer.outcome(), answer.unmapped("/bucket/region")), ("revoked", &json!("sa-east-1")));
+}
+
+#[tokio::test]
+async fn not_found_in_other_words_is_understood() {
+    let scene = Scene::new().await.seeded("sa-east-1", "photos", &[KEY]);
+    let scene = scene.scripted(Script::new("DeleteBucketAccessKey", Fault::DoesNotExist).in_region("us-east-1"));
+    let scene = scene.scripted(Script::new("GetBucketAccessKeys", Fault::DoesNotExist).in_region("us-east-1"));
+    assert_eq!(scene.respond(&by_hand()).await.outcome(), "revoked");
+}
+
+#[tokio::test]
+async fn a_region_that_cannot_be_read_makes_the_search_incomplete() {
+    for fault in [Fault::ServiceException, Fault::AccessDenied, Fault::Truncated, Fault::RegionSetupInProgress] {
+        let scene = Scene::with_key_on_photos().await;
+        let scene = scene.scripted(Script::new("GetBuckets", fault.clone()).every().in_region("us-east-1"));
+        let answer = scene.respond(&key_only()).await;
+        assert_eq!((answer.outcome(), answer.error_type()), ("search_incomplete", "Responder.SearchIncomplete"));
+        let unread = answer.unmapped("/search/unread");
+        assert_eq!((unread.as_array().unwrap().len(), &unread[0]["region"]), (1, &json!("us-east-1")), "{fault:?}");
+        assert!(answer.message().contains("may be live"), "{}", answer.message());
+        assert_eq!(scene.keys("us-east-1", "photos"), [KEY, SIBLING]);
+    }
+}
+
+#[tokio::test]
+async fn a_later_page_that_cannot_be_read_makes_the_search_incomplete() {
+    let scene = Scene::with(Settings { page_size: 1, ..Settings::default() }, &[]).await;
+    let scene = scene.seeded("us-east-1", "aaa", &[]).seeded("us-east-1", "photos", &[KEY]);
+    let scene = scene.scripted(Script::new("GetBuckets", Fault::AccessDenied).after(1).every().in_region("us-east-1"));
+    assert_eq!(scene.respond(&key_only()).await.outcome(), "search_incomplete");
+}
+
+#[tokio::test]
+async fn a_bucket_that_cannot_be_read_is_named() {
+    let scene = Scene::with_key_on_photos().await;
+    let scene = scene.scripted(Script::new("GetBucketAccessKeys", Fault::AccessDenied).every());
+    let answer = scene.respond(&key_only()).await;
+    assert_eq!(answer.outcome(), "search_incomplete");
+    assert_eq!(answer.unmapped("/search/unread/0/bucket"), "photos");
+    assert!(answer.message().contains("bucket photos in us-east-1"), "{}", answer.message());
+}
+
+#[tokio::test]
+async fn an_opt_in_region_that_is_not_enabled_can_hold_nothing() {
+    let refusal = || Fault::error("UnrecognizedClientException");
+    let scene = Scene::new().await;
+    let scene = ["ap-east-1", "ap-southeast-3", "ap-southeast-5", "eu-south-2"]
+        .into_iter()
+        .fold(scene, |scene, region| scene.scripted(Script::new("GetBuckets", refusal()).every().in_region(region)));
+    let answer = scene.respond(&key_only()).await;
+    assert_eq!((answer.outcome(), answer.unmapped("/search/regions_read")), ("not_lightsail_key", &json!(19)));
+    let scene = scene.scripted(Script::new("GetBuckets", refusal()).every().in_region("us-east-1"));
+    assert_eq!(scene.respond(&key_only()).await.outcome(), "search_incomplete");
+}
