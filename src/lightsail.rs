@@ -193,9 +193,10 @@ impl InRegion {
         let wire = Wire::default();
         let request = self.client.get_bucket_access_keys().bucket_name(bucket.as_str());
         let output = self.answer(CALL, &wire, request.customize().interceptor(wire.clone()).send()).await?;
-        let keys = output.access_keys.unwrap_or_default().into_iter().map(BucketKey::read);
-        // A key without an ID may be the one we look for: such a list proves nothing.
-        keys.collect::<Option<_>>().ok_or_else(|| Failure::garbled(CALL, "a key without accessKeyId", &wire))
+        // Neither a list that is not there nor a key without an ID proves that the key we look for is gone.
+        let keys = output.access_keys.ok_or_else(|| Failure::garbled(CALL, "no list of accessKeys", &wire))?;
+        let keys = keys.into_iter().map(BucketKey::read).collect::<Option<_>>();
+        keys.ok_or_else(|| Failure::garbled(CALL, "a key without accessKeyId", &wire))
     }
 
     /// `GetBuckets`: the names of all buckets of the Region, all pages read.
@@ -207,7 +208,7 @@ impl InRegion {
             let wire = Wire::default();
             let request = self.client.get_buckets().set_page_token(token.clone());
             let output = self.answer(CALL, &wire, request.customize().interceptor(wire.clone()).send()).await?;
-            for bucket in output.buckets.unwrap_or_default() {
+            for bucket in output.buckets.ok_or_else(|| Failure::garbled(CALL, "no list of buckets", &wire))? {
                 let name = bucket.name.and_then(|name| name.parse().ok());
                 names.push(name.ok_or_else(|| Failure::garbled(CALL, "a bucket without a name", &wire))?);
             }

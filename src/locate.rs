@@ -67,8 +67,8 @@ pub enum Look {
     Listed(BucketKey),
     /// The bucket is there, and the key is not on it.
     NotListed,
-    /// There is no such bucket in this Region and account.
-    NoBucket,
+    /// AWS says that there is no such bucket in this Region and account.
+    NoBucket(Failure),
     /// It could not be read.
     Unread(Failure),
 }
@@ -120,7 +120,7 @@ pub fn named(exposure: &Exposure, own: &Region) -> Vec<Target> {
 pub async fn look(lightsail: &InRegion, bucket: &BucketName, key: &AccessKeyId) -> Look {
     match lightsail.get_bucket_access_keys(bucket).await {
         Ok(keys) => keys.into_iter().find(|seen| seen.id == key.as_str()).map_or(Look::NotListed, Look::Listed),
-        Err(failure) if failure.kind == FailureKind::NotFound => Look::NoBucket,
+        Err(failure) if failure.kind == FailureKind::NotFound => Look::NoBucket(failure),
         Err(failure) => Look::Unread(failure),
     }
 }
@@ -169,9 +169,9 @@ async fn search_region(lightsail: &InRegion, region: &Region, opt_in: bool, key:
             Look::Listed(seen) => {
                 return Search::Found(Target { bucket, region: region.clone(), found_by: FoundBy::Search }, seen);
             }
-            // Deleted since the list was read; its keys went with it.
-            Look::NotListed | Look::NoBucket => extent.buckets_read += 1,
-            Look::Unread(failure) => {
+            Look::NotListed => extent.buckets_read += 1,
+            // Not found, though AWS has just listed it: perhaps deleted since, but nothing proves that.
+            Look::NoBucket(failure) | Look::Unread(failure) => {
                 extent.unread.push(Unread { region: region.to_string(), bucket: Some(bucket.to_string()), failure });
             }
         }

@@ -241,7 +241,7 @@ impl Responder {
                 Attempt::Ended(if_listed)
             }
             Look::NotListed => Attempt::NotThere,
-            Look::NoBucket => {
+            Look::NoBucket(_) => {
                 facts.target = None;
                 Attempt::NoBucket
             }

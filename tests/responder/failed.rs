@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use lightsail_simulator::{Fault, Member, Script};
 use serde_json::json;
 
@@ -133,7 +134,7 @@ async fn an_operation_that_may_not_be_read_is_unconfirmed_without_waiting() {
 #[tokio::test]
 async fn what_does_not_end_is_answered_before_the_deadline() {
     let time = Duration::from_secs(4);
-    for (operation, fault, outcome) in [
+    let cases = [
         ("DeleteBucketAccessKey", Fault::OperationPending { polls: u32::MAX }, "unconfirmed"),
         ("DeleteBucketAccessKey", Fault::StillListed { reads: u32::MAX }, "unconfirmed"),
         ("DeleteBucketAccessKey", Fault::HangBefore, "failed"),
@@ -141,14 +142,17 @@ async fn what_does_not_end_is_answered_before_the_deadline() {
         ("GetOperation", Fault::HangBefore, "unconfirmed"),
         ("GetBucketAccessKeys", Fault::HangBefore, "unconfirmed"),
         ("GetBucketAccessKeys", Fault::Throttled, "unconfirmed"),
-    ] {
+        ("GetBucketAccessKeys", Fault::EmptyAnswer, "unconfirmed"),
+    ];
+    join_all(cases.into_iter().map(|(operation, fault, outcome)| async move {
         let scene = Scene::with_key_on_photos().await.scripted(every(operation, fault.clone()));
         let started = Instant::now();
         let answer = scene.respond_within(&by_hand(), time).await;
         let left = time.checked_sub(started.elapsed());
         assert!(left.is_some_and(|left| left > Duration::from_millis(500)), "{fault:?}: {left:?} left");
         assert_eq!(answer.outcome(), outcome, "{operation} {fault:?}");
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]

@@ -83,6 +83,31 @@ async fn a_bucket_that_cannot_be_read_is_named() {
 }
 
 #[tokio::test]
+async fn an_answer_without_the_list_that_was_asked_for_proves_nothing() {
+    for operation in ["GetBuckets", "GetBucketAccessKeys"] {
+        let scene = Scene::with_key_on_photos().await;
+        let scene = scene.scripted(Script::new(operation, Fault::EmptyAnswer).every());
+        assert_eq!(scene.respond(&key_only()).await.outcome(), "search_incomplete", "{operation}");
+    }
+    let scene = Scene::with(Settings { page_size: 1, ..Settings::default() }, &[]).await;
+    let scene = scene.seeded("us-east-1", "aaa", &[]).seeded("us-east-1", "photos", &[KEY]);
+    let scene = scene.scripted(Script::new("GetBuckets", Fault::EmptyAnswer).after(1).every().in_region("us-east-1"));
+    assert_eq!(scene.respond(&key_only()).await.outcome(), "search_incomplete");
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_listed_and_then_not_found_is_not_taken_for_read() {
+    let scene = Scene::with_key_on_photos().await;
+    let scene = scene.scripted(Script::new("GetBucketAccessKeys", Fault::NotFound).every());
+    let scene = scene.scripted(Script::new("DeleteBucketAccessKey", Fault::NotFound).every());
+    for event in [key_only(), by_hand()] {
+        let answer = scene.respond(&event).await;
+        assert_eq!(answer.outcome(), "search_incomplete");
+        assert!(answer.message().contains("bucket photos in us-east-1"), "{}", answer.message());
+    }
+}
+
+#[tokio::test]
 async fn an_opt_in_region_that_is_not_enabled_can_hold_nothing() {
     let refusal = || Fault::error("UnrecognizedClientException");
     let scene = Scene::new().await;
