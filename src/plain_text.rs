@@ -11,11 +11,12 @@ use serde::Serialize;
 /// Longest text that is kept, in characters.
 const LONGEST: usize = 300;
 
-/// A secret access key is 40 characters of `A-Za-z0-9/+` (facts: TruffleHog's and AWS's own scanners use this shape).
+/// A secret access key is 40 characters of `A-Za-z0-9/+` (TruffleHog's detector `aws`), and a session token longer. With
+/// something like a path or the key ID around it the run is longer; what is shorter is no secret.
 const SECRET_LENGTH: usize = 40;
 
-/// Nothing that people write runs on for so long without a break, but an STS session token does.
-const TOKEN_LENGTH: usize = 100;
+/// Read beyond what is kept, so that a secret at the cut is seen whole.
+const MARGIN: usize = 200;
 
 /// One safe line of somebody else's words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -25,11 +26,11 @@ pub struct PlainText(String);
 impl PlainText {
     /// Makes `text` safe: secrets out, control characters escaped, and cut to 300 characters.
     pub fn of(text: &str) -> Self {
-        // One million characters of alert need not be read to keep three hundred; the margin lets a secret that
-        // straddles the cut be seen whole.
-        let end = text.char_indices().nth(LONGEST + 2 * TOKEN_LENGTH).map_or(text.len(), |(at, _)| at);
-        let line: String = escape(&redact(text.get(..end).unwrap_or_default()));
-        if line.chars().count() <= LONGEST && end == text.len() {
+        // One million characters of alert need not be read to keep three hundred.
+        let end = text.char_indices().nth(LONGEST + MARGIN).map_or(text.len(), |(at, _)| at);
+        let (read, unread) = text.split_at(end);
+        let line = escape(&redact(read, !unread.is_empty()));
+        if line.chars().count() <= LONGEST && unread.is_empty() {
             Self(line)
         } else {
             Self(line.chars().take(LONGEST).chain("[cut]".chars()).collect())
@@ -48,17 +49,20 @@ impl fmt::Display for PlainText {
     }
 }
 
-fn redact(text: &str) -> String {
-    let opaque = |c: char| c.is_ascii_alphanumeric() || c == '/' || c == '+';
+/// Takes out every run of characters that is long enough for a secret and mixes capitals with small letters. Without the
+/// mix it is a path, a Git commit or a number: of forty random characters all would have to be of one case.
+fn redact(text: &str, goes_on: bool) -> String {
+    // `%` and `\` too: a secret in a URL or in JSON text has its slashes encoded with them.
+    let opaque = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '+' | '%' | '\\');
     let mut safe = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
-        let same = |c: char| opaque(c) == opaque(first);
-        let (run, after) = rest.split_at(rest.find(|c| !same(c)).unwrap_or(rest.len()));
-        // A Git commit is 40 characters too, but of lower-case hexadecimal alone.
-        let commit = run.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        let secret = opaque(first) && !commit && (run.len() == SECRET_LENGTH || run.len() >= TOKEN_LENGTH);
-        safe.push_str(if secret { "[redacted]" } else { run });
+        let other = |c: char| opaque(c) != opaque(first);
+        let (run, after) = rest.split_at(rest.find(other).unwrap_or(rest.len()));
+        let mixed = run.bytes().any(|b| b.is_ascii_uppercase()) && run.bytes().any(|b| b.is_ascii_lowercase());
+        // How long the run is that the cut goes through, nobody knows.
+        let long = run.len() >= SECRET_LENGTH || (goes_on && after.is_empty());
+        safe.push_str(if opaque(first) && mixed && long { "[redacted]" } else { run });
         rest = after;
     }
     safe
@@ -85,7 +89,7 @@ mod tests {
 
     #[test]
     fn ordinary_words_stay_as_they_are() {
-        let words = "User: arn:aws:sts::012345678912:assumed-role/responder/fn is not authorized; commit 0123456789abcdef0123456789abcdef01234567";
+        let words = "User: arn:aws:sts::012345678912:assumed-role/responder/fn is not authorized; commit 0123456789abcdef0123456789abcdef01234567, com/example/configuration/of/production/servers";
         assert_eq!(PlainText::of(words).as_str(), words);
     }
 
@@ -97,11 +101,21 @@ mod tests {
             format!("AKIAIOSFODNN7EXAMPLE:{secret}"),
             format!("{}secret={secret}", "x ".repeat(140)),
             format!("{} {secret}", "x".repeat(285)),
+            format!("https://example.com/dump/{secret}"),
+            format!("{secret}/"),
+            format!("AKIAIOSFODNN7EXAMPLE{secret}"),
+            secret.replace('/', "%2F"),
+            secret.replace('/', "\\/"),
+            format!("x x x {}", format!("{secret} ").repeat(40)),
         ] {
             let safe = PlainText::of(&text);
             assert!(!safe.as_str().contains("wJalr"), "{safe}");
         }
         assert_eq!(PlainText::of(&format!("key={secret}.")).as_str(), "key=[redacted].");
+        for cut in 0..600 {
+            let safe = PlainText::of(&format!("{}{secret}{}", ". ".repeat(cut), " and so on".repeat(100)));
+            assert!(!safe.as_str().contains("wJalr"), "{cut}: {safe}");
+        }
     }
 
     #[test]
