@@ -98,8 +98,8 @@ struct Bucket {
     keys_left: Option<usize>,
 }
 
-/// Milliseconds. `alert_to_invocation` counts from when EventBridge got the event, or else the source last saw the cause;
-/// the others count from the start of the invocation.
+/// Milliseconds. `alert_to_invocation` counts from when EventBridge got the event, or else the source last saw the cause,
+/// and is null where that lies in the future; the others count from the start of the invocation.
 #[derive(Clone, Debug, Serialize)]
 struct Timing {
     alert_to_invocation: Option<i64>,
@@ -255,7 +255,7 @@ fn timing(facts: &Facts) -> Timing {
     };
     let alerted = facts.alert.sent_at.or(facts.alert.observed_at);
     Timing {
-        alert_to_invocation: alerted.map(|at| (invocation.started_at - at).num_milliseconds()),
+        alert_to_invocation: alerted.map(|at| (invocation.started_at - at).num_milliseconds()).filter(|ms| *ms >= 0),
         delete_sent: since(facts.deletes.iter().filter_map(Wire::first_sent).min()),
         delete_accepted: since(facts.accepted_at),
         verified: since(facts.absent_at),
