@@ -204,7 +204,10 @@ impl Responder {
 
     /// Follows an accepted delete to its end.
     async fn conclude(&self, revocation: Revocation, facts: &mut Facts) -> Attempt {
-        let found_by = revocation.target.found_by;
+        // The one thing that must be on record even if the process is killed before the record is written.
+        let Target { bucket, region, found_by } = &revocation.target;
+        tracing::info!(key = %revocation.key, %bucket, %region, request_id = revocation.request_id, "delete accepted");
+        let found_by = *found_by;
         facts.accepted_at = Some(revocation.accepted_at);
         facts.request_id = revocation.request_id.clone();
         facts.operations = revocation.operations.clone();
