@@ -1,0 +1,59 @@
+"""Every event of events/ gives the outcome that events/README.md promises for it."""
+
+import cases
+import ocsf
+import pytest
+import run
+
+READS = {"GetBuckets", "GetBucketAccessKeys", "GetOperation"}
+DELETE = "DeleteBucketAccessKey"
+OK = {"revoked", "already_absent", "not_lightsail_key", "ignored", "dry_run"}
+NEEDS_NO_CALL = {"ignored", "unreadable", "wrong_account"}
+TABLE = cases.table()
+
+
+def test_every_event_file_has_its_row_and_every_row_its_file():
+    files = sorted(path.name for path in cases.EVENTS.glob("*.json"))
+    assert sorted(case.file for case in TABLE) == files
+
+
+def test_every_row_of_the_table_is_read():
+    rows = (cases.EVENTS / "README.md").read_text().count("\n| `")
+    assert len(TABLE) == rows > 0
+    assert {case.holds for case in TABLE} <= set(cases.WORLDS)
+
+
+def test_a_world_that_the_table_makes_up_is_refused():
+    with pytest.raises(ValueError, match="accepted: the key on its bucket, "):
+        cases.world("the key somewhere", {})
+
+
+@pytest.mark.parametrize("case", TABLE, ids=lambda case: case.file)
+def test_an_event_has_the_outcome_of_its_row(case, bootstrap, simulator_program):
+    payload, event = run.read_event(case.path)
+    result = run.let_loose(bootstrap, simulator_program, payload, cases.world(case.holds, event))
+
+    assert result.outcomes == [case.outcome]
+    record = result.records[0]
+    assert ocsf.faults(record) == []
+    if case.outcome in OK:
+        assert result.answer.error_type is None
+        assert result.answer.records == [record]
+    else:
+        assert result.answer.error_type == f"Responder.{case.outcome.title().replace('_', '')}"
+        assert result.answer.error_message == record["message"]
+
+    # The key is gone only where the record says so, and nothing else is gone ever.
+    named = cases.read(event)
+    gone = {key for _, _, key in result.before - result.after}
+    assert gone == ({named.key} if case.outcome == "revoked" else set())
+    assert result.after <= result.before and not result.bystanders_lost
+
+    seen = {request["operation"] for request in result.requests}
+    if case.outcome in NEEDS_NO_CALL:
+        assert seen == set()
+    elif case.outcome == "revoked" or named.has_bucket:
+        # On a bucket that is named the delete is how the function asks: where it finds no key, it does nothing.
+        assert DELETE in seen and seen <= READS | {DELETE}
+    else:
+        assert seen and seen <= READS
