@@ -12,6 +12,9 @@ use tokio::time::Instant;
 /// Kept back for the record and the answer. At 128 MB a function has 7 % of a processor, so this is generous.
 const RESERVE: Duration = Duration::from_secs(1);
 
+/// Lambda's longest time-out (Lambda quotas). Whoever claims more is not Lambda, and time must not overflow.
+const LONGEST_INVOCATION: Duration = Duration::from_secs(900);
+
 /// The first pause between two looks at something unfinished, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -32,6 +35,7 @@ impl Deadline {
     /// A deadline for an invocation that Lambda ends `remaining` from now. A quarter of a short time is reserved, so
     /// that even a function with a timeout of one second tries.
     pub fn new(remaining: Duration) -> Self {
+        let remaining = remaining.min(LONGEST_INVOCATION);
         let reserve = RESERVE.min(remaining / 4);
         Self { work_ends: Instant::now() + remaining.saturating_sub(reserve) }
     }
