@@ -127,11 +127,9 @@ pub async fn look(lightsail: &InRegion, bucket: &BucketName, key: &AccessKeyId) 
 
 /// Looks for `key` on every bucket of every Region, all Regions side by side, and stops at the first that has it.
 pub async fn search(lightsail: &Lightsail, key: &AccessKeyId, deadline: Deadline) -> Search {
-    let regions = REGIONS.iter().filter_map(|(name, opt_in)| Some((name.parse::<Region>().ok()?, *opt_in)));
+    let regions = REGIONS.iter().filter_map(|(name, _)| name.parse::<Region>().ok());
     let mut searches: FuturesUnordered<_> = regions
-        .map(|(region, opt_in)| async move {
-            search_region(&lightsail.in_region(&region, deadline), &region, opt_in, key).await
-        })
+        .map(|region| async move { search_region(&lightsail.in_region(&region, deadline), &region, key).await })
         .collect();
     let mut extent = Extent::default();
     while let Some(search) = searches.next().await {
@@ -143,16 +141,24 @@ pub async fn search(lightsail: &Lightsail, key: &AccessKeyId, deadline: Deadline
     extent.judge()
 }
 
+/// Whether `failure` is how an opt-in Region answers an account that has not enabled it: it does not know the account's
+/// credentials (AWS Account Management guide, "Enable or disable AWS Regions"). In any other Region it is a failure.
+pub fn is_disabled(region: &Region, failure: &Failure) -> bool {
+    let code = failure.code.as_ref().map(|code| code.as_str());
+    let unknown = matches!(code, Some("UnrecognizedClientException" | "InvalidClientTokenId"));
+    unknown && REGIONS.iter().any(|(name, opt_in)| *opt_in && *name == region.as_str())
+}
+
 /// Whether Lightsail has an endpoint in `region`.
 fn is_lightsail_region(region: &Region) -> bool {
     REGIONS.iter().any(|(name, _)| *name == region.as_str())
 }
 
-async fn search_region(lightsail: &InRegion, region: &Region, opt_in: bool, key: &AccessKeyId) -> Search {
+async fn search_region(lightsail: &InRegion, region: &Region, key: &AccessKeyId) -> Search {
     let buckets = match lightsail.get_buckets().await {
         Ok(buckets) => buckets,
-        // A Region that the account has not enabled does not know its credentials; it can hold nothing of the account.
-        Err(failure) if opt_in && is_not_enabled(&failure) => Vec::new(),
+        // It can hold nothing of the account.
+        Err(failure) if is_disabled(region, &failure) => Vec::new(),
         Err(failure) => {
             let unread = Unread { region: region.to_string(), bucket: None, failure };
             return Search::Incomplete(Extent { unread: vec![unread], ..Extent::default() });
@@ -177,11 +183,6 @@ async fn search_region(lightsail: &InRegion, region: &Region, opt_in: bool, key:
         }
     }
     extent.judge()
-}
-
-fn is_not_enabled(failure: &Failure) -> bool {
-    let code = failure.code.as_ref().map(|code| code.as_str());
-    matches!(code, Some("UnrecognizedClientException" | "InvalidClientTokenId"))
 }
 
 impl Extent {

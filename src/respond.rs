@@ -124,9 +124,8 @@ impl Responder {
 
     /// The story of one key: the buckets that the alert names, then all others.
     async fn act(&self, exposure: &Exposure, facts: &mut Facts) -> Outcome {
-        if let (Some(owner), Some(own)) = (&exposure.account, facts.own_account())
-            && owner != own
-        {
+        if let Some(owner) = exposure.account.as_ref().filter(|owner| Some(*owner) != facts.own_account()) {
+            let own = facts.own_account().map_or("its own, which it does not know,", AccountId::as_str);
             facts.why = Some(format!("the alert is about account {owner}, and this function acts in {own} only"));
             return Outcome::WrongAccount;
         }
@@ -134,6 +133,7 @@ impl Responder {
         for target in locate::named(exposure, &self.region) {
             match self.attempt(target, &exposure.key, facts).await {
                 Attempt::Ended(outcome) => return outcome,
+                Attempt::Refused => return Outcome::Failed,
                 Attempt::Accepted => past.accepted = true,
                 Attempt::NotThere => past.bucket_is_ours = true,
                 Attempt::NoBucket | Attempt::Unknown => {}
@@ -153,7 +153,7 @@ impl Responder {
                     Attempt::Accepted => Outcome::Revoked,
                     // Seen there a moment ago, and gone now: a copy of this alert was faster.
                     Attempt::NotThere => Outcome::AlreadyAbsent,
-                    Attempt::NoBucket | Attempt::Unknown => Outcome::Failed,
+                    Attempt::Refused | Attempt::NoBucket | Attempt::Unknown => Outcome::Failed,
                 }
             }
             Search::Nowhere(extent) => {
@@ -194,7 +194,7 @@ impl Responder {
                 let attempt = self.look(&target, key, facts, Outcome::Failed).await;
                 facts.verification = match attempt {
                     Attempt::NotThere => Some(Verification::of_one_look(true)),
-                    Attempt::Ended(_) if facts.evidence.is_some() => Some(Verification::of_one_look(false)),
+                    Attempt::Ended(_) => Some(Verification::of_one_look(false)),
                     _ => None,
                 };
                 attempt
@@ -249,10 +249,10 @@ impl Responder {
                 Attempt::NoBucket
             }
             Look::Unread(failure) => {
-                let refused = |failure: &Failure| failure.refuses_us();
-                let hopeless = refused(&failure) && facts.failure.as_ref().is_some_and(refused);
+                let refused = |failure: &Failure| failure.refuses_us() && !locate::is_disabled(&target.region, failure);
+                let twice = refused(&failure) && facts.failure.as_ref().is_some_and(refused);
                 facts.fail(failure);
-                if hopeless { Attempt::Ended(Outcome::Failed) } else { Attempt::Unknown }
+                if twice { Attempt::Refused } else { Attempt::Unknown }
             }
         }
     }
@@ -268,6 +268,8 @@ enum Attempt {
     NotThere,
     /// No such bucket here.
     NoBucket,
+    /// AWS refuses us, for deleting and for reading: it would do so everywhere.
+    Refused,
     /// Neither deleted nor looked at.
     Unknown,
 }

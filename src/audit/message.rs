@@ -3,6 +3,9 @@
 use super::Facts;
 use crate::outcome::Outcome;
 
+/// How many unread places a sentence names; the record has them all. There are 19 Regions.
+const NAMED: usize = 20;
+
 /// The sentence of a record.
 pub(super) fn message(facts: &Facts, outcome: Outcome) -> String {
     let key = key(facts);
@@ -111,9 +114,13 @@ fn unread(facts: &Facts) -> String {
         Some(bucket) => format!("bucket {bucket} in {}", unread.region),
         None => unread.region.clone(),
     };
-    let names = unread.iter().map(name).collect::<Vec<_>>().join(", ");
+    let names = unread.iter().take(NAMED).map(name).collect::<Vec<_>>().join(", ");
+    let more = match unread.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
     let first = unread.first().map_or_else(String::new, |unread| format!(" ({})", unread.failure));
-    format!("{names}{first}")
+    format!("{names}{more}{first}")
 }
 
 fn failure(facts: &Facts) -> String {

@@ -72,6 +72,16 @@ async fn an_alert_about_another_account_makes_no_call() {
 }
 
 #[tokio::test]
+async fn a_function_that_does_not_know_its_account_leaves_alerts_about_accounts_alone() {
+    let scene = Scene::with_key_on_photos().await;
+    let invocation = scene.responder.invocation("invocation-1", "not an ARN", u64::MAX / 2);
+    let event = event("guardduty-s3-exfiltration").to_string();
+    let error = scene.responder.respond(&event, invocation).await.unwrap_err();
+    assert_eq!(error.error_type, "Responder.WrongAccount");
+    assert!(scene.operations().is_empty());
+}
+
+#[tokio::test]
 async fn an_alert_that_exposes_no_bucket_key_makes_no_call() {
     let scene = Scene::with_key_on_photos().await;
     for name in [

@@ -119,3 +119,41 @@ async fn an_opt_in_region_that_is_not_enabled_can_hold_nothing() {
     let scene = scene.scripted(Script::new("GetBuckets", refusal()).every().in_region("us-east-1"));
     assert_eq!(scene.respond(&key_only()).await.outcome(), "search_incomplete");
 }
+
+#[tokio::test]
+async fn a_named_region_that_is_not_enabled_does_not_stop_the_search() {
+    let scene = Scene::new().await.seeded("eu-west-1", "backups", &[KEY]);
+    let scene =
+        ["DeleteBucketAccessKey", "GetBucketAccessKeys", "GetBuckets"].into_iter().fold(scene, |scene, operation| {
+            let refusal = Fault::error("UnrecognizedClientException");
+            scene.scripted(Script::new(operation, refusal).every().in_region("ap-east-1"))
+        });
+    let event = json!({"accessKeyId": KEY, "bucketName": "photos", "region": "ap-east-1"});
+    assert_eq!(scene.respond(&event).await.outcome(), "revoked");
+    assert_eq!(scene.respond(&event).await.outcome(), "not_lightsail_key");
+}
+
+#[tokio::test]
+async fn a_key_that_was_found_and_may_not_be_deleted_is_failed() {
+    let scene = Scene::new().await.seeded("eu-west-1", "backups", &[KEY]);
+    let scene = scene.scripted(Script::new("DeleteBucketAccessKey", Fault::AccessDenied).every());
+    // The search reads it once; then nothing may be read any more.
+    let scene = scene.scripted(Script::new("GetBucketAccessKeys", Fault::AccessDenied).after(1).every());
+    let answer = scene.respond(&key_only()).await;
+    assert_eq!(answer.outcome(), "failed");
+    assert_eq!(answer.unmapped("/bucket/name"), "backups");
+    assert_eq!(answer.unmapped("/verification"), &json!(null));
+    assert!(answer.message().ends_with("nothing was deleted"), "{}", answer.message());
+}
+
+#[tokio::test]
+async fn many_unread_buckets_make_a_long_record_and_a_short_sentence() {
+    let mut scene = Scene::new().await;
+    for number in 0..30 {
+        scene = scene.seeded("us-east-1", &format!("bucket-{number}"), &[]);
+    }
+    let scene = scene.scripted(Script::new("GetBucketAccessKeys", Fault::AccessDenied).every());
+    let answer = scene.respond(&key_only()).await;
+    assert_eq!(answer.unmapped("/search/unread").as_array().unwrap().len(), 30);
+    assert!(answer.message().contains(" and 10 more ("), "{}", answer.message());
+}
