@@ -23,6 +23,8 @@ pub struct Config {
     pub endpoint: Option<String>,
     /// Whether keys are deleted.
     pub mode: Mode,
+    /// How many keys one alert may name; more are for a person to approve.
+    pub most_keys: usize,
 }
 
 /// Credentials of the function's role, as Lambda hands them out (Lambda guide, "Defined runtime environment variables").
@@ -75,8 +77,11 @@ pub enum Problem {
 }
 
 /// The variables that are ours alone; any other that begins with `RESPONDER_` is refused.
-pub const OURS: [&str; 1] = ["RESPONDER_MODE"];
+pub const OURS: [&str; 2] = ["RESPONDER_MODE", "MAX_KEYS_PER_ALERT"];
 const PREFIX: &str = "RESPONDER_";
+
+/// An alert names one key, or the few of a leak. A hundred at once look like a mistake or an attack on us.
+const MOST_KEYS: usize = 20;
 
 const ENDPOINT: &str = "AWS_ENDPOINT_URL_LIGHTSAIL";
 
@@ -96,6 +101,7 @@ impl Config {
         reader.refuse_unknown();
         let region = reader.region();
         let mode = reader.mode();
+        let most_keys = reader.most_keys();
         let endpoint = reader.endpoint();
         let access_key_id = reader.required("AWS_ACCESS_KEY_ID");
         let secret_access_key = reader.required("AWS_SECRET_ACCESS_KEY");
@@ -103,7 +109,7 @@ impl Config {
         match (region, access_key_id, secret_access_key, reader.problems) {
             (Some(region), Some(access_key_id), Some(secret_access_key), problems) if problems.is_empty() => {
                 let credentials = Credentials { access_key_id, secret_access_key, session_token };
-                Ok(Self { region, credentials, endpoint, mode })
+                Ok(Self { region, credentials, endpoint, mode, most_keys })
             }
             (.., problems) => Err(ConfigError(problems)),
         }
@@ -174,6 +180,14 @@ impl Reader {
         })
     }
 
+    fn most_keys(&mut self) -> usize {
+        let Some(value) = self.get("MAX_KEYS_PER_ALERT").map(str::to_owned) else { return MOST_KEYS };
+        value.parse().ok().filter(|most| (1..=1000).contains(most)).unwrap_or_else(|| {
+            self.refuse("MAX_KEYS_PER_ALERT", value, "a whole number from 1 to 1000 (20 is the default)");
+            MOST_KEYS
+        })
+    }
+
     /// The variables that every AWS SDK knows (AWS SDKs and Tools reference, "Service-specific endpoints").
     fn endpoint(&mut self) -> Option<String> {
         const IGNORE: &str = "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS";
@@ -214,7 +228,7 @@ mod tests {
     fn what_lambda_sets_is_enough() {
         let config = read(&[]).unwrap();
         assert_eq!((config.region.as_str(), config.mode, config.endpoint), ("eu-west-1", Mode::Enforce, None));
-        assert_eq!(config.credentials.session_token, None);
+        assert_eq!((config.credentials.session_token, config.most_keys), (None, 20));
     }
 
     #[test]
@@ -224,10 +238,11 @@ mod tests {
             ("AWS_ACCESS_KEY_ID", ""),
             ("RESPONDER_MODE", "enforced"),
             ("RESPONDER_MOD", "dry_run"),
+            ("MAX_KEYS_PER_ALERT", "0"),
             ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "yes"),
             ("AWS_ENDPOINT_URL_LIGHTSAIL", "https://lightsail.evil.test"),
         ]);
-        insta::assert_snapshot!(error.unwrap_err(), @r#"the environment cannot be used: RESPONDER_MOD is not a variable of this function; accepted: RESPONDER_MODE; AWS_REGION is "Ireland"; accepted: a Region code such as eu-central-1; RESPONDER_MODE is "enforced"; accepted: enforce (the default), dry_run; AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is "yes"; accepted: true, false (the default); AWS_ENDPOINT_URL_LIGHTSAIL is "https://lightsail.evil.test"; accepted: http or https at a loopback address, such as http://127.0.0.1:4599; AWS_ACCESS_KEY_ID is missing"#);
+        insta::assert_snapshot!(error.unwrap_err(), @r#"the environment cannot be used: RESPONDER_MOD is not a variable of this function; accepted: RESPONDER_MODE, MAX_KEYS_PER_ALERT; AWS_REGION is "Ireland"; accepted: a Region code such as eu-central-1; RESPONDER_MODE is "enforced"; accepted: enforce (the default), dry_run; MAX_KEYS_PER_ALERT is "0"; accepted: a whole number from 1 to 1000 (20 is the default); AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is "yes"; accepted: true, false (the default); AWS_ENDPOINT_URL_LIGHTSAIL is "https://lightsail.evil.test"; accepted: http or https at a loopback address, such as http://127.0.0.1:4599; AWS_ACCESS_KEY_ID is missing"#);
     }
 
     #[test]

@@ -1,14 +1,42 @@
-//! Lambda payload -> [`Envelope`]: what the alert came in. No AWS call, no look at the alert itself.
+//! Lambda payload -> [`Delivery`]: the alerts that one invocation brings, unwrapped. No AWS call, no look at the alerts.
 //!
-//! The payload arrives as text, so that one which is no JSON, or nests too deep for it, still reaches the handler and
-//! leaves a record. Invariant: a refusal never repeats the payload, since a scanner's event can hold a secret.
+//! An alert comes by itself, in an EventBridge event, in an SNS notification, in an SQS message, or in several of them at
+//! once. The payload arrives as text, so that one which is no JSON, or nests too deep for it, still leaves a record.
+//! Invariants: nothing that arrives is dropped; a refusal never repeats the payload, since a scanner's can hold a secret.
 
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-/// What the alert came in.
+/// What one invocation brings.
+#[derive(Debug)]
+pub enum Delivery {
+    /// One alert, or several that are answered together.
+    Together(Vec<Message>),
+    /// A batch of an SQS queue, answered by the item.
+    Queue(Vec<Item>),
+}
+
+/// An item of an SQS batch.
+#[derive(Debug)]
+pub struct Item {
+    /// The `messageId`; none where it is missing, and then only the whole batch can be refused.
+    pub id: Option<String>,
+    /// What was in it.
+    pub messages: Vec<Message>,
+}
+
+/// What may be an alert.
+#[derive(Debug)]
+pub struct Message {
+    /// The alert in its envelope, or why there is none.
+    pub opened: Result<Envelope, EnvelopeError>,
+    /// Whether it came by a queue or topic. Those carry other people's messages too, which are no error of ours.
+    pub relayed: bool,
+}
+
+/// What an alert came in.
 #[derive(Debug)]
 pub enum Envelope {
     /// An EventBridge event.
@@ -18,11 +46,11 @@ pub enum Envelope {
         /// When the event was sent, if its `time` could be read: a wrong clock is no reason to leave a key alive.
         time: Option<DateTime<Utc>>,
     },
-    /// A JSON object given to the function directly.
-    Direct(Map<String, Value>),
+    /// A JSON object by itself: given by hand, sent by a webhook, or cut out of its event by an `InputPath`.
+    Bare(Map<String, Value>),
 }
 
-/// Why a payload holds no alert at all. Caused by the sender; nothing has been sent to AWS.
+/// Why a message holds no alert at all. Caused by the sender; nothing has been sent to AWS.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum EnvelopeError {
     /// Not JSON, or nested deeper than 128 levels.
@@ -34,6 +62,8 @@ pub enum EnvelopeError {
         line: usize,
         /// Column of the fault, from 1.
         column: usize,
+        /// Whether it begins like JSON: then it was meant as an event.
+        cut_short: bool,
     },
     /// JSON, but not an object.
     #[error("the event is {kind}, not a JSON object; accepted: {ACCEPTED}")]
@@ -49,19 +79,39 @@ pub enum EnvelopeError {
         /// The member at fault.
         member: &'static str,
     },
+    /// A record of SQS or SNS without text in it.
+    #[error("the record has no {member}; accepted: {ACCEPTED}")]
+    NoText {
+        /// The member that should have it.
+        member: &'static str,
+    },
+    /// A list without anything in it.
+    #[error("the event holds no record at all; accepted: {ACCEPTED}")]
+    Empty,
+    /// SNS's own messages about subscriptions.
+    #[error("SNS asks to confirm or end a subscription")]
+    Subscription,
+    /// Envelopes in envelopes, more than AWS makes.
+    #[error("the event is wrapped more than {DEEPEST} times")]
+    TooDeep,
 }
 
 /// What this version reads, for every error that must say so.
-pub const ACCEPTED: &str = "an object {\"accessKeyId\", \"bucketName\", \"region\", \"reason\"}, a \"GuardDuty Finding\" from \
-     EventBridge, or an EventBridge event of detail-type \"Lightsail Bucket Access Key Exposed\"";
+pub const ACCEPTED: &str = "an object {\"accessKeyId\", \"bucketName\", \"region\", \"reason\"}; an EventBridge event of \
+     GuardDuty, Health, Trusted Advisor, Security Hub, or of detail-type \"Lightsail Bucket Access Key Exposed\"; an alert of \
+     GitHub secret scanning or TruffleHog; each also by SNS or SQS";
 
-/// Opens the payload of one invocation.
-pub fn open(payload: &str) -> Result<Envelope, EnvelopeError> {
-    let value = serde_json::from_str(payload).map_err(not_json)?;
-    match value {
-        Value::Object(members) if members.contains_key("detail-type") => open_event(members),
-        Value::Object(members) => Ok(Envelope::Direct(members)),
-        other => Err(EnvelopeError::NotAnObject { kind: kind(&other) }),
+/// Envelopes in envelopes: a notification of SNS in a message of SQS makes two, and a list around them three.
+const DEEPEST: usize = 4;
+
+/// Opens the payload of one invocation. There is at least one message in every delivery and item.
+pub fn open(payload: &str) -> Delivery {
+    match parse(payload).as_deref() {
+        Ok([value]) => match value.get("Records").and_then(Value::as_array) {
+            Some(records) if records.iter().any(is_sqs) => Delivery::Queue(records.iter().map(item).collect()),
+            _ => Delivery::Together(open_value(value, false, DEEPEST)),
+        },
+        _ => Delivery::Together(open_text(payload, false, DEEPEST)),
     }
 }
 
@@ -77,7 +127,82 @@ pub fn kind(value: &Value) -> &'static str {
     }
 }
 
+/// SQS writes `eventSource` (Lambda guide, "Using Lambda with Amazon SQS").
+fn is_sqs(record: &Value) -> bool {
+    record.get("eventSource").and_then(Value::as_str) == Some("aws:sqs")
+}
+
+/// SNS writes `EventSource` (Lambda guide, "Using Lambda with Amazon SNS").
+fn is_sns(record: &Value) -> bool {
+    record.get("EventSource").and_then(Value::as_str) == Some("aws:sns")
+}
+
+fn item(record: &Value) -> Item {
+    Item { id: text(record, "messageId").map(str::to_owned), messages: open_value(record, true, DEEPEST) }
+}
+
+/// Text that should be JSON: one value, or several one after another, as TruffleHog writes them.
+fn open_text(text: &str, relayed: bool, depth: usize) -> Vec<Message> {
+    match parse(text) {
+        Ok(values) => values.iter().flat_map(|value| open_value(value, relayed, depth)).collect(),
+        Err(error) => vec![refused(error, relayed)],
+    }
+}
+
+fn open_value(value: &Value, relayed: bool, depth: usize) -> Vec<Message> {
+    let Some(depth) = depth.checked_sub(1) else { return vec![refused(EnvelopeError::TooDeep, relayed)] };
+    let members = match value {
+        Value::Array(values) if values.is_empty() => return vec![refused(EnvelopeError::Empty, relayed)],
+        Value::Array(values) => return values.iter().flat_map(|value| open_value(value, relayed, depth)).collect(),
+        Value::Object(members) => members,
+        other => return vec![refused(EnvelopeError::NotAnObject { kind: kind(other) }, relayed)],
+    };
+    let records = members.get("Records").and_then(Value::as_array);
+    if let Some(records) = records.filter(|records| records.iter().any(|record| is_sqs(record) || is_sns(record))) {
+        return records.iter().flat_map(|record| open_value(record, true, depth)).collect();
+    }
+    if is_sqs(value) {
+        return open_inner(text(value, "body"), "body", depth);
+    }
+    if is_sns(value) {
+        return open_inner(value.pointer("/Sns/Message").and_then(Value::as_str), "Sns.Message", depth);
+    }
+    match text(value, "Type").filter(|_| members.contains_key("TopicArn")) {
+        // What SNS puts into a queue without raw delivery (SNS guide, "HTTP/HTTPS notification JSON format").
+        Some("Notification") => return open_inner(text(value, "Message"), "Message", depth),
+        Some(_) => return vec![refused(EnvelopeError::Subscription, true)],
+        None => {}
+    }
+    let opened = if members.contains_key("detail-type") {
+        open_event(members.clone())
+    } else {
+        Ok(Envelope::Bare(members.clone()))
+    };
+    vec![Message { opened, relayed }]
+}
+
+fn open_inner(text: Option<&str>, member: &'static str, depth: usize) -> Vec<Message> {
+    match text {
+        Some(text) => open_text(text, true, depth),
+        None => vec![refused(EnvelopeError::NoText { member }, true)],
+    }
+}
+
+fn refused(error: EnvelopeError, relayed: bool) -> Message {
+    Message { opened: Err(error), relayed }
+}
+
+fn text<'a>(value: &'a Value, member: &str) -> Option<&'a str> {
+    value.get(member)?.as_str()
+}
+
 fn open_event(mut members: Map<String, Value>) -> Result<Envelope, EnvelopeError> {
+    // Some tools send an event on with its detail as text.
+    if let Some(Value::String(detail)) = members.get("detail")
+        && let Ok(detail @ Value::Object(_)) = serde_json::from_str(detail)
+    {
+        members.insert("detail".to_owned(), detail);
+    }
     for (member, required, fits) in MEMBERS {
         match members.get(member) {
             None if required => return Err(EnvelopeError::NotEventBridge { member }),
@@ -108,29 +233,69 @@ const MEMBERS: [(&str, bool, Fits); 8] = [
     ("resources", false, |value| value.as_array().is_some_and(|all| all.iter().all(Value::is_string))),
 ];
 
-fn not_json(error: serde_json::Error) -> EnvelopeError {
-    let fault = match error.classify() {
-        serde_json::error::Category::Eof => "it ends too early",
-        _ if error.to_string().starts_with("recursion limit") => "it nests more than 128 levels",
-        _ => "syntax error",
+/// The values in `text`, at least one.
+fn parse(text: &str) -> Result<Vec<Value>, EnvelopeError> {
+    let text = text.trim_start_matches('\u{feff}');
+    let fault = |error: serde_json::Error| {
+        let fault = match error.classify() {
+            serde_json::error::Category::Eof => "it ends too early",
+            _ if error.to_string().starts_with("recursion limit") => "it nests more than 128 levels",
+            _ => "syntax error",
+        };
+        let cut_short = text.trim_start().starts_with('{') || text.trim_start().starts_with("[{");
+        EnvelopeError::NotJson { fault, line: error.line(), column: error.column(), cut_short }
     };
-    EnvelopeError::NotJson { fault, line: error.line(), column: error.column() }
+    let mut values = serde_json::Deserializer::from_str(text).into_iter();
+    // An empty text has no value, and the parser's own words for that.
+    let first = values.next().unwrap_or_else(|| serde_json::from_str(text)).map_err(fault)?;
+    let rest = values.collect::<Result<Vec<Value>, _>>().map_err(fault)?;
+    Ok(std::iter::once(first).chain(rest).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
+    const EVENT: &str = r#"{"detail-type": "T", "source": "s", "detail": {"a": 1}}"#;
+
+    fn together(payload: &str) -> Vec<Message> {
+        match open(payload) {
+            Delivery::Together(messages) => messages,
+            Delivery::Queue(_) => panic!("{payload} is no batch"),
+        }
+    }
+
+    fn queue(payload: &Value) -> Vec<Item> {
+        match open(&payload.to_string()) {
+            Delivery::Queue(items) => items,
+            Delivery::Together(_) => panic!("{payload} is a batch"),
+        }
+    }
+
+    fn one(payload: &str) -> Message {
+        let mut messages = together(payload);
+        assert_eq!(messages.len(), 1, "{payload}");
+        messages.remove(0)
+    }
+
+    fn is_event(message: &Message) -> bool {
+        matches!(&message.opened, Ok(Envelope::EventBridge { event, .. }) if event.detail["a"] == 1)
+    }
+
     #[test]
-    fn an_object_without_a_detail_type_is_a_direct_invocation() {
-        assert!(matches!(open("{\"accessKeyId\": \"x\"}"), Ok(Envelope::Direct(members)) if members.len() == 1));
+    fn an_object_without_a_detail_type_is_bare() {
+        let message = one("{\"accessKeyId\": \"x\"}");
+        assert!(matches!(message.opened, Ok(Envelope::Bare(members)) if members.len() == 1));
+        assert!(!message.relayed);
     }
 
     #[test]
     fn an_event_is_read_even_when_what_only_describes_it_is_malformed() {
         let payload = r#"{"detail-type": "T", "source": "s", "detail": {"a": 1}, "time": "yesterday", "id": 7,
                           "resources": [1], "account": null, "region": "us-east-1", "replay-name": "r"}"#;
-        let Ok(Envelope::EventBridge { event, time }) = open(payload) else { panic!("not read") };
+        let Ok(Envelope::EventBridge { event, time }) = one(payload).opened else { panic!("not read") };
         assert_eq!((event.detail_type.as_str(), time, event.id, event.resources), ("T", None, None, None));
         assert_eq!(event.region.as_deref(), Some("us-east-1"));
         assert_eq!(event.detail["a"], 1);
@@ -139,7 +304,59 @@ mod tests {
     #[test]
     fn the_time_of_an_event_is_read() {
         let payload = r#"{"detail-type": "T", "source": "s", "detail": {}, "time": "2026-11-24T03:00:00Z"}"#;
-        assert!(matches!(open(payload), Ok(Envelope::EventBridge { time: Some(_), .. })));
+        assert!(matches!(one(payload).opened, Ok(Envelope::EventBridge { time: Some(_), .. })));
+    }
+
+    #[test]
+    fn a_detail_that_was_made_text_is_read() {
+        assert!(is_event(&one(r#"{"detail-type": "T", "source": "s", "detail": "{\"a\": 1}"}"#)));
+    }
+
+    #[test]
+    fn an_event_is_taken_out_of_every_wrapper() {
+        let notification = json!({"Type": "Notification", "TopicArn": "t", "Message": EVENT}).to_string();
+        let sns = json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": EVENT}}]}).to_string();
+        let array = format!("[{EVENT}]");
+        for payload in [&notification, &sns] {
+            let message = one(payload);
+            assert!(is_event(&message) && message.relayed, "{payload}");
+        }
+        assert!(is_event(&one(&array)) && is_event(&one(EVENT)) && !one(EVENT).relayed);
+        for body in [EVENT, &notification, &sns, &array] {
+            let items = queue(&json!({"Records": [{"messageId": "m", "eventSource": "aws:sqs", "body": body}]}));
+            assert_eq!(items.len(), 1);
+            assert_eq!(items[0].id.as_deref(), Some("m"));
+            assert!(is_event(&items[0].messages[0]) && items[0].messages[0].relayed, "{body}");
+        }
+    }
+
+    #[test]
+    fn each_item_of_a_batch_stands_by_itself() {
+        let record = |id: Option<&str>, body: Value| json!({"messageId": id, "eventSource": "aws:sqs", "body": body});
+        let items = queue(&json!({"Records": [
+            record(Some("1"), EVENT.into()), record(Some("2"), "KILL".into()), record(None, "{\"a\":".into()),
+            record(Some("4"), Value::Null), record(Some("5"), format!("{EVENT}\n{EVENT}\n").into()),
+        ]}));
+        let opened = |index: usize| &items[index].messages[0].opened;
+        assert!(is_event(&items[0].messages[0]));
+        assert!(matches!(opened(1), Err(EnvelopeError::NotJson { cut_short: false, .. })));
+        assert!(matches!(opened(2), Err(EnvelopeError::NotJson { cut_short: true, .. })));
+        assert!(matches!(opened(3), Err(EnvelopeError::NoText { member: "body" })));
+        assert_eq!(items[2].id, None);
+        assert_eq!(items[4].messages.iter().filter(|message| is_event(message)).count(), 2);
+    }
+
+    #[test]
+    fn what_is_not_an_event_of_ours_is_kept_too() {
+        for (payload, error) in [
+            (json!({"Type": "SubscriptionConfirmation", "TopicArn": "t", "Message": "m"}), EnvelopeError::Subscription),
+            (json!([]), EnvelopeError::Empty),
+            (json!([[[[[1]]]]]), EnvelopeError::TooDeep),
+        ] {
+            assert_eq!(one(&payload.to_string()).opened.unwrap_err(), error);
+        }
+        let s3 = json!({"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put"}]});
+        assert!(matches!(one(&s3.to_string()).opened, Ok(Envelope::Bare(_))));
     }
 
     #[test]
@@ -151,14 +368,14 @@ mod tests {
             ("{\"a\": \"wJalrXUtnFEMI", "ends too early"),
             (deep.as_str(), "nests more than 128 levels"),
             ("\"wJalrXUtnFEMI\"", "a string, not a JSON object"),
-            ("[\"wJalrXUtnFEMI\"]", "an array, not a JSON object"),
+            ("[\"wJalrXUtnFEMI\"]", "a string, not a JSON object"),
             ("null", "null, not a JSON object"),
             ("{\"detail-type\": {\"wJalrXUtnFEMI\": 1}, \"source\": \"s\", \"detail\": {}}", "detail-type is missing"),
             ("{\"detail-type\": \"wJalrXUtnFEMI\", \"detail\": {}}", "source is missing"),
             ("{\"detail-type\": \"T\", \"source\": \"s\", \"detail\": \"wJalrXUtnFEMI\"}", "detail is missing"),
         ];
         for (payload, says) in cases {
-            let error = open(payload).unwrap_err();
+            let error = one(payload).opened.unwrap_err();
             let text = format!("{error} {error:?}");
             assert!(text.contains(says) && text.contains("accepted: an object"), "{payload}: {text}");
             assert!(!text.contains("wJalr"), "{text}");

@@ -1,18 +1,30 @@
-//! [`Envelope`] -> [`Incident`]: which keys are exposed, which buckets are named with them, whose they are, and why.
+//! Messages -> [`Incident`]s: which keys are exposed, which buckets are named with them, whose they are, and why.
 //!
-//! One file a source, below `incident/`; a new source is a new file and one line in [`read`]. A reader looks at the paths
-//! that its source documents and nowhere else: samples that vendors publish have look-alikes of key IDs in eTags, tags
-//! and caller fields. Invariant: a key that is not in the source's own key field is never an [`Exposure`].
+//! One file a source, below `incident/`; a new source is a new file and a line in [`reader`]. A source looks at the paths
+//! that it documents and nowhere else: samples that vendors publish have look-alikes of key IDs in eTags, tags and caller
+//! fields. Invariants: a key that is not in the source's own key field is never an [`Exposure`]; every message makes at
+//! least one incident, but for one whose keys another already has.
 
+mod cloudtrail;
 mod direct;
+mod finding;
+mod finding_type;
 mod guardduty;
+mod health;
+mod ocsf;
+mod scanner;
+mod security_hub;
+mod trusted_advisor;
+
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::envelope::{ACCEPTED, Envelope, EnvelopeError};
+use crate::envelope::{ACCEPTED, Envelope, EnvelopeError, Message};
 use crate::names::{AccessKeyId, AccountId, BucketName, NameError, Region};
 use crate::plain_text::PlainText;
 
@@ -28,7 +40,7 @@ pub struct Incident {
 /// Where an alert comes from. Nothing here decides anything; all of it is for the record.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Alert {
-    /// Who raised it: EventBridge's `source`, or `direct`.
+    /// Who raised it: EventBridge's `source`, or the name of the source where no event has one; `direct` by hand.
     pub source: Option<PlainText>,
     /// The source's own ID of it, such as GuardDuty's finding ID.
     pub id: Option<PlainText>,
@@ -45,7 +57,7 @@ pub struct Alert {
     pub sent_at: Option<DateTime<Utc>>,
     /// The reason that a person or script gave.
     pub reason: Option<PlainText>,
-    /// Parts of the alert that could not be used, each with why.
+    /// Parts of the alert that could not be used, each with why; the first twenty.
     pub set_aside: Vec<String>,
 }
 
@@ -65,6 +77,9 @@ pub struct Exposure {
 /// Why an alert names no key to act on.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum Unactionable {
+    /// It names more keys than may be deleted without a person.
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
     /// It is well understood and exposes no bucket key.
     #[error(transparent)]
     Ignored(#[from] Ignored),
@@ -73,30 +88,69 @@ pub enum Unactionable {
     Unreadable(#[from] Unreadable),
 }
 
+/// One delivery names so many keys that a person must approve. Nothing has been sent to AWS.
+#[derive(Clone, Debug, Error, PartialEq)]
+#[error(
+    "{} keys are named at once, and MAX_KEYS_PER_ALERT allows {allowed}: nothing was deleted; the first are {}",
+    named.len(), named.iter().take(*allowed).map(ToString::to_string).collect::<Vec<_>>().join(", ")
+)]
+pub struct TooMany {
+    /// The keys.
+    pub named: Vec<AccessKeyId>,
+    /// How many are allowed.
+    pub allowed: usize,
+}
+
 /// An alert that is well understood and exposes no bucket key. Nothing has been sent to AWS.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum Ignored {
-    /// GuardDuty's sample finding. It reached us, so the path from GuardDuty to this function works.
-    #[error("this is a GuardDuty sample finding: it arrived and was read, and a real one would have been acted on")]
+    /// A sample finding. It reached us, so the path from its source to this function works.
+    #[error("this is a sample finding: it arrived and was read, and a real one would have been acted on")]
     Sample,
-    /// Somebody archived the finding before it came here.
-    #[error("the finding is archived")]
-    Archived,
-    /// The key made a configuration change that GuardDuty reports; nothing says that it leaked.
+    /// Somebody archived, suppressed or resolved it before it came here.
+    #[error("it is {state}")]
+    Closed {
+        /// Which of them.
+        state: &'static str,
+    },
+    /// The key made a configuration change that is reported; nothing says that it leaked.
     #[error("the key is only the actor of a configuration change ({kind}); nothing says that it is exposed")]
     ActorOnly {
         /// The finding type.
         kind: PlainText,
     },
-    /// A finding about something that has no access key.
-    #[error("the finding is about {resource} and names no access key")]
+    /// The key made a call that is on record; nothing says that it leaked.
+    #[error("the key is the caller of an API call ({call}): used, and nothing says that it is exposed")]
+    Caller {
+        /// The call.
+        call: PlainText,
+    },
+    /// A check of settings that happens to be about a key: too old, unused.
+    #[error("it is a check of settings ({kind}), and says nothing of an exposure")]
+    Check {
+        /// The type of the finding.
+        kind: PlainText,
+    },
+    /// An alert about something that has no access key.
+    #[error("it is about {what} and names no access key")]
     NoAccessKey {
-        /// GuardDuty's resource type.
-        resource: PlainText,
+        /// What it is about.
+        what: PlainText,
+    },
+    /// The source knows the key and does not say it.
+    #[error(
+        "{source_name} does not send the key: look up the access key ID there, and invoke this function by hand with it"
+    )]
+    NotTold {
+        /// The source.
+        source_name: &'static str,
     },
     /// A temporary STS credential.
     #[error("the key {0}")]
     Temporary(NameError),
+    /// Somebody else's message on a queue or topic.
+    #[error("it is no alert for this function: {0}")]
+    Foreign(String),
 }
 
 /// An alert that should name a key, and none could be read. Caused by the sender; nothing has been sent to AWS.
@@ -115,12 +169,14 @@ pub enum Unreadable {
         member: &'static str,
     },
     /// A member is of another JSON type.
-    #[error("{member} is {kind}, not a string")]
-    NotAString {
+    #[error("{member} is {kind}, not {accepted}")]
+    WrongType {
         /// The member.
         member: &'static str,
         /// What it is instead.
         kind: &'static str,
+        /// What it may be.
+        accepted: &'static str,
     },
     /// A member that we do not know. It might ask for caution ("dry run"), so nothing is done.
     #[error("unknown member {member:?}; accepted: {accepted}")]
@@ -138,6 +194,15 @@ pub enum Unreadable {
         /// What is wrong with it.
         error: NameError,
     },
+    /// A finding in somebody else's name.
+    #[error(
+        "it claims to be GuardDuty's, and {member} is not: whoever imports findings may not have keys deleted in \
+         GuardDuty's name; if the key leaked, invoke this function by hand with it"
+    )]
+    Forged {
+        /// The member that gives it away.
+        member: &'static str,
+    },
     /// An event of a shape that this version does not read.
     #[error("no reader for detail-type {detail_type:?} from source {source_name:?}; accepted: {ACCEPTED}")]
     UnknownEvent {
@@ -146,46 +211,217 @@ pub enum Unreadable {
         /// The event's `source`.
         source_name: String,
     },
-    /// GuardDuty's attack sequences keep the key elsewhere.
-    #[error("this version reads no key out of GuardDuty attack sequences: look at the finding in GuardDuty by hand")]
-    AttackSequence,
 }
 
-/// Reads one alert.
-pub fn read(envelope: &Envelope) -> Incident {
+/// Reads what arrived together. More than `most` keys in it are none to act on.
+pub fn read(messages: &[Message], most: usize) -> Vec<Incident> {
+    let mut incidents: Vec<Incident> = messages.iter().flat_map(read_message).collect();
+    merge(&mut incidents);
+    let exposures = incidents.iter().filter_map(|incident| incident.reading.as_ref().ok()).flatten();
+    let named: Vec<AccessKeyId> = exposures.map(|exposure| exposure.key.clone()).collect();
+    if named.len() <= most {
+        return incidents;
+    }
+    let alert = incidents.into_iter().find(|incident| incident.reading.is_ok()).map(|incident| incident.alert);
+    vec![Incident::without_key(alert.unwrap_or_default(), TooMany { named, allowed: most })]
+}
+
+/// One key is acted on once, however often it is named: the first exposure gets the others' buckets as well.
+fn merge(incidents: &mut Vec<Incident>) {
+    let mut more: HashMap<AccessKeyId, Vec<BucketName>> = HashMap::new();
+    for exposure in incidents.iter().filter_map(|incident| incident.reading.as_ref().ok()).flatten() {
+        more.entry(exposure.key.clone()).or_default().extend(exposure.buckets.iter().cloned());
+    }
+    incidents.retain_mut(|incident| {
+        let Ok(exposures) = &mut incident.reading else { return true };
+        exposures.retain_mut(|exposure| match more.remove(&exposure.key) {
+            Some(buckets) => {
+                exposure.buckets = distinct(buckets);
+                true
+            }
+            None => false,
+        });
+        !exposures.is_empty()
+    });
+}
+
+fn read_message(message: &Message) -> Vec<Incident> {
+    match &message.opened {
+        Ok(envelope) if message.relayed && is_foreign(envelope) => {
+            vec![Incident::without_key(Alert::default(), Ignored::Foreign("none of its kind is known".to_owned()))]
+        }
+        Ok(envelope) => read_envelope(envelope),
+        // Text that begins like an event was meant as one, also on a queue.
+        Err(error @ EnvelopeError::NotJson { cut_short: true, .. }) => vec![unopened(error)],
+        Err(error) if message.relayed => {
+            vec![Incident::without_key(Alert::default(), Ignored::Foreign(error.to_string()))]
+        }
+        Err(error) => vec![unopened(error)],
+    }
+}
+
+/// Queues and topics carry other people's messages too: their alarms and notices are no errors of ours.
+fn is_foreign(envelope: &Envelope) -> bool {
     match envelope {
-        Envelope::Direct(members) => direct::read("direct", None, members),
+        Envelope::Bare(members) => recognise(&Value::Object(members.clone())).is_none(),
+        Envelope::EventBridge { event, .. } => reader(&event.source, &event.detail_type, &event.detail).is_none(),
+    }
+}
+
+fn unopened(error: &EnvelopeError) -> Incident {
+    Incident::without_key(Alert::default(), Unreadable::Envelope(error.clone()))
+}
+
+fn read_envelope(envelope: &Envelope) -> Vec<Incident> {
+    let (mut incidents, event_id, sent_at) = match envelope {
+        Envelope::Bare(members) => {
+            let value = Value::Object(members.clone());
+            (recognise(&value).map_or_else(|| direct::read(&value), |reader| reader(&value)), None, None)
+        }
         Envelope::EventBridge { event, time } => {
-            let mut incident = match (event.detail_type.as_str(), event.source.as_str(), &event.detail) {
-                (guardduty::DETAIL_TYPE, guardduty::SOURCE, detail) => guardduty::read(detail),
-                (direct::DETAIL_TYPE, source, Value::Object(detail)) => {
-                    direct::read(source, Some(direct::DETAIL_TYPE), detail)
+            let reader = reader(&event.source, &event.detail_type, &event.detail);
+            let mut incidents = match reader {
+                None => vec![unknown(&event.source, &event.detail_type)],
+                // Health alone names keys outside of its detail.
+                Some(_) if event.source == "aws.health" && event.detail_type.starts_with("AWS Health ") => {
+                    health::read_with(&event.detail, event.resources.as_deref().unwrap_or_default())
                 }
-                (detail_type, source, _) => unknown(detail_type, source),
+                Some(reader) => reader(&event.detail),
             };
-            incident.alert.event_id = event.id.as_deref().map(PlainText::of);
-            incident.alert.sent_at = *time;
-            incident
+            for alert in incidents.iter_mut().map(|incident| &mut incident.alert) {
+                alert.source = Some(PlainText::of(&event.source));
+                alert.kind.get_or_insert_with(|| PlainText::of(&event.detail_type));
+            }
+            (incidents, event.id.as_deref(), *time)
+        }
+    };
+    for alert in incidents.iter_mut().map(|incident| &mut incident.alert) {
+        alert.event_id = event_id.map(PlainText::of);
+        alert.sent_at = sent_at;
+    }
+    incidents
+}
+
+/// What reads the alerts of one source: never no incident.
+type Reader = fn(&Value) -> Vec<Incident>;
+
+/// Tells an alert of one source by its shape.
+type IsOne = fn(&Value) -> bool;
+
+/// Who reads an EventBridge event. Nobody but AWS can put events of `aws.*` (EventBridge API reference,
+/// "PutEventsRequestEntry"), and so nothing else may pass for AWS's.
+fn reader(source: &str, detail_type: &str, detail: &Value) -> Option<Reader> {
+    match (source, detail_type) {
+        (source, kind) if source.starts_with("aws.") && kind.ends_with("via CloudTrail") => Some(cloudtrail::read),
+        (guardduty::SOURCE, guardduty::DETAIL_TYPE) => Some(guardduty::read),
+        ("aws.health", "AWS Health Event" | "AWS Health Abuse Event") => Some(health::read),
+        ("aws.trustedadvisor", "Trusted Advisor Check Item Refresh Notification") => Some(trusted_advisor::read),
+        ("aws.securityhub", "Findings Imported V2") => Some(ocsf::read),
+        ("aws.securityhub", _) => Some(security_hub::read),
+        (guardduty::SOURCE, kind) if kind.contains("Malware Protection") => Some(guardduty::read_scan),
+        (source, _) if source.starts_with("aws.") => None,
+        (_, direct::DETAIL_TYPE) => Some(direct::read),
+        _ => scanner::is_one(detail).then_some(scanner::read),
+    }
+}
+
+/// Who reads an alert by itself: told by its shape, since nothing else tells. None: it is by hand.
+fn recognise(value: &Value) -> Option<Reader> {
+    let shapes: [(IsOne, Reader); 7] = [
+        (direct::is_one, direct::read),
+        (guardduty::is_one, guardduty::read),
+        (health::is_one, health::read),
+        (trusted_advisor::is_one, trusted_advisor::read),
+        (ocsf::is_one, ocsf::read),
+        (security_hub::is_one, security_hub::read),
+        (scanner::is_one, scanner::read),
+    ];
+    let found = shapes.into_iter().find(|(is_one, _)| is_one(value)).map(|(_, reader)| reader);
+    found.or_else(|| cloudtrail::is_one(value).then_some(cloudtrail::read))
+}
+
+fn unknown(source: &str, detail_type: &str) -> Incident {
+    let [source_name, detail_type] = [source, detail_type].map(|text| PlainText::of(text).to_string());
+    Incident::without_key(Alert::default(), Unreadable::UnknownEvent { detail_type, source_name })
+}
+
+impl Incident {
+    fn without_key(alert: Alert, why: impl Into<Unactionable>) -> Self {
+        Self { alert, reading: Err(why.into()) }
+    }
+}
+
+impl Alert {
+    /// An alert of a source that is known by its own name, where no EventBridge event names it.
+    fn of(source: &str) -> Self {
+        Self { source: Some(PlainText::of(source)), ..Self::default() }
+    }
+
+    /// Takes note of something that cannot be used: of the first twenty, for an alert may have any number of them.
+    fn set_aside(&mut self, member: &str, error: &NameError) {
+        if self.set_aside.len() < 20 {
+            self.set_aside.push(format!("{member} {error}"));
         }
     }
 }
 
-fn unknown(detail_type: &str, source: &str) -> Incident {
-    let [detail_type, source] = [detail_type, source].map(PlainText::of);
-    let why = Unreadable::UnknownEvent { detail_type: detail_type.to_string(), source_name: source.to_string() };
-    let alert = Alert { source: Some(source), kind: Some(detail_type), ..Alert::default() };
-    Incident { alert, reading: Err(why.into()) }
-}
-
-/// Reads the key out of the source's key `member`.
-fn key(member: &'static str, text: &str) -> Result<AccessKeyId, Unactionable> {
-    text.parse().map_err(|error| match error {
-        NameError::TemporaryKey => Ignored::Temporary(error).into(),
-        error => Unreadable::Name { member, error }.into(),
-    })
+/// The keys among what stands in a source's key fields, each once. What is none is set aside if another is one.
+///
+/// None at all is [`Ignored::Temporary`] if there is a temporary one, else [`Unreadable::Name`] of the first, else
+/// [`Unreadable::Missing`].
+fn keys<'a>(
+    member: &'static str,
+    texts: impl IntoIterator<Item = &'a str>,
+    alert: &mut Alert,
+) -> Result<Vec<AccessKeyId>, Unactionable> {
+    let mut keys = Vec::new();
+    let mut refused = Vec::new();
+    for text in texts {
+        match text.parse::<AccessKeyId>() {
+            Ok(key) => keys.push(key),
+            Err(error) => refused.push(error),
+        }
+    }
+    if keys.is_empty() {
+        let temporary = refused.iter().find(|error| **error == NameError::TemporaryKey).cloned();
+        return Err(match (temporary, refused.into_iter().next()) {
+            (Some(error), _) => Ignored::Temporary(error).into(),
+            (None, Some(error)) => Unreadable::Name { member, error }.into(),
+            (None, None) => Unreadable::Missing { member }.into(),
+        });
+    }
+    refused.into_iter().for_each(|error| alert.set_aside(member, &error));
+    Ok(distinct(keys))
 }
 
 /// Reads a hint: one that is no such name is set aside and recorded, because the key can be searched for without it.
 fn hint<Name: std::str::FromStr<Err = NameError>>(member: &str, text: Option<&str>, alert: &mut Alert) -> Option<Name> {
-    text?.parse().map_err(|error| alert.set_aside.push(format!("{member} {error}"))).ok()
+    text?.parse().map_err(|error| alert.set_aside(member, &error)).ok()
+}
+
+/// Reads the owner. One that is no account is an error: in our own account we could not say that the key is nowhere.
+fn owner(member: &'static str, text: Option<&str>) -> Result<Option<AccountId>, Unreadable> {
+    text.map(str::parse).transpose().map_err(|error| Unreadable::Name { member, error })
+}
+
+/// The text at a JSON pointer.
+fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+    value.pointer(pointer)?.as_str()
+}
+
+/// The elements of the array at a JSON pointer; none where there is no array.
+fn each<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {
+    value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
+}
+
+/// The time at a JSON pointer, in RFC 3339.
+fn moment(value: &Value, pointer: &str) -> Option<DateTime<Utc>> {
+    text(value, pointer)?.parse().ok()
+}
+
+/// Each of `names` once, the first first.
+fn distinct<Name: Clone + Eq + Hash>(mut names: Vec<Name>) -> Vec<Name> {
+    let mut seen = HashSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    names
 }

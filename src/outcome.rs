@@ -25,6 +25,8 @@ pub enum Outcome {
     Unreadable,
     /// The alert is about an account that this function may not act in.
     WrongAccount,
+    /// The operator's policy forbids it: nothing was deleted, someone must decide.
+    Protected,
     /// Some Region or bucket could not be read, so "nowhere" cannot be said.
     SearchIncomplete,
     /// The delete was accepted, but its end or the absence of the key was not seen before the deadline.
@@ -34,7 +36,7 @@ pub enum Outcome {
 }
 
 /// Every outcome, from best to worst: an invocation is judged by the worst of its records.
-pub const ALL: [Outcome; 10] = [
+pub const ALL: [Outcome; 11] = [
     Outcome::Revoked,
     Outcome::AlreadyAbsent,
     Outcome::NotLightsailKey,
@@ -42,6 +44,7 @@ pub const ALL: [Outcome; 10] = [
     Outcome::DryRun,
     Outcome::Unreadable,
     Outcome::WrongAccount,
+    Outcome::Protected,
     Outcome::SearchIncomplete,
     Outcome::Unconfirmed,
     Outcome::Failed,
@@ -61,6 +64,7 @@ impl Outcome {
             Self::DryRun => "dry_run",
             Self::Unreadable => "unreadable",
             Self::WrongAccount => "wrong_account",
+            Self::Protected => "protected",
             Self::SearchIncomplete => "search_incomplete",
             Self::Unconfirmed => "unconfirmed",
             Self::Failed => "failed",
@@ -78,6 +82,7 @@ impl Outcome {
             Self::SearchIncomplete | Self::Unreadable => (6, "Error"),
             Self::Ignored => (99, "Ignored"),
             Self::DryRun => (99, "DryRun"),
+            Self::Protected => (99, "Protected"),
         }
     }
 
@@ -86,7 +91,12 @@ impl Outcome {
         match self {
             Self::Ignored | Self::AlreadyAbsent | Self::DryRun => 1,
             Self::Revoked | Self::NotLightsailKey => 4,
-            Self::Unreadable | Self::WrongAccount | Self::SearchIncomplete | Self::Unconfirmed | Self::Failed => 5,
+            Self::Unreadable
+            | Self::WrongAccount
+            | Self::Protected
+            | Self::SearchIncomplete
+            | Self::Unconfirmed
+            | Self::Failed => 5,
         }
     }
 
@@ -96,6 +106,7 @@ impl Outcome {
             Self::Revoked | Self::AlreadyAbsent | Self::NotLightsailKey | Self::Ignored | Self::DryRun => None,
             Self::Unreadable => Some("Responder.Unreadable"),
             Self::WrongAccount => Some("Responder.WrongAccount"),
+            Self::Protected => Some("Responder.Protected"),
             Self::SearchIncomplete => Some("Responder.SearchIncomplete"),
             Self::Unconfirmed => Some("Responder.Unconfirmed"),
             Self::Failed => Some("Responder.Failed"),

@@ -8,6 +8,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse};
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use futures_util::future::join_all;
@@ -19,7 +20,7 @@ use crate::audit::{Audit, Facts, Record};
 use crate::config::{Config, Mode};
 use crate::confirm::{Proof, Verification, confirm};
 use crate::deadline::Deadline;
-use crate::envelope;
+use crate::envelope::{self, Delivery, Message};
 use crate::incident::{self, Alert, Exposure, Incident, Unactionable, Unreadable};
 use crate::lightsail::{Failure, FailureKind, Lightsail, Wire};
 use crate::locate::{self, FoundBy, Look, Search, Target};
@@ -32,6 +33,7 @@ use crate::revoke::{Revocation, revoke};
 pub struct Responder {
     region: Region,
     mode: Mode,
+    most_keys: usize,
     lightsail: Lightsail,
     audit: Audit,
     warm: AtomicBool,
@@ -44,6 +46,8 @@ pub struct Invocation {
     pub request_id: String,
     /// The account that this function runs in; none if its ARN does not say.
     pub account: Option<AccountId>,
+    /// ID of the SQS message, for an item of a batch.
+    pub message_id: Option<String>,
     /// When it started, on the clock that measures.
     pub started: Instant,
     /// When it started, on the clock that dates.
@@ -56,9 +60,15 @@ pub struct Invocation {
 
 /// The answer to an invocation that succeeded.
 #[derive(Debug, Serialize)]
-pub struct Response {
-    /// One record per key, or one for an event that exposes none.
-    pub records: Vec<Record>,
+#[serde(untagged)]
+pub enum Response {
+    /// One record per key, or one for an alert that exposes none.
+    Records {
+        /// The records.
+        records: Vec<Record>,
+    },
+    /// To an SQS batch: the items that must come again.
+    Batch(SqsBatchResponse),
 }
 
 impl Responder {
@@ -67,6 +77,7 @@ impl Responder {
         Self {
             region: config.region.clone(),
             mode: config.mode,
+            most_keys: config.most_keys,
             lightsail: Lightsail::new(config),
             audit,
             warm: AtomicBool::new(false),
@@ -79,6 +90,7 @@ impl Responder {
         let now = u64::try_from(started_at.timestamp_millis()).unwrap_or_default();
         Invocation {
             request_id: request_id.to_owned(),
+            message_id: None,
             account: function_arn.split(':').nth(4).and_then(|account| account.parse().ok()),
             started: Instant::now(),
             started_at,
@@ -89,20 +101,43 @@ impl Responder {
 
     /// Answers one invocation: acts on every key that `payload` exposes, and records each.
     pub async fn respond(&self, payload: &str, invocation: Invocation) -> Result<Response, InvocationError> {
-        let incident = understand(payload);
-        let records = match incident.reading {
-            Err(why) => vec![self.nothing_to_do(&invocation, &incident.alert, &why)],
-            Ok(exposures) => {
-                join_all(exposures.iter().map(|exposure| self.settle(&invocation, &incident.alert, exposure))).await
+        match without_panic(|| envelope::open(payload)) {
+            Some(Delivery::Together(messages)) => judge(self.answer(&invocation, &messages).await),
+            Some(Delivery::Queue(items)) => {
+                // Side by side: an item that waits for AWS must not use up the time of the others.
+                let answers = items.into_iter().map(|item| {
+                    let invocation = Invocation { message_id: item.id.clone(), ..invocation.clone() };
+                    async move { (item.id, judge(self.answer(&invocation, &item.messages).await)) }
+                });
+                batch(join_all(answers).await)
             }
-        };
-        judge(records)
+            None => judge(self.answer(&invocation, &[]).await),
+        }
+    }
+
+    /// The records of what arrived together. No message at all stands for a payload that could not be opened.
+    async fn answer(&self, invocation: &Invocation, messages: &[Message]) -> Vec<Record> {
+        let read = without_panic(|| incident::read(messages, self.most_keys)).filter(|incidents| !incidents.is_empty());
+        let panicked = || vec![Incident { alert: Alert::default(), reading: Err(Unreadable::Panicked.into()) }];
+        let incidents = read.unwrap_or_else(panicked);
+        let records = join_all(incidents.iter().map(|incident| self.incident(invocation, incident))).await;
+        records.into_iter().flatten().collect()
+    }
+
+    async fn incident(&self, invocation: &Invocation, incident: &Incident) -> Vec<Record> {
+        match &incident.reading {
+            Err(why) => vec![self.nothing_to_do(invocation, &incident.alert, why)],
+            Ok(exposures) => {
+                join_all(exposures.iter().map(|exposure| self.settle(invocation, &incident.alert, exposure))).await
+            }
+        }
     }
 
     fn nothing_to_do(&self, invocation: &Invocation, alert: &Alert, why: &Unactionable) -> Record {
         let mut facts = Facts::new(invocation, &self.region, self.mode, alert);
         facts.why = Some(why.to_string());
         let outcome = match why {
+            Unactionable::TooMany(_) => Outcome::Protected,
             Unactionable::Ignored(_) => Outcome::Ignored,
             Unactionable::Unreadable(_) => Outcome::Unreadable,
         };
@@ -281,23 +316,37 @@ struct Past {
     bucket_is_ours: bool,
 }
 
-/// Reads the payload; our own panic there is no reason to leave no record.
-fn understand(payload: &str) -> Incident {
-    let nothing = |why: Unreadable| Incident { alert: Alert::default(), reading: Err(why.into()) };
-    let read = || {
+/// Runs the reading of an alert; our own panic there is no reason to leave no record.
+fn without_panic<T>(read: impl FnOnce() -> T) -> Option<T> {
+    let staged = || {
         let _stage = info_span!("read").entered();
-        envelope::open(payload).map_or_else(|why| nothing(why.into()), |envelope| incident::read(&envelope))
+        read()
     };
-    std::panic::catch_unwind(read).unwrap_or_else(|_| nothing(Unreadable::Panicked))
+    std::panic::catch_unwind(AssertUnwindSafe(staged)).ok()
 }
 
 /// One failed record makes the invocation an error, so that Lambda tries again; the retry finds the others gone.
 fn judge(records: Vec<Record>) -> Result<Response, InvocationError> {
     let worst = records.iter().map(Record::outcome).max();
-    let Some(error_type) = worst.and_then(Outcome::error_type) else { return Ok(Response { records }) };
+    let Some(error_type) = worst.and_then(Outcome::error_type) else {
+        return Ok(Response::Records { records });
+    };
     let failed = records.iter().filter(|record| record.outcome().error_type().is_some());
     let message = failed.map(Record::message).collect::<Vec<_>>().join("\n");
     Err(InvocationError { error_type, message })
+}
+
+/// The items that failed, for SQS to deliver again; one without an ID fails the whole batch (Lambda guide, "Handling errors
+/// for an SQS event source": the others then come again as well, and find their keys gone).
+fn batch(answers: Vec<(Option<String>, Result<Response, InvocationError>)>) -> Result<Response, InvocationError> {
+    let mut response = SqsBatchResponse::default();
+    for (id, answer) in answers {
+        let Err(error) = answer else { continue };
+        let mut failure = BatchItemFailure::default();
+        failure.item_identifier = id.ok_or(error)?;
+        response.batch_item_failures.push(failure);
+    }
+    Ok(Response::Batch(response))
 }
 
 #[cfg(test)]
@@ -306,6 +355,7 @@ impl Invocation {
     pub(crate) fn for_tests(request_id: &str) -> Self {
         Self {
             request_id: request_id.to_owned(),
+            message_id: None,
             account: "012345678912".parse().ok(),
             started: Instant::now(),
             started_at: Utc::now(),

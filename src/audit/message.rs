@@ -28,6 +28,7 @@ pub(super) fn message(facts: &Facts, outcome: Outcome) -> String {
         Outcome::Ignored => format!("Nothing to delete: {}", why(facts)),
         Outcome::DryRun => format!("Dry run: access key {key}{place} is live and would have been deleted"),
         Outcome::Unreadable => format!("No access key could be read, so nothing was deleted: {}", why(facts)),
+        Outcome::Protected => format!("Nothing was deleted, and someone must decide: {}", why(facts)),
         Outcome::WrongAccount => format!("Access key {key} was not looked for: {}", why(facts)),
         Outcome::SearchIncomplete => format!(
             "Access key {key} may be live: it was not found, but not everything could be read: {}",

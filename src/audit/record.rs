@@ -14,6 +14,7 @@ use crate::incident::Alert;
 use crate::lightsail::{BucketKey, Failure, Operation, Wire};
 use crate::locate::{Extent, FoundBy};
 use crate::outcome::Outcome;
+use crate::plain_text::PlainText;
 
 /// Version of the shape of `unmapped`.
 const SCHEMA: &str = "lightsail-key-responder/v1";
@@ -76,6 +77,8 @@ struct Unmapped {
 #[derive(Clone, Debug, Serialize)]
 struct Invocation {
     request_id: String,
+    /// ID of the SQS message, for an item of a batch.
+    message_id: Option<PlainText>,
     cold_start: bool,
 }
 
@@ -216,6 +219,7 @@ fn unmapped(facts: &Facts) -> Unmapped {
         mode: facts.mode.as_str(),
         invocation: Invocation {
             request_id: facts.invocation.request_id.clone(),
+            message_id: facts.invocation.message_id.as_deref().map(PlainText::of),
             cold_start: facts.invocation.cold_start,
         },
         access_key: access_key(facts),

@@ -1,12 +1,13 @@
-//! `{"accessKeyId", "bucketName", "region", "reason"}` -> [`Incident`]: the door for people, scanners and scripts.
+//! `{"accessKeyId", "bucketName", "region", "reason"}` -> [`Incident`]s: the door for people, scanners and scripts.
 //!
 //! Comes by direct invocation, or as the `detail` of an EventBridge event of our own [`DETAIL_TYPE`]. Only the key is
-//! required. Invariant: a member that we do not know is refused, since it may ask for caution that this version cannot
-//! give; a bucket or Region that cannot be one is set aside, since the key can be found without it.
+//! required, and it may be a list of keys. Invariant: a member that we do not know is refused, since it may ask for caution
+//! that this version cannot give; a bucket or Region that cannot be one is set aside, since the key can be found without it;
+//! of a list, what is a key is acted on, and what is none is an error of its own.
 
 use serde_json::{Map, Value};
 
-use super::{Alert, Exposure, Incident, Unactionable, Unreadable, hint, key};
+use super::{Alert, Exposure, Incident, Unactionable, Unreadable, hint, keys};
 use crate::envelope::kind;
 use crate::plain_text::PlainText;
 
@@ -16,27 +17,66 @@ pub(super) const DETAIL_TYPE: &str = "Lightsail Bucket Access Key Exposed";
 const MEMBERS: [&str; 4] = ["accessKeyId", "bucketName", "region", "reason"];
 const ACCEPTED: &str = "accessKeyId, bucketName, region, reason";
 
-/// Reads the object that a person, scanner or script sent.
-pub(super) fn read(source: &str, event_type: Option<&str>, members: &Map<String, Value>) -> Incident {
-    let mut alert =
-        Alert { source: Some(PlainText::of(source)), kind: event_type.map(PlainText::of), ..Alert::default() };
-    let reading = exposure(members, &mut alert).map(|exposure| vec![exposure]);
-    Incident { alert, reading }
+/// Whether this is ours, whatever else it looks like: nothing else has the member.
+pub(super) fn is_one(value: &Value) -> bool {
+    value.get("accessKeyId").is_some()
 }
 
-fn exposure(members: &Map<String, Value>, alert: &mut Alert) -> Result<Exposure, Unactionable> {
+/// Reads the object that a person, scanner or script sent.
+pub(super) fn read(value: &Value) -> Vec<Incident> {
+    let nothing = Map::new();
+    let members = value.as_object().unwrap_or(&nothing);
+    let mut alert = Alert::of("direct");
     alert.reason = text(members, "reason").ok().flatten().map(PlainText::of);
-    let id = text(members, "accessKeyId")?.ok_or(Unreadable::Missing { member: "accessKeyId" })?;
-    if let Some(member) = members.keys().find(|member| !MEMBERS.contains(&member.as_str())) {
-        return Err(Unreadable::UnknownMember { member: PlainText::of(member).to_string(), accepted: ACCEPTED }.into());
+    let ids = match ids(members) {
+        Ok(ids) => ids,
+        Err(why) => return vec![Incident::without_key(alert, why)],
+    };
+    // A list with nothing in it is as good as none.
+    let ids = if ids.is_empty() { vec![Vec::new()] } else { ids.into_iter().map(|id| vec![id]).collect() };
+    let mut incidents: Vec<Incident> = Vec::new();
+    let mut found = Vec::new();
+    for id in ids {
+        let mut alert = alert.clone();
+        match exposures(members, id, &mut alert) {
+            Ok(exposures) => found.push((alert, exposures)),
+            Err(why) => incidents.push(Incident::without_key(alert, why)),
+        }
     }
-    text(members, "reason")?;
-    Ok(Exposure {
-        key: key("accessKeyId", id)?,
-        buckets: hint("bucketName", text(members, "bucketName")?, alert).into_iter().collect(),
-        account: None,
-        region: hint("region", text(members, "region")?, alert),
-    })
+    if let Some((alert, _)) = found.first() {
+        let alert = alert.clone();
+        let exposures = found.into_iter().flat_map(|(_, exposures)| exposures).collect();
+        incidents.insert(0, Incident { alert, reading: Ok(exposures) });
+    }
+    incidents
+}
+
+fn exposures(members: &Map<String, Value>, ids: Vec<&str>, alert: &mut Alert) -> Result<Vec<Exposure>, Unactionable> {
+    let buckets: Vec<_> = hint("bucketName", text(members, "bucketName")?, alert).into_iter().collect();
+    let region = hint("region", text(members, "region")?, alert);
+    let exposure = |key| Exposure { key, buckets: buckets.clone(), account: None, region: region.clone() };
+    Ok(keys("accessKeyId", ids, alert)?.into_iter().map(exposure).collect())
+}
+
+/// What is given as keys, if all else is as it may be.
+fn ids(members: &Map<String, Value>) -> Result<Vec<&str>, Unreadable> {
+    const KEYS: &str = "a string or an array of strings";
+    let wrong = |value: &Value| Unreadable::WrongType { member: "accessKeyId", kind: kind(value), accepted: KEYS };
+    let ids = match members.get("accessKeyId") {
+        None | Some(Value::Null) => return Err(Unreadable::Missing { member: "accessKeyId" }),
+        Some(Value::String(id)) => vec![id.as_str()],
+        Some(Value::Array(ids)) => {
+            ids.iter().map(|id| id.as_str().ok_or_else(|| wrong(id))).collect::<Result<_, _>>()?
+        }
+        Some(other) => return Err(wrong(other)),
+    };
+    if let Some(member) = members.keys().find(|member| !MEMBERS.contains(&member.as_str())) {
+        return Err(Unreadable::UnknownMember { member: PlainText::of(member).to_string(), accepted: ACCEPTED });
+    }
+    for member in ["bucketName", "region", "reason"] {
+        text(members, member)?;
+    }
+    Ok(ids)
 }
 
 /// A member that is a string; `null` counts as absent, as serializers of optional members write it.
@@ -44,7 +84,7 @@ fn text<'a>(members: &'a Map<String, Value>, member: &'static str) -> Result<Opt
     match members.get(member) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
-        Some(other) => Err(Unreadable::NotAString { member, kind: kind(other) }),
+        Some(other) => Err(Unreadable::WrongType { member, kind: kind(other), accepted: "a string" }),
     }
 }
 
@@ -58,7 +98,9 @@ mod tests {
     const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 
     fn reading(value: &Value) -> Incident {
-        read("direct", None, value.as_object().unwrap())
+        let mut incidents = read(value);
+        assert_eq!(incidents.len(), 1);
+        incidents.remove(0)
     }
 
     #[test]
@@ -103,7 +145,9 @@ mod tests {
             (json!({}), "accessKeyId is missing"),
             (json!({"key1": "value1"}), "accessKeyId is missing"),
             (json!({"accessKeyId": null}), "accessKeyId is missing"),
-            (json!({"accessKeyId": [KEY]}), "accessKeyId is an array, not a string"),
+            (json!({"accessKeyId": []}), "accessKeyId is missing"),
+            (json!({"accessKeyId": [[KEY]]}), "accessKeyId is an array, not a string or an array of strings"),
+            (json!({"accessKeyId": 5}), "accessKeyId is a number, not a string or an array of strings"),
             (json!({"accessKeyId": "AKIA"}), "accessKeyId is not an access key ID: 4 characters"),
             (json!({"accessKeyId": KEY, "bucketName": 1}), "bucketName is a number, not a string"),
             (json!({"accessKeyId": KEY, "region": {}}), "region is an object, not a string"),
@@ -119,5 +163,18 @@ mod tests {
     fn a_temporary_credential_is_ignored() {
         let why = reading(&json!({"accessKeyId": "ASIAIOSFODNN7EXAMPLE"})).reading.unwrap_err();
         assert!(matches!(why, Unactionable::Ignored(Ignored::Temporary(_))), "{why}");
+    }
+
+    #[test]
+    fn of_a_list_every_key_is_read_and_the_rest_is_an_error() {
+        let other = "AKIAI44QH8DHBEXAMPLE";
+        let incidents = read(&json!({"accessKeyId": [KEY, "oops", other], "bucketName": "photos"}));
+        assert_eq!(incidents.len(), 2);
+        let keys = |incident: &Incident| {
+            let exposures = incident.reading.as_ref().unwrap();
+            exposures.iter().map(|exposure| exposure.key.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(keys(&incidents[0]), [KEY, other]);
+        assert!(matches!(incidents[1].reading, Err(Unactionable::Unreadable(Unreadable::Name { .. }))));
     }
 }

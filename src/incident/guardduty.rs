@@ -1,112 +1,202 @@
 //! GuardDuty finding (the `detail` of its EventBridge event) -> [`Incident`].
 //!
 //! Paths: GuardDuty user guide, "Creating custom responses to GuardDuty findings with Amazon EventBridge", and the API
-//! model's wire names. The owner is `accountId` and `region` of the finding: the envelope's are those of whoever got the
-//! event, which is the delegated administrator as well. Invariant: the key comes from
-//! `resource.accessKeyDetails.accessKeyId` and from nowhere else.
+//! model's wire names; the casing of the CLI is read as well. The owner is `accountId` and `region` of the finding: the
+//! envelope's are those of whoever got the event, which is the delegated administrator as well. Invariant: a key comes
+//! from `resource.accessKeyDetails.accessKeyId`, or from the ACCESS_KEY resources and the actors' credentials of an attack
+//! sequence, and from nowhere else.
 
-use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::{Alert, Exposure, Ignored, Incident, Unactionable, Unreadable, hint, key};
-use crate::names::{BucketName, NameError};
+use super::finding::{
+    Members, Named, Reading, Resource, at, best_id, bucket, expose, incidents, is_key, is_null, is_sample,
+    is_sample_name, listed, region,
+};
+use super::finding_type::{expects_key, is_change, is_sequence, is_suspect};
+use super::{Alert, Ignored, Incident, Unactionable, Unreadable, distinct};
+use crate::names::{BucketName, Region};
 use crate::plain_text::PlainText;
 
-/// `source` of the event. EventBridge lets nobody but AWS put events of `aws.*` on the default bus.
+/// The `source` of its EventBridge events.
 pub(super) const SOURCE: &str = "aws.guardduty";
-
-/// `detail-type` of the event.
+/// The `detail-type` of those that hold a finding.
 pub(super) const DETAIL_TYPE: &str = "GuardDuty Finding";
 
-/// What stands for the key in a sample finding (GuardDuty user guide, "Sample findings").
-const SAMPLE_KEY: &str = "GeneratedFindingAccessKeyId";
+const MEMBERS: Members = Members {
+    key: "detail.resource.accessKeyDetails.accessKeyId",
+    account: "detail.accountId",
+    region: "detail.region",
+};
+const SEQUENCE: Members = Members { key: "detail.service.detection.sequence", ..MEMBERS };
 
-/// Types in which the key is only the actor of a configuration change (GuardDuty user guide, "IAM finding types" and
-/// "S3 Protection finding types"). AWS's own Automated Security Response leaves such keys alone too.
-const ACTOR_ONLY: [&str; 3] = ["Policy:", "Stealth:", "DefenseEvasion:IAMUser/BedrockLoggingDisabled"];
-
-/// Reads one finding.
-pub(super) fn read(finding: &Value) -> Incident {
-    let mut alert = Alert {
-        source: Some(PlainText::of(SOURCE)),
-        id: text(finding, "/id").map(PlainText::of),
-        kind: text(finding, "/type").map(PlainText::of),
-        severity: finding.pointer("/severity").and_then(Value::as_f64),
-        observed_at: moment(finding, "/service/eventLastSeen").or_else(|| moment(finding, "/updatedAt")),
-        ..Alert::default()
-    };
-    let reading = exposure(finding, &mut alert).map(|exposure| vec![exposure]);
-    Incident { alert, reading }
-}
-
-fn exposure(finding: &Value, alert: &mut Alert) -> Result<Exposure, Unactionable> {
-    let named = text(finding, "/resource/accessKeyDetails/accessKeyId").filter(|id| !id.is_empty());
-    if sample(finding) || named == Some(SAMPLE_KEY) {
-        return Err(Ignored::Sample.into());
-    }
-    if finding.pointer("/service/archived") == Some(&Value::Bool(true)) {
-        return Err(Ignored::Archived.into());
-    }
-    let kind = text(finding, "/type").ok_or(Unreadable::Missing { member: "detail.type" })?;
-    if ACTOR_ONLY.iter().any(|prefix| kind.starts_with(prefix)) {
-        return Err(Ignored::ActorOnly { kind: PlainText::of(kind) }.into());
-    }
-    let named = named.ok_or_else(|| no_key(finding))?;
-    let account = text(finding, "/accountId").map(str::parse).transpose();
-    Ok(Exposure {
-        key: key("detail.resource.accessKeyDetails.accessKeyId", named)?,
-        buckets: buckets(finding, alert),
-        account: account.map_err(|error: NameError| Unreadable::Name { member: "detail.accountId", error })?,
-        region: hint("detail.region", text(finding, "/region"), alert),
+/// Whether `value` is a finding by itself, or the list that `GetFindings` answers with.
+pub(super) fn is_one(value: &Value) -> bool {
+    listed(value).into_iter().any(|finding| {
+        let has = |path| at(finding, path).is_some();
+        // GuardDuty's types are the only ones of the form `purpose:resource/what`.
+        let typed = text(finding, "type").is_some_and(|kind| kind.contains(':') && kind.contains('/'));
+        is_scan(finding)
+            || has("accountId") && has("resource") && has("service")
+            || typed && (has("accountId") || has("resource"))
     })
 }
 
+/// Reads one finding, or several of a list.
+pub(super) fn read(value: &Value) -> Vec<Incident> {
+    let findings = listed(value);
+    if findings.is_empty() {
+        return vec![Incident::without_key(Alert::of(SOURCE), Unreadable::Missing { member: "findings" })];
+    }
+    findings.into_iter().flat_map(read_one).collect()
+}
+
+/// Reads an event about a scan for malware or the state of a protection plan (GuardDuty user guide, "Monitoring S3 object
+/// scans with Amazon EventBridge"). It names buckets and objects, and no key.
+pub(super) fn read_scan(_: &Value) -> Vec<Incident> {
+    let what = PlainText::of("a scan for malware");
+    vec![Incident::without_key(Alert::of(SOURCE), Ignored::NoAccessKey { what })]
+}
+
+fn is_scan(value: &Value) -> bool {
+    value.get("scanStatus").is_some() && value.get("s3ObjectDetails").is_some()
+}
+
+fn read_one(finding: &Value) -> Vec<Incident> {
+    if is_scan(finding) {
+        return read_scan(finding);
+    }
+    let moment = |path| text(finding, path).and_then(|time| time.parse().ok());
+    let mut alert = Alert {
+        id: text(finding, "id").map(PlainText::of),
+        kind: text(finding, "type").map(PlainText::of),
+        severity: at(finding, "severity").and_then(Value::as_f64),
+        observed_at: moment("service/eventLastSeen").or_else(|| moment("updatedAt")),
+        ..Alert::of(SOURCE)
+    };
+    let reading = exposures(finding, &mut alert);
+    incidents(&alert, reading)
+}
+
+fn exposures(finding: &Value, alert: &mut Alert) -> Reading {
+    let kind = text(finding, "type");
+    let resources: Vec<&Value> = all(finding, "service/detection/sequence/resources").collect();
+    // Findings of Custom Detection Rules have signals as well: only an attack sequence makes its actors suspects.
+    let sequence = kind.is_some_and(is_sequence);
+    let mut named: Vec<Named> = details(finding).into_iter().collect();
+    if sequence {
+        named.extend(resources.iter().filter_map(|resource| key_resource(resource, finding)));
+        named.extend(all(finding, "service/detection/sequence/actors").filter_map(|actor| credential(actor, finding)));
+    }
+    if at(finding, "service/additionalInfo").is_some_and(is_sample)
+        || named.iter().any(|named| is_sample_name(named.id))
+    {
+        return Err(Ignored::Sample.into());
+    }
+    if at(finding, "service/archived").is_some_and(|archived| archived == true || archived == "true") {
+        return Err(Ignored::Closed { state: "archived" }.into());
+    }
+    let kind = kind.ok_or(Unreadable::Missing { member: "detail.type" })?;
+    if is_change(kind) {
+        return Err(Ignored::ActorOnly { kind: PlainText::of(kind) }.into());
+    }
+    if named.is_empty() {
+        return Err(no_key(finding, kind));
+    }
+    if !is_suspect(kind) {
+        return Err(Ignored::ActorOnly { kind: PlainText::of(kind) }.into());
+    }
+    let (buckets, bucket_region) = buckets(finding, if sequence { &resources } else { &[] }, alert);
+    expose(if sequence { &SEQUENCE } else { &MEMBERS }, &named, buckets, bucket_region.as_ref(), alert)
+}
+
+fn details(finding: &Value) -> Option<Named<'_>> {
+    let id = text(finding, "resource/accessKeyDetails/accessKeyId").filter(|id| !id.is_empty() && !is_null(id))?;
+    Some(Named { id, account: at(finding, "accountId"), region: text(finding, "region") })
+}
+
+/// The key of a sequence's resource. The API model (`ResourceV2`) has no member for the ID of a key, and does not say
+/// which of its two names holds it.
+fn key_resource<'a>(resource: &'a Value, finding: &'a Value) -> Option<Named<'a>> {
+    Resource::of(text(resource, "resourceType")?).eq(&Resource::Key).then_some(())?;
+    Some(Named {
+        id: best_id([text(resource, "uid"), text(resource, "name")]),
+        account: at(resource, "accountId").or_else(|| at(finding, "accountId")),
+        region: text(resource, "region").filter(|region| *region != "global").or_else(|| text(finding, "region")),
+    })
+}
+
+/// The key that an actor of a sequence used: "the credentials of the user ID" (API model, `User.credentialUid`).
+fn credential<'a>(actor: &'a Value, finding: &'a Value) -> Option<Named<'a>> {
+    // Of an actor inside a cluster or machine this is something else, and no surprise.
+    let id = text(actor, "user/credentialUid").filter(|id| is_key(id) || is_sample_name(id))?;
+    let account = at(actor, "user/account/uid").or_else(|| at(finding, "accountId"));
+    Some(Named { id, account, region: text(finding, "region") })
+}
+
 /// A finding without a key ID: is that a surprise?
-fn no_key(finding: &Value) -> Unactionable {
-    let resource = text(finding, "/resource/resourceType").unwrap_or("something else");
-    let has_details = finding.pointer("/resource/accessKeyDetails").is_some_and(Value::is_object);
-    match resource {
-        "AttackSequence" => Unreadable::AttackSequence.into(),
-        "AccessKey" => Unreadable::Missing { member: "detail.resource.accessKeyDetails.accessKeyId" }.into(),
-        _ if has_details => Unreadable::Missing { member: "detail.resource.accessKeyDetails.accessKeyId" }.into(),
-        resource => Ignored::NoAccessKey { resource: PlainText::of(resource) }.into(),
+fn no_key(finding: &Value, kind: &str) -> Unactionable {
+    let resource = text(finding, "resource/resourceType").unwrap_or("something else");
+    let details = at(finding, "resource/accessKeyDetails").and_then(Value::as_object);
+    let surprise = match resource {
+        _ if is_sequence(kind) => expects_key(kind),
+        // A sign-in needs no key.
+        "AccessKey" => !kind.contains("ConsoleLogin"),
+        "S3Bucket" => details.is_some_and(|details| !details.is_empty()),
+        _ => expects_key(kind),
+    };
+    match surprise {
+        true if is_sequence(kind) => Unreadable::Missing { member: SEQUENCE.key }.into(),
+        true => Unreadable::Missing { member: MEMBERS.key }.into(),
+        false => Ignored::NoAccessKey { what: PlainText::of(resource) }.into(),
     }
 }
 
-/// Samples say so as a member, or inside JSON text in `value`; published findings have either or both.
-fn sample(finding: &Value) -> bool {
-    let says = |info: &Value| info.get("sample") == Some(&Value::Bool(true));
-    let inner = text(finding, "/service/additionalInfo/value").and_then(|text| serde_json::from_str(text).ok());
-    finding.pointer("/service/additionalInfo").is_some_and(says) || inner.is_some_and(|info: Value| says(&info))
+/// The buckets, and the Region of the first that has one.
+fn buckets(finding: &Value, sequence: &[&Value], alert: &mut Alert) -> (Vec<BucketName>, Option<Region>) {
+    let mut found: Vec<BucketName> = Vec::new();
+    for details in all(finding, "resource/s3BucketDetails") {
+        let names = [text(details, "name"), text(details, "arn")];
+        found.extend(bucket("detail.resource.s3BucketDetails[].name", names, alert));
+    }
+    let is = |kind: Resource| {
+        move |resource: &&&Value| text(resource, "resourceType").map(Resource::of).as_ref() == Some(&kind)
+    };
+    const OF_SEQUENCE: &str = "detail.service.detection.sequence.resources[].uid";
+    let mut regions = Vec::new();
+    for resource in sequence.iter().filter(is(Resource::Bucket)) {
+        found.extend(bucket(OF_SEQUENCE, [text(resource, "name"), text(resource, "uid")], alert));
+        let objects = all(resource, "data/s3Bucket/s3ObjectUids").map(Value::as_str).filter(has_path);
+        found.extend(objects.filter_map(|uid| bucket(OF_SEQUENCE, [uid], alert)).collect::<Vec<_>>());
+        regions.push(text(resource, "region"));
+    }
+    for resource in sequence.iter().filter(is(Resource::Object)) {
+        found.extend(bucket(OF_SEQUENCE, [text(resource, "uid")].into_iter().filter(has_path), alert));
+    }
+    (distinct(found), region(MEMBERS.region, regions, alert))
 }
 
-fn buckets(finding: &Value, alert: &mut Alert) -> Vec<BucketName> {
-    let details = finding.pointer("/resource/s3BucketDetails").and_then(Value::as_array);
-    let mut buckets: Vec<BucketName> = Vec::new();
-    for details in details.into_iter().flatten() {
-        let name = text(details, "/name");
-        if let Some(bucket) = hint("detail.resource.s3BucketDetails[].name", name, alert)
-            && !buckets.contains(&bucket)
-        {
-            buckets.push(bucket);
-        }
-    }
-    buckets
+/// An object without a bucket in front of it says nothing of the bucket.
+fn has_path(uid: &Option<&str>) -> bool {
+    uid.is_some_and(|uid| uid.contains('/'))
 }
 
 fn text<'a>(value: &'a Value, path: &str) -> Option<&'a str> {
-    value.pointer(path)?.as_str()
+    at(value, path)?.as_str()
 }
 
-fn moment(finding: &Value, path: &str) -> Option<DateTime<Utc>> {
-    text(finding, path)?.parse().ok()
+fn all<'a>(value: &'a Value, path: &str) -> impl Iterator<Item = &'a Value> {
+    at(value, path).and_then(Value::as_array).into_iter().flatten()
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
+    use super::super::Exposure;
     use super::*;
+
+    const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+    const OTHER_KEY: &str = "AKIAI44QH8DHBEXAMPLE";
 
     fn finding() -> Value {
         json!({
@@ -114,8 +204,8 @@ mod tests {
             "type": "Exfiltration:S3/MaliciousIPCaller", "updatedAt": "2026-11-24T02:58:00.000Z",
             "resource": {
                 "resourceType": "S3Bucket",
-                "accessKeyDetails": {"accessKeyId": "AKIAIOSFODNN7EXAMPLE", "userType": "IAMUser"},
-                "s3BucketDetails": [{"name": "photos"}, {"name": "My.Bucket"}, {"name": "logs"}, {"name": "photos"}]
+                "accessKeyDetails": {"accessKeyId": KEY, "userType": "IAMUser", "principalId": OTHER_KEY},
+                "s3BucketDetails": [{"name": "photos"}, {"name": "My.Bucket"}, {"arn": "arn:aws:s3:::logs"}, {"name": "photos"}]
             },
             "service": {"archived": false, "additionalInfo": {"value": "{}", "type": "default"}}
         })
@@ -127,18 +217,72 @@ mod tests {
         finding
     }
 
+    /// What the CLI writes.
+    fn pascal(value: &Value) -> Value {
+        match value {
+            Value::Object(members) => Value::Object(
+                members
+                    .iter()
+                    .map(|(name, inner)| (name[..1].to_ascii_uppercase() + &name[1..], pascal(inner)))
+                    .collect(),
+            ),
+            Value::Array(values) => values.iter().map(pascal).collect(),
+            other => other.clone(),
+        }
+    }
+
+    fn sequence(kind: &str, resources: Value, actors: Value) -> Value {
+        json!({
+            "id": "1", "accountId": "111122223333", "region": "eu-west-1", "severity": 9.5, "type": kind,
+            "resource": {"resourceType": "AttackSequence"},
+            "service": {"archived": false, "detection": {"sequence": {"resources": resources, "actors": actors}}}
+        })
+    }
+
+    /// Key, buckets, account and Region of each exposure.
+    fn exposed(finding: &Value) -> Vec<(String, Vec<String>, String, String)> {
+        let incident = read(finding);
+        let told = |exposure: Exposure| {
+            let buckets = exposure.buckets.iter().map(ToString::to_string).collect();
+            let account = exposure.account.unwrap().to_string();
+            (exposure.key.to_string(), buckets, account, exposure.region.unwrap().to_string())
+        };
+        incident.reading.unwrap().into_iter().map(told).collect()
+    }
+
+    fn expected(key: &str, buckets: &[&str], account: &str, region: &str) -> (String, Vec<String>, String, String) {
+        let buckets = buckets.iter().map(ToString::to_string).collect();
+        (key.to_owned(), buckets, account.to_owned(), region.to_owned())
+    }
+
+    fn read(finding: &Value) -> Incident {
+        let mut incidents = super::read(finding);
+        assert_eq!(incidents.len(), 1);
+        incidents.remove(0)
+    }
+
+    fn why(finding: &Value) -> Unactionable {
+        read(finding).reading.unwrap_err()
+    }
+
     #[test]
-    fn key_buckets_owner_and_region_are_read() {
-        let incident = read(&finding());
-        let exposures = incident.reading.unwrap();
-        assert_eq!(exposures.len(), 1);
-        assert_eq!(exposures[0].key.as_str(), "AKIAIOSFODNN7EXAMPLE");
-        assert_eq!(exposures[0].buckets.iter().map(BucketName::as_str).collect::<Vec<_>>(), ["photos", "logs"]);
-        assert_eq!(exposures[0].account.as_ref().unwrap().as_str(), "111122223333");
-        assert_eq!(exposures[0].region.as_ref().unwrap().as_str(), "eu-west-1");
-        assert_eq!(incident.alert.set_aside.len(), 1);
-        assert_eq!(incident.alert.severity, Some(8.0));
-        assert_eq!(incident.alert.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
+    fn key_buckets_owner_and_region_are_read_in_both_casings() {
+        for finding in [finding(), pascal(&finding())] {
+            assert!(is_one(&finding) && is_one(&json!({"Findings": [finding]})));
+            assert_eq!(exposed(&finding), [expected(KEY, &["photos", "logs"], "111122223333", "eu-west-1")]);
+            let alert = read(&finding).alert;
+            assert_eq!(alert.set_aside.len(), 1);
+            assert_eq!(alert.severity, Some(8.0));
+            assert_eq!(alert.id, Some(PlainText::of("60baffd3f9042e38640f2300d5c5a631")));
+            assert_eq!(alert.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
+        }
+    }
+
+    #[test]
+    fn every_finding_of_a_list_makes_an_incident() {
+        let incidents = super::read(&json!({"findings": [finding(), {"type": "x"}, null]}));
+        assert_eq!(incidents.iter().map(|incident| incident.reading.is_ok()).collect::<Vec<_>>(), [true, false, false]);
+        assert_eq!(super::read(&json!({"findings": []})).len(), 1);
     }
 
     #[test]
@@ -147,8 +291,14 @@ mod tests {
             with("/service/additionalInfo", json!({"sample": true})),
             with("/service/additionalInfo/value", json!("{\"sample\":true}")),
             with("/resource/accessKeyDetails/accessKeyId", json!("GeneratedFindingAccessKeyId")),
+            sequence(
+                "AttackSequence:S3/X",
+                json!([{"resourceType": "ACCESS_KEY", "uid": "GeneratedFindingUid"}]),
+                json!([]),
+            ),
         ] {
-            assert_eq!(read(&sample).reading.unwrap_err(), Ignored::Sample.into());
+            assert_eq!(why(&sample), Ignored::Sample.into());
+            assert_eq!(why(&pascal(&sample)), Ignored::Sample.into());
         }
     }
 
@@ -158,31 +308,56 @@ mod tests {
             "Policy:S3/BucketBlockPublicAccessDisabled",
             "Stealth:IAMUser/CloudTrailLoggingDisabled",
             "DefenseEvasion:IAMUser/BedrockLoggingDisabled",
+            "Impact:S3/DataDestruction",
         ] {
-            let why = read(&with("/type", json!(kind))).reading.unwrap_err();
-            assert!(matches!(why, Unactionable::Ignored(Ignored::ActorOnly { .. })), "{kind}: {why}");
+            assert_eq!(why(&with("/type", json!(kind))), Ignored::ActorOnly { kind: PlainText::of(kind) }.into());
         }
     }
 
     #[test]
+    fn a_configuration_change_without_a_key_is_no_surprise() {
+        let kind = "Policy:IAMUser/RootCredentialUsage";
+        let finding = json!({"type": kind, "accountId": "111122223333", "resource": {"resourceType": "AccessKey"}});
+        assert_eq!(why(&finding), Ignored::ActorOnly { kind: PlainText::of(kind) }.into());
+    }
+
+    #[test]
     fn archived_findings_and_temporary_credentials_are_ignored() {
-        assert_eq!(read(&with("/service/archived", json!(true))).reading.unwrap_err(), Ignored::Archived.into());
-        let why = read(&with("/resource/accessKeyDetails/accessKeyId", json!("ASIAIOSFODNN7EXAMPLE"))).reading;
-        assert!(matches!(why, Err(Unactionable::Ignored(Ignored::Temporary(_)))));
+        assert_eq!(why(&with("/service/archived", json!(true))), Ignored::Closed { state: "archived" }.into());
+        let temporary = with("/resource/accessKeyDetails/accessKeyId", json!("ASIAIOSFODNN7EXAMPLE"));
+        assert_eq!(why(&temporary), Ignored::Temporary(crate::names::NameError::TemporaryKey).into());
     }
 
     #[test]
     fn a_missing_key_is_an_error_only_where_there_should_be_one() {
-        let mut without = finding();
-        without["resource"].as_object_mut().unwrap().remove("accessKeyDetails");
-        assert!(matches!(read(&without).reading, Err(Unactionable::Ignored(Ignored::NoAccessKey { .. }))));
-        without["resource"]["resourceType"] = json!("AccessKey");
-        assert!(matches!(read(&without).reading, Err(Unactionable::Unreadable(Unreadable::Missing { .. }))));
-        without["resource"]["resourceType"] = json!("AttackSequence");
-        assert_eq!(read(&without).reading.unwrap_err(), Unreadable::AttackSequence.into());
-        for odd in [json!(""), json!(null), json!(5)] {
-            let why = read(&with("/resource/accessKeyDetails/accessKeyId", odd)).reading.unwrap_err();
-            assert!(matches!(why, Unactionable::Unreadable(_)), "{why}");
+        let missing: Unactionable = Unreadable::Missing { member: MEMBERS.key }.into();
+        let without =
+            |kind: &str, resource: Value| json!({"type": kind, "accountId": "111122223333", "resource": resource});
+        let s3 = || without("Discovery:S3/MaliciousIPCaller", json!({"resourceType": "S3Bucket"}));
+        assert_eq!(why(&s3()), Ignored::NoAccessKey { what: PlainText::of("S3Bucket") }.into());
+        let ec2 =
+            without("Recon:EC2/Portscan", json!({"resourceType": "Instance", "accessKeyDetails": {"accessKeyId": ""}}));
+        assert_eq!(why(&ec2), Ignored::NoAccessKey { what: PlainText::of("Instance") }.into());
+        let sign_in = without("UnauthorizedAccess:IAMUser/ConsoleLoginSuccess.B", json!({"resourceType": "AccessKey"}));
+        assert_eq!(why(&sign_in), Ignored::NoAccessKey { what: PlainText::of("AccessKey") }.into());
+        assert_eq!(why(&without("Recon:IAMUser/TorIPCaller", json!({"resourceType": "AccessKey"}))), missing);
+        assert_eq!(why(&without("Recon:IAMUser/TorIPCaller", json!({}))), missing);
+        for odd in [json!(""), json!("null"), json!(null), json!(5), json!([KEY])] {
+            assert_eq!(why(&with("/resource/accessKeyDetails/accessKeyId", odd)), missing);
+        }
+        assert_eq!(why(&with("/type", json!(null))), Unreadable::Missing { member: "detail.type" }.into());
+    }
+
+    #[test]
+    fn a_scan_for_malware_names_no_key_whatever_its_objects_are_called() {
+        let scan = json!({
+            "scanStatus": "COMPLETED", "resourceType": "S3_OBJECT",
+            "s3ObjectDetails": {"bucketName": "photos", "objectKey": KEY, "eTag": KEY}
+        });
+        assert!(is_one(&scan));
+        for incident in [read(&scan), read_scan(&scan).remove(0)] {
+            let what = PlainText::of("a scan for malware");
+            assert_eq!(incident.reading.unwrap_err(), Ignored::NoAccessKey { what }.into());
         }
     }
 
@@ -190,14 +365,99 @@ mod tests {
     fn a_key_that_stands_anywhere_else_is_not_read() {
         let mut elsewhere = with("/resource/accessKeyDetails/accessKeyId", json!("****"));
         elsewhere["resource"]["s3BucketDetails"] =
-            json!([{"name": "AKIAIOSFODNN7EXAMPLE", "eTag": "AKIAIOSFODNN7EXAMPLE"}]);
-        let incident = read(&elsewhere);
-        assert!(matches!(incident.reading, Err(Unactionable::Unreadable(Unreadable::Name { .. }))));
+            json!([{"name": KEY, "eTag": KEY, "tags": [{"key": KEY, "value": KEY}]}]);
+        elsewhere["resource"]["accessKeyDetails"]["userName"] = json!(KEY);
+        // What only an attack sequence makes a suspect: rules of one's own have signals and actors too.
+        elsewhere["service"]["detection"] = json!({"sequence": {
+            "actors": [{"user": {"credentialUid": KEY}}], "resources": [{"resourceType": "ACCESS_KEY", "uid": KEY}]
+        }});
+        assert!(
+            matches!(why(&elsewhere), Unactionable::Unreadable(Unreadable::Name { member, .. }) if member == MEMBERS.key)
+        );
+    }
+
+    #[test]
+    fn an_attack_sequence_exposes_its_access_keys_and_its_actors_credentials() {
+        let resources = json!([
+            {"resourceType": "ACCESS_KEY", "uid": "AIDAIOSFODNN7EXAMPLE", "name": KEY, "accountId": "444455556666", "region": "global",
+             "data": {"accessKey": {"principalId": "AKIAAAAAAAAAAAAAAAAA", "userName": "AKIAAAAAAAAAAAAAAAAA"}}},
+            {"resourceType": "S3_BUCKET", "uid": "arn:aws:s3:::photos", "name": "photos", "region": "us-east-2",
+             "data": {"s3Bucket": {"s3ObjectUids": ["arn:aws:s3:::photos/a", "AKIAAAAAAAAAAAAAAAAA"]}}},
+            {"resourceType": "S3_OBJECT", "uid": "arn:aws-cn:s3:::logs/a/b", "name": "AKIAAAAAAAAAAAAAAAAA",
+             "data": {"s3Object": {"eTag": "AKIAAAAAAAAAAAAAAAAA", "key": "AKIAAAAAAAAAAAAAAAAA"}}},
+            {"resourceType": "EC2_INSTANCE", "uid": "AKIAAAAAAAAAAAAAAAAA"}, 7, null
+        ]);
+        let actors = json!([
+            {"id": "AKIAAAAAAAAAAAAAAAAA", "user": {"uid": "AKIAAAAAAAAAAAAAAAAA", "credentialUid": OTHER_KEY}},
+            {"user": {"credentialUid": KEY}}, {"user": {"credentialUid": "AROAIOSFODNN7EXAMPLE"}}, {"user": null}
+        ]);
+        let finding = sequence("AttackSequence:S3/CompromisedData", resources, actors);
+        for finding in [finding.clone(), pascal(&finding)] {
+            assert_eq!(
+                exposed(&finding),
+                [
+                    expected(KEY, &["photos", "logs"], "444455556666", "us-east-2"),
+                    expected(OTHER_KEY, &["photos", "logs"], "111122223333", "us-east-2"),
+                ]
+            );
+        }
+    }
+
+    #[test]
+    fn an_attack_sequence_without_a_key_is_an_error_only_if_it_is_about_keys_or_buckets() {
+        for kind in ["AttackSequence:IAM/CompromisedCredentials", "AttackSequence:S3/CompromisedData"] {
+            let missing = Unreadable::Missing { member: "detail.service.detection.sequence" };
+            assert_eq!(why(&sequence(kind, json!(null), json!(null))), missing.into());
+        }
+        let cluster = sequence(
+            "AttackSequence:EKS/CompromisedCluster",
+            json!([{"resourceType": "EKS_CLUSTER", "uid": KEY}]),
+            json!([{"user": {"credentialUid": "i-0123456789abcdef0"}}]),
+        );
+        assert_eq!(why(&cluster), Ignored::NoAccessKey { what: PlainText::of("AttackSequence") }.into());
+        let unnamed = sequence("AttackSequence:ECS/X", json!([{"resourceType": "ACCESS_KEY"}]), json!([]));
+        assert!(matches!(why(&unnamed), Unactionable::Unreadable(Unreadable::Name { .. })));
     }
 
     #[test]
     fn an_owner_that_is_no_account_is_an_error_since_the_search_could_not_be_complete() {
-        let why = read(&with("/accountId", json!("me"))).reading.unwrap_err();
-        assert!(why.to_string().starts_with("detail.accountId is not an account ID"), "{why}");
+        let why = |account| why(&with("/accountId", account)).to_string();
+        assert!(why(json!("me")).starts_with("detail.accountId is not an account ID"));
+        assert!(why(json!(111_122_223_333_u64)).starts_with("detail.accountId is a number, not a string of 12 digits"));
+    }
+
+    #[test]
+    fn an_owner_that_cannot_be_read_stops_its_own_key_and_no_other() {
+        let key = |id: &str, account: &str| json!({"resourceType": "ACCESS_KEY", "uid": id, "accountId": account});
+        let resources = json!([key(KEY, "me"), key(OTHER_KEY, "444455556666"), key("AKIAIOSFODNN8EXAMPLE", "me")]);
+        let incidents = super::read(&sequence("AttackSequence:IAM/CompromisedCredentials", resources, json!([])));
+        assert_eq!(incidents.len(), 2);
+        let keys: Vec<_> =
+            incidents[0].reading.as_ref().unwrap().iter().map(|exposure| exposure.key.as_str()).collect();
+        assert_eq!(keys, [OTHER_KEY]);
+        assert!(matches!(
+            &incidents[1].reading,
+            Err(Unactionable::Unreadable(Unreadable::Name { member: "detail.accountId", .. }))
+        ));
+    }
+
+    #[test]
+    fn no_wrong_type_anywhere_makes_it_panic() {
+        let good = [
+            finding(),
+            sequence("AttackSequence:S3/X", json!([{"resourceType": "ACCESS_KEY", "uid": KEY}]), json!([{}])),
+        ];
+        for odd in [json!(null), json!(-1.5), json!("\u{e9}"), json!([[]]), json!({"": {"a": []}}), json!(true)] {
+            assert_eq!(super::read(&odd).len(), 1);
+            for finding in &good {
+                for path in
+                    ["/type", "/resource", "/service", "/resource/resourceType", "/accountId", "/region", "/severity"]
+                {
+                    let mut finding = finding.clone();
+                    *finding.pointer_mut(path).unwrap() = odd.clone();
+                    assert_eq!(super::read(&finding).len(), 1, "{path}");
+                }
+            }
+        }
     }
 }

@@ -55,9 +55,15 @@ class Answer:
     @property
     def error_type(self) -> str | None:
         """None only where the function itself says that all is well: a time-out or a crash has an error type too."""
-        if self._member("records"):
+        if self._member("records") or self.batch_failures is not None:
             return None
         return self._member("errorType") or f"(no answer of the function: HTTP {self.status} {self.text[:200]!r})"
+
+    @property
+    def batch_failures(self) -> list[str] | None:
+        """The message IDs that an SQS batch must deliver again; none where the answer is not that of a batch."""
+        failures = self._member("batchItemFailures")
+        return None if failures is None else [failure["itemIdentifier"] for failure in failures]
 
     @property
     def error_message(self) -> str | None:

@@ -1,8 +1,10 @@
 """No secret in anything that the function says, at any log level: not one in the event, and not its own."""
 
+import copy
 import json
 
 import alerts
+import cases
 import harness
 import pytest
 from alerts import BUCKET, KEY, SIBLING
@@ -70,6 +72,75 @@ def test_a_secret_that_aws_repeats_never_comes_out(lightsail, start):
     lightsail.script("DeleteBucketAccessKey", fault)
     lightsail.script("GetBucketAccessKeys", fault)
     assert_says_nothing_of(SECRET_PARTS + OWN_PARTS, alerts.by_hand(), "TRACE", lightsail, start)
+
+
+LEVELS = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR"]
+# SQS makes it, and must be told the same again.
+MESSAGE_ID = "messageId"
+FORMATS = sorted(cases.EVENTS.glob("*.json"))
+
+
+def test_a_secret_in_any_field_of_any_format_never_comes_out(lightsail, start):
+    planted = [event for file in FORMATS for event in with_one_secret(json.loads(file.read_text()))]
+    assert len(planted) > 10 * len(FORMATS)
+    # A dry run leaves the key where it is, so that none of a thousand events has to search everywhere for it.
+    lightsail.seed("us-east-1", BUCKET, [KEY, SIBLING])
+    assert_all_silent(planted, "TRACE", start, RESPONDER_MODE="dry_run")
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_secret_in_all_fields_of_a_format_never_comes_out_at_any_level(level, lightsail, start):
+    assert_all_silent([with_secrets_only(json.loads(file.read_text())) for file in FORMATS], level, start)
+
+
+def assert_all_silent(events, level, start, **settings):
+    """One process for all, as in Lambda; each event leaves a record, and nothing that is said has a part of the secret."""
+    function = start(AWS_LAMBDA_LOG_LEVEL=level, **settings)
+    for event in events:
+        answer = function.invoke(event)
+        assert [part for part in SECRET_PARTS if part in answer.text] == [], event
+    left = {record["unmapped"]["invocation"]["request_id"] for record in function.records()}
+    assert len(left) == len(events)
+    assert [part for part in SECRET_PARTS if part in function.log()] == []
+
+
+def with_one_secret(event):
+    """The event with the secret in the place of each text, and as name and value of one more member of each object."""
+    for path in paths(event):
+        if path[-1:] == (MESSAGE_ID,):
+            continue
+        changed = copy.deepcopy(event)
+        *parents, last = [None, *path]
+        place = changed
+        for step in parents[1:]:
+            place = place[step]
+        found = changed if last is None else place[last]
+        if isinstance(found, dict):
+            found[SECRET] = TEXT
+        elif last is None:
+            changed = TEXT
+        else:
+            place[last] = TEXT
+        yield changed
+
+
+def paths(value, path=()):
+    """The ways to all objects and texts of a JSON value, those in JSON text not included."""
+    if isinstance(value, (dict, str)):
+        yield path
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, child in children:
+        yield from paths(child, (*path, step))
+
+
+def with_secrets_only(value):
+    """The event with the secret in the place of every text but those that tell what it is."""
+    if isinstance(value, dict):
+        tells = (MESSAGE_ID, "detail-type", "source", "eventSource", "EventSource", "Type", "service", "DetectorName", "check-name")
+        return {name: child if name in tells else with_secrets_only(child) for name, child in value.items()}
+    if isinstance(value, list):
+        return [with_secrets_only(child) for child in value]
+    return TEXT if isinstance(value, str) else value
 
 
 def test_the_parts_that_are_looked_for_are_those_of_the_secrets():

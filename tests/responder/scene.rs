@@ -83,12 +83,7 @@ impl Scene {
     }
 
     pub(crate) async fn respond_text_within(&self, event: &str, time: Duration) -> Answer {
-        let arn = format!("arn:aws:lambda:us-east-1:{ACCOUNT}:function:responder");
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let deadline = u64::try_from((now + time).as_millis()).unwrap();
-        let already = self.log.lines().len();
-        let result = self.responder.respond(event, self.responder.invocation("invocation-1", &arn, deadline)).await;
-        let lines = self.log.lines().split_off(already);
+        let (lines, result) = self.deliver_within(event, time).await;
         assert_eq!(lines.len(), 1, "one record for one event: {lines:#?}");
         let record = lines[0]["audit"].clone();
         let level = lines[0]["level"].as_str().unwrap();
@@ -103,6 +98,20 @@ impl Scene {
             }
         }
         Answer { record, result }
+    }
+
+    /// Sends what may hold several alerts; the log lines with their records, and Lambda's view.
+    pub(crate) async fn deliver(&self, event: &Value) -> (Vec<Value>, Result<Response, InvocationError>) {
+        self.deliver_within(&event.to_string(), Duration::from_secs(60)).await
+    }
+
+    async fn deliver_within(&self, event: &str, time: Duration) -> (Vec<Value>, Result<Response, InvocationError>) {
+        let arn = format!("arn:aws:lambda:us-east-1:{ACCOUNT}:function:responder");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let deadline = u64::try_from((now + time).as_millis()).unwrap();
+        let already = self.log.lines().len();
+        let result = self.responder.respond(event, self.responder.invocation("invocation-1", &arn, deadline)).await;
+        (self.log.lines().split_off(already), result)
     }
 
     /// The outcome of `event` while other invocations run, whose records are in the same log.

@@ -1,0 +1,132 @@
+//! CloudTrail record (the `detail` of its EventBridge event, or by itself, or a log file of them) -> [`Incident`]
+//! without a key.
+//!
+//! Paths: CloudTrail user guide, "CloudTrail record contents". The key in `userIdentity.accessKeyId` is the caller's:
+//! it was used, and nothing says that it leaked. S3's event notifications have nearly the shape of a log file and end
+//! here as well. Invariant: nothing here ever exposes a key.
+
+use serde_json::Value;
+
+use super::{Alert, Ignored, Incident, each, moment, text};
+use crate::plain_text::PlainText;
+
+/// Whether `value` is a record by itself, a log file of records, or a notification of S3.
+pub(super) fn is_one(value: &Value) -> bool {
+    is_record(value) || each(value, "/Records").any(is_record)
+}
+
+/// Streams and queues that a function reads have records with these members too, and their `eventSource` begins with
+/// `aws:` (Lambda guide, "Using Lambda with Kinesis"). They may carry an alert, so they are none of ours.
+fn is_record(value: &Value) -> bool {
+    let source = text(value, "/eventSource");
+    let described = value.get("eventVersion").is_some() || value.get("userIdentity").is_some();
+    let other = source.is_some_and(|source| source.starts_with("aws:")) && !is_notification(value);
+    source.is_some() && text(value, "/eventName").is_some() && described && !other
+}
+
+/// S3 user guide, "Event message structure".
+fn is_notification(record: &Value) -> bool {
+    record.get("s3").is_some_and(Value::is_object)
+}
+
+/// Reads a record, or all the records of a file as one incident.
+pub(super) fn read(value: &Value) -> Vec<Incident> {
+    let records: Vec<&Value> = match value.get("Records").and_then(Value::as_array) {
+        Some(records) => records.iter().collect(),
+        None => vec![value],
+    };
+    let record = records.first().copied().unwrap_or(value);
+    let alert = Alert {
+        id: text(record, "/eventID").map(PlainText::of),
+        kind: text(record, "/eventType").map(PlainText::of),
+        observed_at: moment(record, "/eventTime"),
+        ..Alert::of(if is_notification(record) { "aws.s3" } else { "aws.cloudtrail" })
+    };
+    let [source, name] = ["/eventSource", "/eventName"].map(|path| text(record, path).unwrap_or("unknown"));
+    let more = match records.len() {
+        0 | 1 => String::new(),
+        all => format!(" and {} more", all - 1),
+    };
+    let what = PlainText::of(&format!("{source} {name}{more}"));
+    let why = if is_notification(record) { Ignored::NoAccessKey { what } } else { Ignored::Caller { call: what } };
+    vec![Incident::without_key(alert, why)]
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+
+    fn record() -> Value {
+        json!({
+            "eventVersion": "1.11", "eventID": "e-1", "eventTime": "2026-11-24T02:58:00Z", "eventType": "AwsApiCall",
+            "eventSource": "s3.amazonaws.com", "eventName": "GetObject",
+            "userIdentity": {"type": "IAMUser", "accessKeyId": KEY},
+            "requestParameters": {"bucketName": "photos", "accessKeyId": KEY}, "responseElements": {"accessKey": {"accessKeyId": KEY}}
+        })
+    }
+
+    fn read(value: &Value) -> Incident {
+        let mut incidents = super::read(value);
+        assert_eq!(incidents.len(), 1);
+        incidents.remove(0)
+    }
+
+    fn caller(call: &str) -> super::super::Unactionable {
+        Ignored::Caller { call: PlainText::of(call) }.into()
+    }
+
+    #[test]
+    fn the_key_of_a_caller_is_never_exposed() {
+        let incident = read(&record());
+        assert!(is_one(&record()));
+        assert_eq!(incident.reading.unwrap_err(), caller("s3.amazonaws.com GetObject"));
+        assert_eq!(incident.alert.id.unwrap().as_str(), "e-1");
+        assert_eq!(incident.alert.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
+    }
+
+    #[test]
+    fn a_log_file_is_one_incident() {
+        let file = json!({"Records": [record(), record(), record()]});
+        assert!(is_one(&file));
+        assert_eq!(read(&file).reading.unwrap_err(), caller("s3.amazonaws.com GetObject and 2 more"));
+    }
+
+    #[test]
+    fn a_notification_of_s3_has_no_key() {
+        let notice = json!({"eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
+                            "userIdentity": {"principalId": KEY}, "s3": {"object": {"key": KEY, "eTag": KEY}}});
+        for value in [notice.clone(), json!({"Records": [notice]})] {
+            assert!(is_one(&value));
+            let what = PlainText::of("aws:s3 ObjectCreated:Put");
+            assert_eq!(read(&value).reading.unwrap_err(), Ignored::NoAccessKey { what }.into());
+        }
+    }
+
+    #[test]
+    fn what_is_another_s_or_by_hand_is_not_claimed() {
+        let stream = json!({"eventVersion": "1.0", "eventSource": "aws:kinesis", "eventName": "aws:kinesis:record", "kinesis": {}});
+        for value in [
+            json!({"Records": [stream]}),
+            json!({"Records": []}),
+            json!({"Records": null}),
+            json!({"eventSource": 1, "eventName": null, "eventVersion": "1"}),
+            json!({"eventSource": "s3.amazonaws.com", "eventName": "GetObject"}),
+            json!({}),
+            json!(null),
+        ] {
+            assert!(!is_one(&value), "{value}");
+        }
+    }
+
+    #[test]
+    fn whatever_stands_in_a_record_it_is_read_without_a_key() {
+        for odd in [json!({}), json!(null), json!({"Records": []}), json!({"Records": [5]}), json!({"eventName": {}})] {
+            let why = read(&odd).reading.unwrap_err();
+            assert_eq!(why.to_string().matches("unknown unknown").count(), 1, "{why}");
+        }
+    }
+}

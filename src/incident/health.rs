@@ -1,0 +1,280 @@
+//! AWS Health event (the `detail` of its EventBridge event, and the event's `resources`) -> [`Incident`].
+//!
+//! Paths: AWS Health user guide, "Reference: AWS Health events Amazon EventBridge schema"; what a RISK event has in
+//! them: the captured event of aws-samples/notify-and-remediate-exposed-access-key. AWS names the key three times, and
+//! each may be masked or something else, so all are read. The owner is the affected account: the event's own is whoever
+//! got it. Invariant: only a RISK event about credentials exposes a key.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::{Alert, Exposure, Ignored, Incident, Unactionable, Unreadable, each, hint, keys, moment, text};
+use crate::names::{AccessKeyId, AccountId};
+use crate::plain_text::PlainText;
+
+/// Whether `value` is the detail of an event by itself, or what the Health API says of an event.
+pub(super) fn is_one(value: &Value) -> bool {
+    value.get("eventTypeCode").is_some() && value.get("service").is_some()
+}
+
+/// The codes of RISK events that are about keys contain one of these. New ones appear, and AWS lists them nowhere but
+/// in `health:DescribeEventTypes`; known are `AWS_RISK_CREDENTIALS_EXPOSED`, `_EXPOSURE_SUSPECTED`, `_COMPROMISED`,
+/// `_COMPROMISE_SUSPECTED` and `AWS_RISK_IAM_QUARANTINE` (hmrc/platsec-compliance-alerting, `EVENT_TYPE_CODES`).
+const ABOUT_KEYS: [&str; 2] = ["CREDENTIALS", "IAM_QUARANTINE"];
+
+const KEYS: &str = "a key in detail.affectedEntities[].entityValue, detail.eventMetadata.publicKey or resources[]";
+
+/// Reads one event that came without its envelope.
+pub(super) fn read(event: &Value) -> Vec<Incident> {
+    read_with(event, &[])
+}
+
+/// Reads one event. A long list of entities comes as several events, its pages; each names its own.
+pub(super) fn read_with(event: &Value, resources: &[String]) -> Vec<Incident> {
+    // Made safe whole, and then cut: half a secret has no shape that tells.
+    let arn = text(event, "/eventArn").map(PlainText::of);
+    let id = arn.as_ref().and_then(|arn| arn.as_str().rsplit('/').next());
+    let mut alert = Alert {
+        id: id.or(text(event, "/communicationId")).map(PlainText::of),
+        kind: text(event, "/eventTypeCode").map(PlainText::of),
+        observed_at: started(event),
+        ..Alert::of("aws.health")
+    };
+    let reading = exposures(event, resources, &mut alert);
+    vec![Incident { alert, reading }]
+}
+
+fn exposures(event: &Value, resources: &[String], alert: &mut Alert) -> Result<Vec<Exposure>, Unactionable> {
+    let service = text(event, "/service").ok_or(Unreadable::Missing { member: "detail.service" })?;
+    let code = text(event, "/eventTypeCode").ok_or(Unreadable::Missing { member: "detail.eventTypeCode" })?;
+    if service != "RISK" || !ABOUT_KEYS.iter().any(|part| code.contains(part)) {
+        return Err(Ignored::NoAccessKey { what: PlainText::of(code) }.into());
+    }
+    // No AWS page says when a RISK event is closed. We take it that its case is settled then, the key gone or found to
+    // be safe, and that the open event came before.
+    if text(event, "/statusCode") == Some("closed") {
+        return Err(Ignored::Closed { state: "closed" }.into());
+    }
+    let keys = keys(KEYS, named(event, resources), alert)?;
+    // One field alone is not to be trusted: AWS's sample has the key ID in the first.
+    let account = hint("detail.affectedAccount", text(event, "/affectedAccount"), alert)
+        .or_else(|| hint("detail.eventMetadata.accountId", text(event, "/eventMetadata/accountId"), alert));
+    let owners = owners(event);
+    let region = hint("detail.eventRegion", text(event, "/eventRegion").filter(|region| *region != "global"), alert);
+    let exposure = |key: AccessKeyId| {
+        let account = account.as_ref().or_else(|| owners.get(key.as_str())).cloned();
+        Exposure { account, key, buckets: Vec::new(), region: region.clone() }
+    };
+    Ok(keys.into_iter().map(exposure).collect())
+}
+
+/// What stands where keys stand, each text once. Entities can be a user's name or an account as well.
+fn named<'a>(event: &'a Value, resources: &'a [String]) -> Vec<&'a str> {
+    let entities = each(event, "/affectedEntities").filter_map(|entity| text(entity, "/entityValue"));
+    let mut seen = HashSet::new();
+    entities
+        .chain(text(event, "/eventMetadata/publicKey"))
+        .chain(resources.iter().map(String::as_str))
+        .map(str::trim_ascii)
+        .filter(|name| !name.is_empty() && seen.insert(*name))
+        .collect()
+}
+
+/// The account of each entity that says it (Health API reference, "AffectedEntity").
+fn owners(event: &Value) -> HashMap<&str, AccountId> {
+    let owner =
+        |entity| Some((text(entity, "/entityValue")?.trim_ascii(), text(entity, "/awsAccountId")?.parse().ok()?));
+    each(event, "/affectedEntities").filter_map(owner).collect()
+}
+
+/// The schema has RFC 1123 times, `Wed, 12 Feb 2025 00:37:54 GMT`; tools that send events on write RFC 3339.
+fn started(event: &Value) -> Option<DateTime<Utc>> {
+    let rfc_1123 = |text| DateTime::parse_from_rfc2822(text).ok();
+    text(event, "/startTime").and_then(rfc_1123).map(|time| time.to_utc()).or_else(|| moment(event, "/startTime"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+    const OTHER: &str = "AKIAI44QH8DHBEXAMPLE";
+    const THIRD: &str = "AKIA2222222222222222";
+
+    fn event() -> Value {
+        json!({
+            "eventArn": "arn:aws:health:us-east-1::event/RISK/AWS_RISK_CREDENTIALS_EXPOSED/AWS_RISK_CREDENTIALS_EXPOSED-a1b2",
+            "service": "RISK", "eventTypeCode": "AWS_RISK_CREDENTIALS_EXPOSED", "communicationId": "c0ffee",
+            "startTime": "Tue, 24 Nov 2026 02:58:00 GMT", "statusCode": "open", "eventRegion": "us-east-1",
+            "eventDescription": [{"language": "en_US", "latestDescription": "The key AKIADESCRIPTION00000 is public"}],
+            "eventMetadata": {"accountId": "444455556666", "publicKey": KEY, "userName": "AKIAUSERNAME00000000",
+                              "exposedUrl": "https://example.com/AKIAADDRESS000000000"},
+            "affectedEntities": [{"entityValue": KEY, "awsAccountId": "777788889999", "tags": {"k": "AKIATAGS000000000000"}}],
+            "affectedAccount": "111122223333", "page": "1", "totalPages": "1"
+        })
+    }
+
+    fn with(changes: &[(&str, Value)]) -> Value {
+        let mut event = event();
+        for (path, value) in changes {
+            *event.pointer_mut(path).unwrap() = value.clone();
+        }
+        event
+    }
+
+    fn read(event: &Value, resources: &[&str]) -> Incident {
+        assert!(is_one(event));
+        let resources: Vec<String> = resources.iter().map(ToString::to_string).collect();
+        let mut incidents = read_with(event, &resources);
+        assert_eq!(incidents.len(), 1);
+        incidents.remove(0)
+    }
+
+    fn keys_of(incident: &Incident) -> Vec<&str> {
+        incident.reading.as_ref().unwrap().iter().map(|exposure| exposure.key.as_str()).collect()
+    }
+
+    fn owner_of(event: &Value) -> Option<String> {
+        let incident = read(event, &[]);
+        incident.reading.unwrap()[0].account.as_ref().map(ToString::to_string)
+    }
+
+    #[test]
+    fn an_exposed_key_is_read_with_its_owner_and_nothing_else_that_looks_like_a_key() {
+        let incident = read(&event(), &[KEY]);
+        assert_eq!(keys_of(&incident), [KEY]);
+        let exposure = &incident.reading.unwrap()[0];
+        assert_eq!(exposure.account.as_ref().unwrap().as_str(), "111122223333");
+        assert_eq!(exposure.region.as_ref().unwrap().as_str(), "us-east-1");
+        assert!(exposure.buckets.is_empty() && incident.alert.set_aside.is_empty());
+        assert_eq!(incident.alert.id.unwrap().as_str(), "AWS_RISK_CREDENTIALS_EXPOSED-a1b2");
+        assert_eq!(incident.alert.kind.unwrap().as_str(), "AWS_RISK_CREDENTIALS_EXPOSED");
+        assert_eq!(incident.alert.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
+    }
+
+    #[test]
+    fn the_key_is_read_wherever_aws_names_it_and_every_one_of_several() {
+        let nowhere = with(&[("/affectedEntities", json!([])), ("/eventMetadata/publicKey", json!(null))]);
+        assert_eq!(keys_of(&read(&nowhere, &[KEY])), [KEY]);
+        assert_eq!(keys_of(&read(&with(&[("/affectedEntities", json!("oops"))]), &[])), [KEY]);
+        let several = with(&[("/affectedEntities", json!([{"entityValue": OTHER}, {"entityValue": KEY}, 5, {}]))]);
+        assert_eq!(keys_of(&read(&several, &[THIRD, OTHER])), [OTHER, KEY, THIRD]);
+    }
+
+    #[test]
+    fn the_resources_of_an_eventbridge_event_get_here() {
+        let detail = with(&[("/affectedEntities", json!([])), ("/eventMetadata/publicKey", json!(""))]);
+        let event =
+            json!({"detail-type": "AWS Health Event", "source": "aws.health", "resources": [KEY], "detail": detail});
+        let crate::envelope::Delivery::Together(messages) = crate::envelope::open(&event.to_string()) else {
+            panic!("no batch")
+        };
+        assert_eq!(keys_of(&crate::incident::read(&messages, 1)[0]), [KEY]);
+    }
+
+    #[test]
+    fn entities_that_are_no_keys_are_set_aside_and_an_error_only_where_nothing_else_is_there() {
+        let entities = json!([{"entityValue": "deploy-user"}, {"entityValue": "111122223333"}, {"entityValue": KEY}]);
+        let incident = read(&with(&[("/affectedEntities", entities)]), &["deploy-user", KEY]);
+        assert_eq!((keys_of(&incident), incident.alert.set_aside.len()), (vec![KEY], 2));
+        let masked =
+            [("/affectedEntities", json!([{"entityValue": "ACCESS_KEY_ID_HERE"}])), ("/eventMetadata", json!({}))];
+        let why = read(&with(&masked), &[]).reading.unwrap_err();
+        assert!(matches!(why, Unactionable::Unreadable(Unreadable::Name { member: KEYS, .. })), "{why}");
+        let why =
+            read(&with(&[("/affectedEntities", json!(null)), ("/eventMetadata", json!(7))]), &[]).reading.unwrap_err();
+        assert_eq!(why, Unreadable::Missing { member: KEYS }.into());
+    }
+
+    #[test]
+    fn the_owner_is_the_first_of_three_fields_that_holds_an_account() {
+        let (first, second) = ("/affectedAccount", "/eventMetadata/accountId");
+        assert_eq!(owner_of(&with(&[(first, json!(KEY))])).as_deref(), Some("444455556666"));
+        assert_eq!(owner_of(&with(&[(first, json!(null)), (second, json!("me"))])).as_deref(), Some("777788889999"));
+        let none = [(first, json!(1)), (second, json!([])), ("/affectedEntities/0/awsAccountId", json!("x"))];
+        assert_eq!(owner_of(&with(&none)), None);
+    }
+
+    #[test]
+    fn every_risk_code_about_credentials_is_acted_on_and_no_other_event() {
+        for code in
+            ["AWS_RISK_CREDENTIALS_COMPROMISE_SUSPECTED", "AWS_RISK_IAM_QUARANTINE", "AWS_RISK_NEW_CREDENTIALS_WORD"]
+        {
+            assert_eq!(keys_of(&read(&with(&[("/eventTypeCode", json!(code))]), &[])), [KEY], "{code}");
+        }
+        for (service, code) in [
+            ("RISK", "AWS_RISK_ACCOUNT_CONSOLE_COMPROMISE"),
+            ("EC2", "AWS_EC2_PERSISTENT_INSTANCE_RETIREMENT_SCHEDULED"),
+            ("IAM", "AWS_IAM_CREDENTIALS_REPORT_DELAY"),
+        ] {
+            let why = read(&with(&[("/service", json!(service)), ("/eventTypeCode", json!(code))]), &[KEY]).reading;
+            assert_eq!(why.unwrap_err(), Ignored::NoAccessKey { what: PlainText::of(code) }.into());
+        }
+    }
+
+    #[test]
+    fn a_closed_event_is_not_acted_on() {
+        let why = read(&with(&[("/statusCode", json!("closed"))]), &[KEY]).reading.unwrap_err();
+        assert_eq!(why, Ignored::Closed { state: "closed" }.into());
+    }
+
+    #[test]
+    fn a_temporary_credential_is_ignored() {
+        let temporary =
+            with(&[("/affectedEntities/0/entityValue", json!("ASIAIOSFODNN7EXAMPLE")), ("/eventMetadata", json!({}))]);
+        let why = read(&temporary, &[]).reading.unwrap_err();
+        assert!(matches!(why, Unactionable::Ignored(Ignored::Temporary(_))), "{why}");
+    }
+
+    #[test]
+    fn an_event_without_its_kind_is_an_error() {
+        let why = read(&with(&[("/service", json!(null))]), &[KEY]).reading.unwrap_err();
+        assert_eq!(why, Unreadable::Missing { member: "detail.service" }.into());
+        let why = read(&with(&[("/eventTypeCode", json!({"type": "string"}))]), &[KEY]).reading.unwrap_err();
+        assert_eq!(why, Unreadable::Missing { member: "detail.eventTypeCode" }.into());
+    }
+
+    #[test]
+    fn what_the_health_api_says_of_an_event_names_no_key_and_is_not_acted_on() {
+        let described = json!({"arn": "arn:aws:health:us-east-1::event/RISK/A/B", "service": "RISK", "region": "us-east-1",
+                               "eventTypeCode": "AWS_RISK_CREDENTIALS_EXPOSED", "startTime": 1_795_489_012.5});
+        assert_eq!(read(&described, &[]).reading.unwrap_err(), Unreadable::Missing { member: KEYS }.into());
+    }
+
+    #[test]
+    fn the_time_is_read_in_both_forms() {
+        for (start, read_as) in [
+            (json!("2026-11-24T02:58:00Z"), Some("2026-11-24T02:58:00+00:00")),
+            (json!("Tue, 3 Nov 2026 05:01:10 GMT"), Some("2026-11-03T05:01:10+00:00")),
+            (json!("soon"), None),
+            (json!(7), None),
+        ] {
+            let observed_at = read(&with(&[("/startTime", start)]), &[]).alert.observed_at;
+            assert_eq!(observed_at.map(|time| time.to_rfc3339()).as_deref(), read_as);
+        }
+    }
+
+    #[test]
+    fn a_secret_in_any_field_gets_nowhere() {
+        let secret = json!("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
+        for path in [
+            "/eventArn",
+            "/eventTypeCode",
+            "/service",
+            "/statusCode",
+            "/eventRegion",
+            "/affectedAccount",
+            "/startTime",
+            "/eventMetadata/accountId",
+            "/eventMetadata/publicKey",
+            "/affectedEntities/0/entityValue",
+        ] {
+            let incident = read(&with(&[(path, secret.clone())]), &[secret.as_str().unwrap()]);
+            assert!(!format!("{incident:?}").contains("wJalr"), "{path}: {incident:?}");
+        }
+    }
+}

@@ -1,0 +1,445 @@
+//! OCSF findings (Security Hub's EventBridge event "Findings Imported V2", rows of Security Lake) -> [`Incident`]s.
+//!
+//! Paths: Security Hub user guide, "OCSF findings in Security Hub", and the OCSF schema, class "Detection Finding". The
+//! rules of who may name a key, and of which types, are those of the same findings in ASFF. The owner is that of the
+//! resource, else `cloud`. Invariant: a key comes from the `uid` of a resource of type `AWS::IAM::AccessKey`; those in
+//! `actor` belong to callers, and are never read.
+
+use chrono::DateTime;
+use serde_json::Value;
+
+use super::finding::{
+    Members, Named, Reading, Resource, best_id, bucket, expose, incidents, is_null, is_sample, is_sample_name, listed,
+    region,
+};
+use super::finding_type::{Claim, expects_key, is_guardduty_arn, names_guardduty};
+use super::{Alert, Ignored, Incident, Unreadable, distinct, each, moment, text};
+use crate::names::{BucketName, Region};
+use crate::plain_text::PlainText;
+
+const MEMBERS: Members = Members {
+    key: "detail.findings[].resources[].uid",
+    account: "detail.findings[].resources[].owner.account.uid",
+    region: "detail.findings[].cloud.region",
+};
+
+/// Whether `value` is an event of OCSF's, or a list of findings.
+pub(super) fn is_one(value: &Value) -> bool {
+    let is_event = |event: &Value| {
+        number(event, "/class_uid").is_some()
+            || event.get("finding_info").is_some_and(Value::is_object)
+            || event.pointer("/metadata/product").is_some() && event.get("resources").is_some()
+    };
+    listed(value).into_iter().any(is_event)
+}
+
+/// Reads the findings of one event.
+pub(super) fn read(detail: &Value) -> Vec<Incident> {
+    let findings = listed(detail);
+    if findings.is_empty() {
+        let why = Unreadable::Missing { member: "detail.findings" };
+        return vec![Incident::without_key(Alert::of("aws.securityhub"), why)];
+    }
+    findings.into_iter().flat_map(read_one).collect()
+}
+
+fn read_one(finding: &Value) -> Vec<Incident> {
+    let claim = claim(finding);
+    let last_seen = number(finding, "/finding_info/last_seen_time").and_then(DateTime::from_timestamp_millis);
+    let mut alert = Alert {
+        id: text(finding, "/finding_info/uid").or_else(|| text(finding, "/metadata/uid")).map(PlainText::of),
+        kind: claim.kind().map(PlainText::of),
+        severity: number(finding, "/severity_id").map(|severity| f64::from(u8::try_from(severity).unwrap_or(0))),
+        observed_at: last_seen.or_else(|| moment(finding, "/finding_info/last_seen_time_dt")),
+        ..Alert::of("aws.securityhub")
+    };
+    let reading = exposures(finding, &claim, &mut alert);
+    incidents(&alert, reading)
+}
+
+fn exposures(finding: &Value, claim: &Claim, alert: &mut Alert) -> Reading {
+    if let Some(not_a_threat) = other_class(finding, claim) {
+        return Err(not_a_threat.into());
+    }
+    let named: Vec<Named> = resources(finding, Resource::Key).map(|resource| named(resource, finding)).collect();
+    if sample(finding) || named.iter().any(|named| is_sample_name(named.id)) {
+        return Err(Ignored::Sample.into());
+    }
+    if let Some(state) = closed(finding) {
+        return Err(Ignored::Closed { state }.into());
+    }
+    let surprise = named.is_empty() && claim.guardduty && claim.kind().is_some_and(expects_key);
+    let named: Vec<Named> = named.into_iter().filter(|named| !is_null(named.id)).collect();
+    if named.is_empty() && !surprise {
+        let kinds: Vec<&str> = all(finding).filter_map(|resource| text(resource, "/type")).take(9).collect();
+        let what = if kinds.is_empty() { "no resource".to_owned() } else { kinds.join(", ") };
+        return Err(Ignored::NoAccessKey { what: PlainText::of(&what) }.into());
+    }
+    claim.judge()?;
+    let (buckets, bucket_region) = buckets(finding, alert);
+    expose(&MEMBERS, &named, buckets, bucket_region.as_ref(), alert)
+}
+
+/// Classes that are no threat (OCSF schema). None for those that may be one, and where the class was cut off.
+fn other_class(finding: &Value, claim: &Claim) -> Option<Ignored> {
+    let class = number(finding, "/class_uid")?;
+    let name = PlainText::of(text(finding, "/class_name").unwrap_or("an event of another class"));
+    let kind = || claim.kind().map_or_else(|| name.clone(), PlainText::of);
+    let call = || text(finding, "/api/operation").map_or_else(|| name.clone(), PlainText::of);
+    let has_key = || resources(finding, Resource::Key).next().is_some();
+    let has_caller = || {
+        let paths = ["/actor/user/credential_uid", "/actor/session/credential_uid"];
+        paths.into_iter().any(|path| text(finding, path).is_some_and(|id| !is_null(id)))
+    };
+    match class {
+        // Security Finding (of old), Detection Finding, Incident Finding, Data Security Finding.
+        2001 | 2004 | 2005 | 2006 => None,
+        2000..=2999 if has_key() => Some(Ignored::Check { kind: kind() }),
+        _ if has_caller() => Some(Ignored::Caller { call: call() }),
+        _ => Some(Ignored::NoAccessKey { what: name }),
+    }
+}
+
+fn claim(finding: &Value) -> Claim<'_> {
+    let product = text(finding, "/metadata/product/uid");
+    let names = [product, text(finding, "/metadata/product/name")];
+    let guardduty = names.into_iter().flatten().any(names_guardduty)
+        || text(finding, "/finding_info/uid").is_some_and(is_guardduty_arn);
+    let types = each(finding, "/finding_info/types").chain(each(finding, "/finding/types"));
+    Claim {
+        types: types.filter_map(Value::as_str).collect(),
+        member: "detail.findings[].finding_info.types",
+        product: (product, "detail.findings[].metadata.product.uid"),
+        guardduty,
+        checked: finding.get("compliance").is_some_and(|compliance| !compliance.is_null()),
+        by_person: false,
+    }
+}
+
+/// What stands in the key field of a resource. Some of Security Lake's rows have the key with a prefix, as in ASFF.
+fn named<'a>(resource: &'a Value, finding: &'a Value) -> Named<'a> {
+    let accounts = ["/owner/account/uid", "/account/uid", "/account_uid"].map(|path| resource.pointer(path));
+    let account = accounts.into_iter().flatten().find(|account| !account.is_null());
+    let own = text(resource, "/region").filter(|region| *region != "global");
+    Named {
+        id: best_id([text(resource, "/uid"), text(resource, "/name")]),
+        account: account
+            .or_else(|| finding.pointer("/cloud/account/uid"))
+            .or_else(|| finding.pointer("/cloud/account_uid")),
+        region: own.or_else(|| text(finding, "/cloud/region")),
+    }
+}
+
+/// Security Lake keeps what OCSF has no member for in `unmapped`, by its ASFF path.
+fn sample(finding: &Value) -> bool {
+    let unmapped = finding.get("unmapped").and_then(Value::as_object).into_iter().flatten();
+    let says = |field: &str| {
+        field == "Sample"
+            || field.ends_with("service/additionalInfo/sample")
+            || field.ends_with("service/additionalInfo/value")
+    };
+    unmapped.into_iter().any(|(field, value)| says(field) && is_sample(value))
+}
+
+/// OCSF schema, "Detection Finding": `activity_id` 3 is Close; `status_id` 3 to 6. Where `status` is given it says what is
+/// meant: some tools write other numbers beside it.
+fn closed(finding: &Value) -> Option<&'static str> {
+    let by_number = || match number(finding, "/status_id") {
+        Some(3) => Some("suppressed"),
+        Some(4) => Some("resolved"),
+        Some(5) => Some("archived"),
+        Some(6) => Some("deleted"),
+        _ => None,
+    };
+    let status = text(finding, "/status").map(str::to_ascii_lowercase);
+    let by_name = match status.as_deref() {
+        Some("suppressed") => Some("suppressed"),
+        Some("resolved") => Some("resolved"),
+        Some("archived") => Some("archived"),
+        Some("deleted") => Some("deleted"),
+        Some("closed") => Some("closed"),
+        Some("new" | "in progress") => None,
+        _ => by_number(),
+    };
+    by_name.or_else(|| (number(finding, "/activity_id") == Some(3)).then_some("closed"))
+}
+
+/// The buckets, and the Region of the first that has one.
+fn buckets(finding: &Value, alert: &mut Alert) -> (Vec<BucketName>, Option<Region>) {
+    let (mut found, mut regions) = (Vec::new(), Vec::new());
+    for resource in all(finding) {
+        let [uid, uid_alt, name] = ["/uid", "/uid_alt", "/name"].map(|path| text(resource, path));
+        let names = match text(resource, "/type").map(Resource::of) {
+            Some(Resource::Bucket) => [uid, uid_alt, name],
+            Some(Resource::Object) => [uid, uid_alt, None].map(|uid| uid.filter(|uid| uid.contains('/'))),
+            _ => continue,
+        };
+        if let Some(name) = bucket(MEMBERS.key, names, alert) {
+            found.push(name);
+            regions.push(text(resource, "/region"));
+        }
+    }
+    (distinct(found), region(MEMBERS.region, regions, alert))
+}
+
+fn resources(finding: &Value, kind: Resource) -> impl Iterator<Item = &Value> {
+    all(finding).filter(move |resource| text(resource, "/type").is_some_and(|written| Resource::of(written) == kind))
+}
+
+/// Old versions of OCSF have one resource and no list.
+fn all(finding: &Value) -> impl Iterator<Item = &Value> {
+    each(finding, "/resources").chain(finding.get("resource"))
+}
+
+/// A number, which some rows of Security Lake write as text.
+fn number(value: &Value, pointer: &str) -> Option<i64> {
+    let number = value.pointer(pointer)?;
+    number.as_i64().or_else(|| number.as_str()?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::{Exposure, Unactionable};
+    use super::*;
+    use crate::names::NameError;
+
+    const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+    const OTHER_KEY: &str = "AKIAI44QH8DHBEXAMPLE";
+    const DECOY: &str = "AKIAAAAAAAAAAAAAAAAA";
+
+    fn finding() -> Value {
+        json!({
+            "class_uid": 2004, "class_name": "Detection Finding", "activity_id": 1, "status": "New", "status_id": 1, "severity_id": 4,
+            "cloud": {"account": {"uid": "111122223333"}, "region": "eu-west-1"},
+            "finding_info": {
+                "uid": "arn:aws:guardduty:eu-west-1:111122223333:detector/d/finding/f", "title": DECOY,
+                "types": ["Threats", "UnauthorizedAccess:IAMUser/MaliciousIPCaller"], "last_seen_time": 1_795_489_080_000_i64
+            },
+            "metadata": {"product": {"name": "GuardDuty", "uid": "arn:aws:securityhub:eu-west-1::productv2/aws/guardduty"}, "uid": DECOY},
+            "actor": {"user": {"credential_uid": DECOY}, "session": {"credential_uid": DECOY}},
+            "evidences": [{"actor": {"user": {"credential_uid": DECOY}}}],
+            "observables": [{"value": DECOY}],
+            "resources": [
+                {"type": "AWS::IAM::AccessKey", "uid": KEY, "region": "global", "user": {"name": DECOY, "uid": DECOY},
+                 "owner": {"account": {"uid": "444455556666"}}, "tags": [{"name": DECOY, "value": DECOY}]},
+                {"type": "AWS::IAM::User", "uid": DECOY, "name": DECOY}
+            ]
+        })
+    }
+
+    fn with(path: &str, value: Value) -> Value {
+        let mut finding = finding();
+        let (parent, member) = path.rsplit_once('/').unwrap();
+        finding.pointer_mut(parent).unwrap()[member] = value;
+        finding
+    }
+
+    fn read(detail: &Value) -> Incident {
+        let mut incidents = super::read(detail);
+        assert_eq!(incidents.len(), 1);
+        incidents.remove(0)
+    }
+
+    fn exposed(finding: &Value) -> Vec<Exposure> {
+        read(&json!({"findings": [finding]})).reading.unwrap()
+    }
+
+    fn why(finding: &Value) -> Unactionable {
+        read(&json!({"findings": [finding]})).reading.unwrap_err()
+    }
+
+    fn exposure(key: &str, buckets: &[&str], account: &str, region: &str) -> Exposure {
+        let buckets = buckets.iter().map(|name| name.parse().unwrap()).collect();
+        let account = Some(account.parse().unwrap());
+        Exposure { key: key.parse().unwrap(), buckets, account, region: Some(region.parse().unwrap()) }
+    }
+
+    #[test]
+    fn the_key_of_a_finding_is_read_with_the_owner_of_its_resource() {
+        for detail in [finding(), json!({"findings": [finding()]})] {
+            assert!(is_one(&detail));
+            let Incident { alert, reading } = read(&detail);
+            assert_eq!(reading.unwrap(), [exposure(KEY, &[], "444455556666", "eu-west-1")]);
+            assert_eq!(alert.kind, Some(PlainText::of("UnauthorizedAccess:IAMUser/MaliciousIPCaller")));
+            assert_eq!((alert.severity, alert.set_aside.len()), (Some(4.0), 0));
+            assert_eq!(alert.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
+        }
+    }
+
+    #[test]
+    fn a_row_of_security_lake_is_read_with_its_prefix_and_the_owner_of_the_cloud() {
+        let mut row = finding();
+        row["finding_info"]["types"] = json!(["TTPs/Discovery/IAMUser-AnomalousBehavior"]);
+        row["class_uid"] = json!("2001");
+        row["metadata"]["product"]["uid"] = json!("arn:aws:securityhub:eu-west-1::product/aws/guardduty");
+        row["resources"] = json!([
+            {"type": "AwsIamAccessKey", "uid": format!("AWS::IAM::AccessKey:{KEY}"), "data": format!("{{\"x\":\"{DECOY}\"}}")},
+            {"type": "AWS::IAM::AccessKey", "uid": "arn:aws:iam::111122223333:user/bob", "name": OTHER_KEY, "region": "us-east-2"}
+        ]);
+        assert_eq!(
+            exposed(&row),
+            [exposure(KEY, &[], "111122223333", "eu-west-1"), exposure(OTHER_KEY, &[], "111122223333", "us-east-2"),]
+        );
+    }
+
+    #[test]
+    fn a_finding_that_was_cut_down_is_still_known() {
+        let mut cut = finding();
+        for member in ["class_uid", "cloud", "status", "status_id", "activity_id"] {
+            cut.as_object_mut().unwrap().remove(member);
+        }
+        cut["metadata"] = json!({"product": {"name": "GuardDuty"}});
+        assert!(is_one(&cut));
+        let told: Vec<_> =
+            exposed(&cut).into_iter().map(|exposure| (exposure.key.to_string(), exposure.region)).collect();
+        assert_eq!(told, [(KEY.to_owned(), None)]);
+    }
+
+    #[test]
+    fn buckets_are_read_with_their_region() {
+        let finding = with(
+            "/resources",
+            json!([
+                {"type": "AWS::IAM::AccessKey", "uid": KEY},
+                {"type": "AWS::S3::Bucket", "uid": "photos", "uid_alt": "arn:aws:s3:::photos", "region": "us-east-2"},
+                {"type": "AwsS3Bucket", "uid": "0A:B", "uid_alt": "arn:aws:s3:::logs"},
+                {"type": "AWS::S3::Bucket", "name": "films"},
+                {"type": "AWS::S3::Object", "uid": format!("songs/{DECOY}")},
+                {"type": "AWS::S3::Object", "uid": "just-an-object", "name": "not-a-bucket/either"}
+            ]),
+        );
+        assert_eq!(
+            exposed(&finding),
+            [exposure(KEY, &["photos", "logs", "films", "songs"], "111122223333", "us-east-2")]
+        );
+    }
+
+    #[test]
+    fn the_rules_of_types_hold_in_any_order() {
+        let kind = "Policy:S3/BucketBlockPublicAccessDisabled";
+        for types in [json!(["Threats", kind]), json!([kind, "Threats"]), json!([kind])] {
+            assert_eq!(
+                why(&with("/finding_info/types", types)),
+                Ignored::ActorOnly { kind: PlainText::of(kind) }.into()
+            );
+        }
+        for types in [json!(["Threats"]), json!([]), json!(null)] {
+            let missing = Unreadable::Missing { member: "detail.findings[].finding_info.types" };
+            assert_eq!(why(&with("/finding_info/types", types)), missing.into());
+        }
+    }
+
+    #[test]
+    fn whoever_claims_to_be_guardduty_without_its_arn_is_refused() {
+        let product = json!("arn:aws:securityhub:eu-west-1:111122223333:product/111122223333/default");
+        let mut stranger = with("/metadata/product/uid", product);
+        let forged: Unactionable = Unreadable::Forged { member: "detail.findings[].metadata.product.uid" }.into();
+        assert_eq!(why(&stranger), forged);
+        stranger["metadata"]["product"]["name"] = json!("Own");
+        assert_eq!(why(&stranger), forged, "the ID says so");
+        stranger["finding_info"]["uid"] = json!("x");
+        assert_eq!(exposed(&stranger).len(), 1, "a threat that somebody else sees");
+        stranger["finding_info"]["types"] = json!(["Posture Management"]);
+        assert_eq!(why(&stranger), Ignored::Check { kind: PlainText::of("Posture Management") }.into());
+    }
+
+    #[test]
+    fn samples_and_closed_findings_are_ignored() {
+        for sample in [
+            with("/resources/0/uid", json!("GeneratedFindingAccessKeyId")),
+            with("/unmapped", json!({"ProductFields.aws/guardduty/service/additionalInfo/sample": "true"})),
+            with("/unmapped", json!({"Sample": true})),
+        ] {
+            assert_eq!(why(&sample), Ignored::Sample.into());
+        }
+        for (status, id, state) in [
+            (json!("Suppressed"), 3, "suppressed"),
+            (json!("RESOLVED"), 0, "resolved"),
+            (json!(null), 4, "resolved"),
+            (json!(null), 5, "archived"),
+            (json!("Other"), 6, "deleted"),
+        ] {
+            let mut closed = with("/status", status);
+            closed["status_id"] = json!(id);
+            assert_eq!(why(&closed), Ignored::Closed { state }.into(), "{id}");
+        }
+        assert_eq!(why(&with("/activity_id", json!(3))), Ignored::Closed { state: "closed" }.into());
+        assert_eq!(exposed(&with("/status_id", json!(3))).len(), 1, "the name of the state says New");
+    }
+
+    #[test]
+    fn a_finding_without_a_key_is_ignored_and_one_with_an_unreadable_key_is_an_error() {
+        let without = |kind: &str| {
+            let mut finding =
+                with("/resources", json!([{"type": "AWS::S3::Object", "uid": format!("{KEY}/{KEY}")}, {"uid": KEY}]));
+            finding["finding_info"]["types"] = json!(["Threats", kind]);
+            why(&finding)
+        };
+        let what = PlainText::of("AWS::S3::Object");
+        assert_eq!(without("Discovery:S3/MaliciousIPCaller"), Ignored::NoAccessKey { what }.into());
+        assert_eq!(without("AttackSequence:S3/CompromisedData"), Unreadable::Missing { member: MEMBERS.key }.into());
+        let null = with("/resources/0/uid", json!("AWS::IAM::AccessKey:null"));
+        let what = PlainText::of("AWS::IAM::AccessKey, AWS::IAM::User");
+        assert_eq!(why(&null), Ignored::NoAccessKey { what }.into());
+        for odd in [json!("arn:aws:iam::111122223333:user/bob"), json!("********"), json!(5), json!(null)] {
+            let why = why(&with("/resources/0/uid", odd));
+            assert!(
+                matches!(why, Unactionable::Unreadable(Unreadable::Name { member, .. }) if member == MEMBERS.key),
+                "{why}"
+            );
+        }
+        let temporary = with("/resources/0/uid", json!("ASIAIOSFODNN7EXAMPLE"));
+        assert_eq!(why(&temporary), Ignored::Temporary(NameError::TemporaryKey).into());
+    }
+
+    #[test]
+    fn other_classes_expose_no_key_though_they_name_callers() {
+        let kind = PlainText::of("UnauthorizedAccess:IAMUser/MaliciousIPCaller");
+        assert_eq!(why(&with("/class_uid", json!(2003))), Ignored::Check { kind }.into());
+        let mut call = with("/class_uid", json!(6003));
+        call["api"] = json!({"operation": "GetObject"});
+        assert_eq!(why(&call), Ignored::Caller { call: PlainText::of("GetObject") }.into());
+        (call["actor"], call["class_name"]) = (json!(null), json!("API Activity"));
+        assert_eq!(why(&call), Ignored::NoAccessKey { what: PlainText::of("API Activity") }.into());
+    }
+
+    #[test]
+    fn an_owner_that_is_no_account_is_an_error_and_stops_no_other_key() {
+        let mut finding = with("/resources/0/owner/account/uid", json!("me"));
+        assert!(why(&finding).to_string().contains("owner.account.uid is not an account ID"));
+        finding["resources"][1] = json!({"type": "AwsIamAccessKey", "uid": OTHER_KEY});
+        let incidents = super::read(&finding);
+        assert_eq!(incidents.len(), 2);
+        assert_eq!(incidents[0].reading.as_ref().unwrap()[..], [exposure(OTHER_KEY, &[], "111122223333", "eu-west-1")]);
+        assert!(matches!(incidents[1].reading, Err(Unactionable::Unreadable(Unreadable::Name { .. }))));
+    }
+
+    #[test]
+    fn no_wrong_type_anywhere_makes_it_panic() {
+        for odd in [
+            json!(null),
+            json!(i64::MIN),
+            json!(1e300),
+            json!("\u{e9}"),
+            json!([[]]),
+            json!({"": {"a": []}}),
+            json!(true),
+        ] {
+            assert_eq!(super::read(&odd).len(), 1);
+            for member in finding().as_object().unwrap().keys() {
+                assert_eq!(super::read(&with(&format!("/{member}"), odd.clone())).len(), 1, "{member}");
+            }
+            for path in
+                ["/finding_info/last_seen_time", "/finding_info/types", "/resources/0/type", "/resources/0/owner"]
+            {
+                assert_eq!(super::read(&with(path, odd.clone())).len(), 1, "{path}");
+            }
+        }
+        assert_eq!(
+            read(&json!({"findings": []})).reading.unwrap_err(),
+            Unreadable::Missing { member: "detail.findings" }.into()
+        );
+    }
+}

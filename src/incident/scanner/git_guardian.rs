@@ -1,0 +1,108 @@
+//! Incident of GitGuardian's custom webhook -> [`Incident`] without a key.
+//!
+//! Paths: GitGuardian docs, "Custom webhook". It carries hashes of the secret and never the key ID, so all that can be
+//! said is what a person must look up there. Invariant: nothing here ever exposes a key.
+
+use serde_json::Value;
+
+use super::super::{Alert, Ignored, Incident, Unactionable, Unreadable, moment, text};
+use crate::plain_text::PlainText;
+
+const NAME: &str = "GitGuardian";
+
+/// Whether `value` is the body of the webhook.
+pub(super) fn is_one(value: &Value) -> bool {
+    text(value, "/source") == Some(NAME) && value.get("incident").is_some()
+}
+
+/// Reads one incident.
+pub(super) fn read(body: &Value) -> Incident {
+    let id = body.pointer("/incident/id").and_then(Value::as_u64);
+    let detector = text(body, "/incident/detector/name");
+    let alert = Alert {
+        id: id.map(|id| PlainText::of(&id.to_string())),
+        kind: detector.map(PlainText::of),
+        observed_at: moment(body, "/timestamp"),
+        ..Alert::of(NAME)
+    };
+    Incident::without_key(alert, why(body, detector))
+}
+
+fn why(body: &Value, detector: Option<&str>) -> Unactionable {
+    // The detectors of AWS credentials are named `aws_iam` and the like.
+    match detector {
+        None => return Unreadable::Missing { member: "incident.detector.name" }.into(),
+        Some(detector) if !detector.starts_with("aws") => {
+            return Ignored::NoAccessKey { what: PlainText::of(detector) }.into();
+        }
+        Some(_) => {}
+    }
+    match (text(body, "/incident/status"), text(body, "/action")) {
+        (Some("resolved"), _) | (None, Some("incident_resolved")) => Ignored::Closed { state: "resolved" }.into(),
+        (Some("ignored"), _) | (None, Some("incident_ignored")) => Ignored::Closed { state: "ignored" }.into(),
+        _ => Ignored::NotTold { source_name: NAME }.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+
+    fn incident(detector: &str, action: &str, status: Value) -> Value {
+        json!({
+            "source": "GitGuardian", "timestamp": "2026-11-24T02:58:00Z", "action": action, "message": KEY,
+            "incident": {"id": 31, "detector": {"name": detector}, "secret_hash": KEY, "hmsl_hash": KEY, "status": status}
+        })
+    }
+
+    fn why(body: &Value) -> Unactionable {
+        assert!(is_one(body));
+        read(body).reading.unwrap_err()
+    }
+
+    #[test]
+    fn an_open_incident_about_aws_does_not_tell_the_key() {
+        for (detector, action) in
+            [("aws_iam", "incident_triggered"), ("aws_iam", "incident_regression"), ("aws_iam_ses", "new")]
+        {
+            let body = incident(detector, action, json!("triggered"));
+            assert_eq!(why(&body), Ignored::NotTold { source_name: NAME }.into());
+        }
+        let alert = read(&incident("aws_iam", "incident_triggered", json!("assigned"))).alert;
+        assert_eq!((alert.id.unwrap().as_str(), alert.kind.unwrap().as_str()), ("31", "aws_iam"));
+        assert_eq!(alert.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
+    }
+
+    #[test]
+    fn a_settled_incident_is_closed() {
+        for (action, status, state) in [
+            ("incident_resolved", json!("resolved"), "resolved"),
+            ("incident_ignored", json!("ignored"), "ignored"),
+            ("incident_severity_changed", json!("resolved"), "resolved"),
+            ("incident_ignored", json!(null), "ignored"),
+            ("incident_resolved", json!(null), "resolved"),
+        ] {
+            assert_eq!(why(&incident("aws_iam", action, status)), Ignored::Closed { state }.into());
+        }
+        let reopened = incident("aws_iam", "incident_reopened", json!("triggered"));
+        assert_eq!(why(&reopened), Ignored::NotTold { source_name: NAME }.into());
+    }
+
+    #[test]
+    fn another_detector_has_no_access_key() {
+        let why = why(&incident("slack_bot_token", "incident_triggered", json!("triggered")));
+        assert_eq!(why, Ignored::NoAccessKey { what: PlainText::of("slack_bot_token") }.into());
+    }
+
+    #[test]
+    fn an_incident_without_its_detector_is_an_error() {
+        for odd in [json!(null), json!({"detector": KEY}), json!([])] {
+            let body = json!({"source": "GitGuardian", "incident": odd});
+            assert_eq!(why(&body), Unreadable::Missing { member: "incident.detector.name" }.into());
+        }
+    }
+}

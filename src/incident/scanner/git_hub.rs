@@ -1,0 +1,206 @@
+//! Alert of GitHub secret scanning -> [`Incident`].
+//!
+//! Paths: GitHub's "Webhook events and payloads", `secret_scanning_alert` (`action`, `alert`, `repository`), and "REST
+//! API endpoints for secret scanning", whose alert is the same object by itself. GitHub's own webhook leaves `secret`
+//! out (octokit/openapi-webhooks, `secret-scanning-alert-webhook`); the REST alert has it, and so has what a script
+//! sends on. Invariant: `secret` is looked at only where the alert's type says that it is a key ID, because of the
+//! other types it is the secret itself.
+
+use serde_json::Value;
+
+use super::super::{Alert, Exposure, Ignored, Incident, Unactionable, Unreadable, keys, moment, text};
+use crate::envelope::kind;
+use crate::plain_text::PlainText;
+
+const NAME: &str = "GitHub secret scanning";
+
+/// Types whose secret is a key ID (GitHub docs, "Supported secret scanning patterns", Amazon AWS).
+const IDS: [&str; 2] = ["aws_access_key_id", "aws_temporary_access_key_id"];
+
+/// Types whose secret goes with a key ID that the alert does not say (same page). `aws_api_key` is something
+/// else.
+const SECRETS: [&str; 2] = ["aws_secret_access_key", "aws_session_token"];
+
+/// Whether `value` is the body of the webhook, or an alert by itself.
+pub(super) fn is_one(value: &Value) -> bool {
+    value.get("secret_type").is_some() || value.pointer("/alert/secret_type").is_some()
+}
+
+/// Reads one alert.
+pub(super) fn read(body: &Value) -> Incident {
+    let (found, member) = match body.get("alert") {
+        Some(found) if found.get("secret_type").is_some() => (found, "alert.secret"),
+        _ => (body, "secret"),
+    };
+    let number = found.get("number").and_then(Value::as_u64);
+    let repository = text(body, "/repository/full_name").unwrap_or_default();
+    let mut alert = Alert {
+        id: number.map(|number| PlainText::of(&format!("{repository}#{number}"))),
+        kind: text(found, "/secret_type").map(PlainText::of),
+        observed_at: moment(found, "/updated_at").or_else(|| moment(found, "/created_at")),
+        ..Alert::of(NAME)
+    };
+    let reading = exposures(body, found, member, &mut alert);
+    Incident { alert, reading }
+}
+
+fn exposures(
+    body: &Value,
+    found: &Value,
+    member: &'static str,
+    alert: &mut Alert,
+) -> Result<Vec<Exposure>, Unactionable> {
+    let secret_type = text(found, "/secret_type").ok_or(Unreadable::Missing { member: "secret_type" })?;
+    let among = |types: [&str; 2]| types.iter().any(|known| secret_type.contains(known));
+    if !among(IDS) && !among(SECRETS) {
+        return Err(Ignored::NoAccessKey { what: PlainText::of(secret_type) }.into());
+    }
+    if is_resolved(text(body, "/action"), found) {
+        return Err(Ignored::Closed { state: "resolved" }.into());
+    }
+    let secret = match found.get("secret") {
+        Some(Value::String(secret)) if among(IDS) => Some(secret.as_str()).filter(|secret| !secret.is_empty()),
+        Some(other) if among(IDS) && !other.is_null() => {
+            return Err(Unreadable::WrongType { member, kind: kind(other), accepted: "a string" }.into());
+        }
+        _ => None,
+    };
+    let secret = secret.ok_or(Ignored::NotTold { source_name: NAME })?;
+    let exposure = |key| Exposure { key, buckets: Vec::new(), account: None, region: None };
+    Ok(keys(member, [secret], alert)?.into_iter().map(exposure).collect())
+}
+
+/// Somebody settled it, as revoked, false positive or otherwise. All other actions tell something new of an open alert.
+/// The webhook's alert has no `state`, and keeps nothing but a `resolution`; the action `revoked` is of old GitHub
+/// Enterprise Servers.
+fn is_resolved(action: Option<&str>, found: &Value) -> bool {
+    match (action, text(found, "/state")) {
+        (Some("resolved" | "revoked"), _) | (_, Some("resolved")) => true,
+        (Some("reopened"), _) | (_, Some(_)) => false,
+        (_, None) => text(found, "/resolution").is_some_and(|resolution| !resolution.is_empty()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+    const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+
+    fn body() -> Value {
+        json!({
+            "action": "created",
+            "alert": {"number": 7, "secret_type": "aws_access_key_id", "secret": KEY, "resolution": null,
+                      "html_url": "https://github.com/o/r/AKIAADDRESS000000000", "updated_at": "2026-11-24T02:58:00Z",
+                      "resolution_comment": "AKIACOMMENT000000000", "metadata": [{"key": "k", "value": "AKIAMETADATA00000000"}]},
+            "repository": {"full_name": "octo/photos", "description": "AKIADESCRIPTION00000"}, "secret": "AKIATOPLEVEL00000000"
+        })
+    }
+
+    fn with(changes: &[(&str, Value)]) -> Value {
+        let mut body = body();
+        for (path, value) in changes {
+            let (parent, member) = path.rsplit_once('/').unwrap();
+            body.pointer_mut(parent).unwrap()[member] = value.clone();
+        }
+        body
+    }
+
+    fn keys_of(body: &Value) -> Vec<String> {
+        assert!(is_one(body));
+        read(body).reading.unwrap().iter().map(|exposure| exposure.key.to_string()).collect()
+    }
+
+    fn why(body: &Value) -> Unactionable {
+        assert!(is_one(body));
+        read(body).reading.unwrap_err()
+    }
+
+    #[test]
+    fn the_key_of_a_webhook_with_a_secret_is_read_and_nothing_else_that_looks_like_one() {
+        let incident = read(&body());
+        assert_eq!(keys_of(&body()), [KEY]);
+        let exposure = &incident.reading.unwrap()[0];
+        assert_eq!((&exposure.account, &exposure.region, exposure.buckets.len()), (&None, &None, 0));
+        assert_eq!(incident.alert.id.unwrap().as_str(), "octo/photos#7");
+        assert_eq!(incident.alert.kind.unwrap().as_str(), "aws_access_key_id");
+        assert_eq!(incident.alert.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
+    }
+
+    #[test]
+    fn the_key_of_an_alert_by_itself_is_read() {
+        let alert = json!({"number": 9, "state": "open", "secret_type": "aws_access_key_id", "secret": KEY, "validity": "inactive"});
+        assert_eq!(keys_of(&alert), [KEY]);
+    }
+
+    #[test]
+    fn a_webhook_without_the_secret_does_not_tell_the_key() {
+        for hidden in [json!(null), json!("")] {
+            assert_eq!(why(&with(&[("/alert/secret", hidden)])), Ignored::NotTold { source_name: NAME }.into());
+        }
+        let location = json!({"action": "created", "location": {"details": {"path": KEY}}, "alert": {"secret_type": "aws_access_key_id"}});
+        assert_eq!(why(&location), Ignored::NotTold { source_name: NAME }.into());
+    }
+
+    #[test]
+    fn the_secret_of_a_secret_type_is_never_looked_at() {
+        for (kind, secret) in
+            [("aws_secret_access_key", SECRET), ("aws_session_token", SECRET), ("aws_secret_access_key", KEY)]
+        {
+            let body = with(&[("/alert/secret_type", json!(kind)), ("/alert/secret", json!(secret))]);
+            assert_eq!(why(&body), Ignored::NotTold { source_name: NAME }.into());
+            assert!(!format!("{:?}", read(&body)).contains("wJalr"));
+        }
+    }
+
+    #[test]
+    fn a_secret_of_any_other_type_is_no_access_key() {
+        for kind in ["aws_api_key", "adafruit_io_key", "alibaba_cloud_access_key_id", "my_pattern"] {
+            let why = why(&with(&[("/alert/secret_type", json!(kind))]));
+            assert_eq!(why, Ignored::NoAccessKey { what: PlainText::of(kind) }.into());
+        }
+    }
+
+    #[test]
+    fn a_resolved_alert_is_not_acted_on_and_one_open_again_is() {
+        let closed: Unactionable = Ignored::Closed { state: "resolved" }.into();
+        for changes in [
+            [("/action", json!("resolved")), ("/alert/resolution", json!("false_positive"))],
+            [("/action", json!("revoked")), ("/alert/resolution", json!(null))],
+            [("/action", json!("assigned")), ("/alert/resolution", json!("used_in_tests"))],
+            [("/action", json!("validated")), ("/alert/state", json!("resolved"))],
+        ] {
+            assert_eq!(why(&with(&changes)), closed, "{changes:?}");
+        }
+        let rest =
+            json!({"secret_type": "aws_access_key_id", "secret": KEY, "state": "resolved", "resolution": "revoked"});
+        assert_eq!(why(&rest), closed);
+        for action in ["created", "reopened", "publicly_leaked", "validated", "assigned", "something_new"] {
+            assert_eq!(keys_of(&with(&[("/action", json!(action))])), [KEY], "{action}");
+        }
+        assert_eq!(keys_of(&with(&[("/action", json!("reopened")), ("/alert/resolution", json!("revoked"))])), [KEY]);
+    }
+
+    #[test]
+    fn what_is_no_key_is_an_error_that_does_not_repeat_it_and_a_temporary_one_ignored() {
+        for masked in [SECRET.to_owned(), format!("{KEY}:{SECRET}"), "AKIASHORT".to_owned()] {
+            let why = why(&with(&[("/alert/secret", json!(masked))]));
+            assert!(matches!(why, Unactionable::Unreadable(Unreadable::Name { member: "alert.secret", .. })), "{why}");
+            assert!(!format!("{why} {why:?}").contains("wJalr"), "{why}");
+        }
+        let wrong = Unreadable::WrongType { member: "alert.secret", kind: "an object", accepted: "a string" };
+        assert_eq!(why(&with(&[("/alert/secret", json!({"id": KEY}))])), wrong.into());
+        assert_eq!(
+            why(&with(&[("/alert/secret_type", json!(5))])),
+            Unreadable::Missing { member: "secret_type" }.into()
+        );
+        let temporary = [
+            ("/alert/secret_type", json!("aws_temporary_access_key_id")),
+            ("/alert/secret", json!("ASIAIOSFODNN7EXAMPLE")),
+        ];
+        assert!(matches!(why(&with(&temporary)), Unactionable::Ignored(Ignored::Temporary(_))));
+    }
+}

@@ -1,0 +1,177 @@
+//! Finding of TruffleHog, one line of its `--json` output -> [`Incident`].
+//!
+//! Paths: trufflesecurity/trufflehog, `pkg/output/json.go`; what the AWS detectors put there: `pkg/detectors/aws`.
+//! `Raw` and `Redacted` are the key ID; `RawV2` and `SecretParts` are the secret. A finding that TruffleHog could not
+//! verify still stands in a place that it scanned, and a canary's key is on no bucket, so both are read like any other.
+//! Invariant: no field but those two is looked at for a key.
+
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::Value;
+
+use super::super::{Alert, Exposure, Ignored, Incident, Unactionable, Unreadable, keys, text};
+use crate::names::{AccessKeyId, NameError};
+use crate::plain_text::PlainText;
+
+/// Detectors whose finding is a key ID: long-term keys, and temporary ones.
+const DETECTORS: [&str; 2] = ["AWS", "AWSSessionKey"];
+
+/// Number of the detector `AWS`, for findings without the name (`proto/detectors.proto`).
+const DETECTOR_TYPE: u64 = 2;
+
+/// Whether `value` is a finding.
+pub(super) fn is_one(value: &Value) -> bool {
+    let has = |member| value.get(member).is_some();
+    (has("DetectorName") || has("DetectorType")) && (has("Raw") || has("SourceMetadata"))
+}
+
+/// Reads one finding.
+pub(super) fn read(finding: &Value) -> Incident {
+    let verified = match finding.get("Verified").and_then(Value::as_bool) {
+        Some(true) => "verified",
+        _ => "unverified",
+    };
+    let detector = text(finding, "/DetectorName");
+    let mut alert = Alert {
+        kind: detector.map(|detector| PlainText::of(&format!("{detector}, {verified}"))),
+        ..Alert::of("TruffleHog")
+    };
+    let reading = exposures(finding, detector, &mut alert);
+    Incident { alert, reading }
+}
+
+fn exposures(finding: &Value, detector: Option<&str>, alert: &mut Alert) -> Result<Vec<Exposure>, Unactionable> {
+    let number = finding.get("DetectorType").and_then(Value::as_u64);
+    match (detector, number) {
+        (Some(detector), _) if DETECTORS.contains(&detector) => {}
+        (None, Some(DETECTOR_TYPE)) => {}
+        (None, None) => return Err(Unreadable::Missing { member: "DetectorName" }.into()),
+        (detector, _) => {
+            let what = PlainText::of(detector.unwrap_or("another kind of secret"));
+            return Err(Ignored::NoAccessKey { what }.into());
+        }
+    }
+    let said: Vec<Cow<str>> = ["/Raw", "/Redacted"].iter().filter_map(|path| text(finding, path)).map(decode).collect();
+    let named = said.iter().find(|said| is_id(said)).or(said.first());
+    let keys = keys("Raw", named.map(AsRef::as_ref), alert)?;
+    // `ExtraData.account` is the account of the key's IAM user. Nobody has published in whose account the users are that
+    // Lightsail makes for its bucket keys, and if that is AWS's, the alert would be about a foreign account.
+    let exposure = |key| Exposure { key, buckets: Vec::new(), account: None, region: None };
+    Ok(keys.into_iter().map(exposure).collect())
+}
+
+/// `Raw` is a `[]byte`, and Go's `encoding/json` writes it in Base64; newer versions write text. A key ID is Base64 as
+/// well, so plain text goes first.
+fn decode(text: &str) -> Cow<'_, str> {
+    let inner = || String::from_utf8(BASE64_STANDARD.decode(text.trim_ascii()).ok()?).ok();
+    if is_id(text) { text.into() } else { inner().filter(|inner| is_id(inner)).map_or(text.into(), Cow::from) }
+}
+
+fn is_id(text: &str) -> bool {
+    matches!(text.parse::<AccessKeyId>(), Ok(_) | Err(NameError::TemporaryKey))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+    const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+
+    fn finding() -> Value {
+        json!({
+            "DetectorType": 2, "DetectorName": "AWS", "Verified": true, "Raw": KEY, "Redacted": "AKIAREDACTED00000000",
+            "RawV2": format!("AKIARAWV200000000000:{SECRET}"), "SecretParts": {"access_key_id": "AKIAPARTS00000000000", "secret": SECRET},
+            "ExtraData": {"account": "111122223333", "arn": "arn:aws:iam::111122223333:user/AKIAUSERNAME00000000", "message": SECRET},
+            "SourceMetadata": {"Data": {"Git": {"file": "AKIAFILE000000000000", "commit": SECRET}}}
+        })
+    }
+
+    fn with(changes: &[(&str, Value)]) -> Value {
+        let mut finding = finding();
+        for (member, value) in changes {
+            finding[*member] = value.clone();
+        }
+        finding
+    }
+
+    fn keys_of(finding: &Value) -> Vec<String> {
+        assert!(is_one(finding));
+        read(finding).reading.unwrap().iter().map(|exposure| exposure.key.to_string()).collect()
+    }
+
+    fn why(finding: &Value) -> Unactionable {
+        assert!(is_one(finding));
+        read(finding).reading.unwrap_err()
+    }
+
+    #[test]
+    fn the_key_and_its_owner_are_read_and_nothing_else_that_looks_like_a_key() {
+        let incident = read(&finding());
+        assert_eq!(keys_of(&finding()), [KEY]);
+        assert_eq!(incident.reading.as_ref().unwrap()[0].account, None, "the user's account is not the bucket's");
+        assert_eq!(incident.alert.kind.as_ref().unwrap().as_str(), "AWS, verified");
+        assert!(!format!("{incident:?}").contains("wJalr"));
+    }
+
+    #[test]
+    fn raw_is_read_in_base64_too_and_redacted_where_raw_is_no_key() {
+        assert_eq!(keys_of(&with(&[("Raw", json!(BASE64_STANDARD.encode(KEY)))])), [KEY]);
+        for raw in [json!("****"), json!(null), json!(7), json!(SECRET), json!(BASE64_STANDARD.encode(SECRET))] {
+            assert_eq!(keys_of(&with(&[("Raw", raw), ("Redacted", json!(KEY))])), [KEY]);
+        }
+    }
+
+    #[test]
+    fn neither_raw_nor_redacted_a_key_is_an_error_that_repeats_neither() {
+        for raw in [
+            json!(SECRET),
+            json!(BASE64_STANDARD.encode(SECRET)),
+            json!("AKIA****************"),
+            json!("/w=="),
+            json!(""),
+        ] {
+            let why = why(&with(&[("Raw", raw), ("Redacted", json!(SECRET))]));
+            assert!(matches!(why, Unactionable::Unreadable(Unreadable::Name { member: "Raw", .. })), "{why}");
+            assert!(!format!("{why} {why:?}").contains("wJalr"));
+        }
+        let neither = with(&[("Raw", json!(null)), ("Redacted", json!([]))]);
+        assert_eq!(why(&neither), Unreadable::Missing { member: "Raw" }.into());
+    }
+
+    #[test]
+    fn an_unverified_finding_and_a_canary_are_read_like_any_other() {
+        let failed = [("Verified", json!(false)), ("VerificationError", json!(SECRET)), ("ExtraData", json!(null))];
+        let incident = read(&with(&failed));
+        assert_eq!(incident.alert.kind.as_ref().unwrap().as_str(), "AWS, unverified");
+        assert!(!format!("{incident:?}").contains("wJalr"));
+        assert_eq!(incident.reading.unwrap()[0].account, None);
+        assert_eq!(keys_of(&with(&[("ExtraData", json!({"is_canary": "true"}))])), [KEY]);
+    }
+
+    #[test]
+    fn another_detector_finds_no_access_key() {
+        for detector in ["URI", "PrivateKey", "CustomRegex"] {
+            let why = why(&with(&[("DetectorName", json!(detector))]));
+            assert_eq!(why, Ignored::NoAccessKey { what: PlainText::of(detector) }.into());
+        }
+        let numbered = with(&[("DetectorName", json!(null)), ("DetectorType", json!(17))]);
+        assert_eq!(why(&numbered), Ignored::NoAccessKey { what: PlainText::of("another kind of secret") }.into());
+        assert_eq!(keys_of(&with(&[("DetectorName", json!(null))])), [KEY]);
+        let nothing = with(&[("DetectorName", json!(null)), ("DetectorType", json!(null))]);
+        assert_eq!(why(&nothing), Unreadable::Missing { member: "DetectorName" }.into());
+    }
+
+    #[test]
+    fn a_temporary_credential_is_ignored() {
+        for raw in ["ASIAIOSFODNN7EXAMPLE".to_owned(), BASE64_STANDARD.encode("ASIAIOSFODNN7EXAMPLE")] {
+            let why =
+                why(&with(&[("DetectorName", json!("AWSSessionKey")), ("Raw", json!(raw)), ("Redacted", json!(""))]));
+            assert!(matches!(why, Unactionable::Ignored(Ignored::Temporary(_))), "{why}");
+        }
+    }
+}

@@ -1,0 +1,445 @@
+//! Security Hub CSPM findings (ASFF; the `detail` of its EventBridge events) -> [`Incident`]s, one a finding.
+//!
+//! Paths: Security Hub user guide, "AWS Security Finding Format (ASFF)". Many products put findings in, and anybody who
+//! may call `BatchImportFindings`: one that is GuardDuty's follows GuardDuty's rules, one that only says so is refused, and
+//! of others only threats are acted on. The owner is `AwsAccountId` and `Region` of the finding: the envelope's are those
+//! of the administrator. Invariant: a key comes from a resource of type `AwsIamAccessKey`, or from the actors' credentials
+//! of GuardDuty's attack sequence, and from nowhere else.
+
+use serde_json::Value;
+
+use super::finding::{
+    Members, Named, Reading, Resource, best_id, bucket, expose, incidents, is_key, is_null, is_sample, is_sample_name,
+    listed, region,
+};
+use super::finding_type::{Claim, expects_key, is_guardduty_arn, is_sequence, names_guardduty};
+use super::{Alert, Ignored, Incident, Unreadable, distinct, each, moment, ocsf, text};
+use crate::names::{BucketName, Region};
+use crate::plain_text::PlainText;
+
+const MEMBERS: Members = Members {
+    key: "detail.findings[].Resources[].Id",
+    account: "detail.findings[].AwsAccountId",
+    region: "detail.findings[].Region",
+};
+
+/// Whether `value` is a finding, a list of them as in events and the output of `GetFindings`, or the results of an insight.
+pub(super) fn is_one(value: &Value) -> bool {
+    let is_finding = |finding: &Value| {
+        let has = |member| finding.get(member).is_some();
+        has("Resources") && ["AwsAccountId", "ProductArn", "SchemaVersion", "Types"].into_iter().any(has)
+    };
+    value.get("insightResults").is_some() || listed(value).into_iter().any(is_finding)
+}
+
+/// Reads the findings of one event.
+pub(super) fn read(detail: &Value) -> Vec<Incident> {
+    let alert = || Alert::of("aws.securityhub");
+    if detail.get("insightResults").is_some() {
+        let what = PlainText::of("the results of an insight");
+        return vec![Incident::without_key(alert(), Ignored::NoAccessKey { what })];
+    }
+    let findings = listed(detail);
+    if findings.is_empty() {
+        return vec![Incident::without_key(alert(), Unreadable::Missing { member: "detail.findings" })];
+    }
+    // Only events of custom actions have it (Security Hub user guide, "EventBridge event formats").
+    let by_person = detail.get("actionName").is_some();
+    let read_one = |finding: &Value| match ocsf::is_one(finding) {
+        true => ocsf::read(finding),
+        false => read_one(finding, by_person),
+    };
+    findings.into_iter().flat_map(read_one).collect()
+}
+
+fn read_one(finding: &Value, by_person: bool) -> Vec<Incident> {
+    let claim = claim(finding, by_person);
+    let mut alert = Alert {
+        id: text(finding, "/Id").map(PlainText::of),
+        kind: claim.kind().map(PlainText::of),
+        severity: finding.pointer("/Severity/Normalized").and_then(Value::as_f64),
+        observed_at: moment(finding, "/LastObservedAt").or_else(|| moment(finding, "/UpdatedAt")),
+        ..Alert::of("aws.securityhub")
+    };
+    let reading = exposures(finding, &claim, &mut alert);
+    incidents(&alert, reading)
+}
+
+fn exposures(finding: &Value, claim: &Claim, alert: &mut Alert) -> Reading {
+    let named = named(finding, claim);
+    if sample(finding) || named.iter().any(|named| is_sample_name(named.id)) {
+        return Err(Ignored::Sample.into());
+    }
+    if let Some(state) = closed(finding) {
+        return Err(Ignored::Closed { state }.into());
+    }
+    let named: Vec<Named> = named.into_iter().filter(|named| !is_null(named.id)).collect();
+    let surprise = claim.guardduty && claim.kind().is_some_and(expects_key) && !has_key_resource(finding);
+    if named.is_empty() && !surprise {
+        let kinds: Vec<&str> =
+            each(finding, "/Resources").filter_map(|resource| text(resource, "/Type")).take(9).collect();
+        let what = if kinds.is_empty() { "no resource".to_owned() } else { kinds.join(", ") };
+        return Err(Ignored::NoAccessKey { what: PlainText::of(&what) }.into());
+    }
+    claim.judge()?;
+    let (buckets, bucket_region) = buckets(finding, alert);
+    expose(&MEMBERS, &named, buckets, bucket_region.as_ref(), alert)
+}
+
+fn claim(finding: &Value, by_person: bool) -> Claim<'_> {
+    let product = text(finding, "/ProductArn");
+    let fields = finding.get("ProductFields").and_then(Value::as_object);
+    let names = [product, text(finding, "/ProductName"), text(finding, "/ProductFields/aws~1securityhub~1ProductName")];
+    let ids = [text(finding, "/Id"), text(finding, "/GeneratorId")];
+    let guardduty = names.into_iter().flatten().any(names_guardduty)
+        || ids.into_iter().flatten().any(is_guardduty_arn)
+        || fields.is_some_and(|fields| fields.keys().any(|field| field.starts_with("aws/guardduty/")));
+    // `BatchUpdateFindings` lets people change `Types`; what the product gave is kept in `FindingProviderFields`.
+    let types = each(finding, "/Types").chain(each(finding, "/FindingProviderFields/Types"));
+    Claim {
+        types: types.filter_map(Value::as_str).collect(),
+        member: "detail.findings[].Types",
+        product: (product, "detail.findings[].ProductArn"),
+        guardduty,
+        checked: finding.get("Compliance").is_some_and(|compliance| !compliance.is_null()),
+        by_person,
+    }
+}
+
+/// What stands in the finding's key fields: key IDs or not.
+fn named<'a>(finding: &'a Value, claim: &Claim) -> Vec<Named<'a>> {
+    let account = finding.get("AwsAccountId");
+    let mut named = Vec::new();
+    for resource in each(finding, "/Resources").filter(|resource| is(resource, Resource::Key)) {
+        let id = best_id([text(resource, "/Id"), text(resource, "/Details/AwsIamAccessKey/AccessKeyId")]);
+        named.push(Named { id, account, region: text(finding, "/Region").or_else(|| text(resource, "/Region")) });
+    }
+    // ASFF has no resources of a sequence (API model, `Sequence`), and GuardDuty alone writes it.
+    if claim.guardduty && claim.types.iter().any(|kind| is_sequence(kind)) {
+        let credentials = each(finding, "/Detection/Sequence/Actors").map(|actor| text(actor, "/User/CredentialUid"));
+        for id in credentials.flatten().filter(|id| is_key(id)) {
+            named.push(Named { id, account, region: text(finding, "/Region") });
+        }
+    }
+    named
+}
+
+fn has_key_resource(finding: &Value) -> bool {
+    each(finding, "/Resources").any(|resource| is(resource, Resource::Key))
+}
+
+fn is(resource: &Value, kind: Resource) -> bool {
+    text(resource, "/Type").is_some_and(|written| Resource::of(written) == kind)
+}
+
+/// GuardDuty's marks of a sample are flattened into `ProductFields`; those of 2018 have no prefix.
+fn sample(finding: &Value) -> bool {
+    let fields = finding.get("ProductFields").and_then(Value::as_object).into_iter().flatten();
+    let info = |field: &str| {
+        ["additionalInfo", "additionalInfo/sample", "additionalInfo/value"]
+            .iter()
+            .any(|end| field.strip_suffix(end).is_some_and(|start| matches!(start, "" | "aws/guardduty/service/")))
+    };
+    finding.get("Sample").is_some_and(is_sample)
+        || fields.into_iter().any(|(field, value)| info(field) && is_sample(value))
+}
+
+fn closed(finding: &Value) -> Option<&'static str> {
+    let is = |pointer, state: &str| text(finding, pointer).is_some_and(|written| written.eq_ignore_ascii_case(state));
+    let archived = ["/ProductFields/aws~1guardduty~1service~1archived", "/ProductFields/archived"];
+    if is("/RecordState", "ARCHIVED") || archived.into_iter().any(|pointer| is(pointer, "true")) {
+        return Some("archived");
+    }
+    // `WorkflowState` is the deprecated form.
+    let state = text(finding, "/Workflow/Status").or_else(|| text(finding, "/WorkflowState"));
+    match state.map(str::to_ascii_uppercase).as_deref() {
+        Some("SUPPRESSED") => Some("suppressed"),
+        Some("RESOLVED") => Some("resolved"),
+        _ => None,
+    }
+}
+
+/// The buckets, and the Region of the first that has one.
+fn buckets(finding: &Value, alert: &mut Alert) -> (Vec<BucketName>, Option<Region>) {
+    const MEMBER: &str = "detail.findings[].Resources[].Id";
+    let (mut found, mut regions) = (Vec::new(), Vec::new());
+    for resource in each(finding, "/Resources") {
+        let id = text(resource, "/Id");
+        let names = if is(resource, Resource::Bucket) {
+            [id, text(resource, "/Details/AwsS3Bucket/Name")]
+        } else if is(resource, Resource::Object) {
+            [id.filter(|id| id.contains('/')), None]
+        } else {
+            continue;
+        };
+        if let Some(name) = bucket(MEMBER, names, alert) {
+            found.push(name);
+            regions.push(text(resource, "/Region"));
+        }
+    }
+    (distinct(found), region(MEMBERS.region, regions, alert))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::{Exposure, Unactionable};
+    use super::*;
+    use crate::names::NameError;
+
+    const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+    const OTHER_KEY: &str = "AKIAI44QH8DHBEXAMPLE";
+    const DECOY: &str = "AKIAAAAAAAAAAAAAAAAA";
+    const OWN_PRODUCT: &str = "arn:aws:securityhub:eu-west-1:111122223333:product/111122223333/default";
+
+    fn finding() -> Value {
+        json!({
+            "SchemaVersion": "2018-10-08", "Id": "arn:aws:guardduty:eu-west-1:111122223333:detector/d/finding/f",
+            "ProductArn": "arn:aws:securityhub:eu-west-1::product/aws/guardduty", "GeneratorId": DECOY,
+            "AwsAccountId": "111122223333", "Region": "eu-west-1", "Types": ["TTPs/Discovery/IAMUser-AnomalousBehavior"],
+            "Severity": {"Normalized": 40}, "UpdatedAt": "2026-11-24T02:58:00.000Z", "Title": DECOY, "Sample": false,
+            "ProductFields": {"aws/guardduty/service/additionalInfo/value": "{}", "x": DECOY},
+            "Resources": [
+                {"Type": "AwsIamUser", "Id": DECOY},
+                {"Type": "AwsIamAccessKey", "Id": format!("AWS::IAM::AccessKey:{KEY}"), "Region": "us-east-1", "Tags": {DECOY: DECOY},
+                 "Details": {"AwsIamAccessKey": {"PrincipalId": DECOY, "PrincipalName": DECOY, "UserName": DECOY}}}
+            ],
+            "RecordState": "ACTIVE", "Workflow": {"Status": "NEW"}
+        })
+    }
+
+    fn with(path: &str, value: Value) -> Value {
+        let mut finding = finding();
+        let (parent, member) = path.rsplit_once('/').unwrap();
+        finding.pointer_mut(parent).unwrap()[member] = value;
+        finding
+    }
+
+    fn with_resources(resources: Value) -> Value {
+        with("/Resources", resources)
+    }
+
+    fn read(detail: &Value) -> Incident {
+        let mut incidents = super::read(detail);
+        assert_eq!(incidents.len(), 1);
+        incidents.remove(0)
+    }
+
+    fn exposed(finding: &Value) -> Vec<Exposure> {
+        read(&json!({"findings": [finding]})).reading.unwrap()
+    }
+
+    fn why(finding: &Value) -> Unactionable {
+        read(&json!({"findings": [finding]})).reading.unwrap_err()
+    }
+
+    fn exposure(key: &str, buckets: &[&str], region: &str) -> Exposure {
+        let buckets = buckets.iter().map(|name| name.parse().unwrap()).collect();
+        let account = Some("111122223333".parse().unwrap());
+        Exposure { key: key.parse().unwrap(), buckets, account, region: Some(region.parse().unwrap()) }
+    }
+
+    #[test]
+    fn the_key_of_a_finding_is_read_wherever_the_finding_stands() {
+        for detail in [
+            finding(),
+            json!({"findings": [finding()]}),
+            json!({"Findings": [finding()]}),
+            json!({"findings": finding()}),
+        ] {
+            assert!(is_one(&detail));
+            let Incident { alert, reading } = read(&detail);
+            assert_eq!(reading.unwrap(), [exposure(KEY, &[], "eu-west-1")]);
+            assert_eq!(alert.kind, Some(PlainText::of("TTPs/Discovery/IAMUser-AnomalousBehavior")));
+            assert_eq!((alert.severity, alert.set_aside.len()), (Some(40.0), 0));
+            assert_eq!(alert.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
+        }
+    }
+
+    #[test]
+    fn every_spelling_of_a_key_is_read_and_each_key_once() {
+        let user = "arn:aws:iam::111122223333:user/bob";
+        let finding = with_resources(json!([
+            {"Type": "AWSIAMAccessKey", "Id": KEY},
+            {"Type": "AWS::IAM::AccessKey", "Id": user, "Details": {"AwsIamAccessKey": {"AccessKeyId": OTHER_KEY}}},
+            {"Type": "AwsIamAccessKey", "Id": format!("AWS::IAM::AccessKey:{OTHER_KEY}")},
+            {"Type": "AwsIamAccessKey", "Id": "AWS::IAM::AccessKey:null"},
+            {"Type": "AwsIamAccessKey", "Id": user}
+        ]));
+        assert_eq!(exposed(&finding), [exposure(KEY, &[], "eu-west-1"), exposure(OTHER_KEY, &[], "eu-west-1")]);
+        assert_eq!(read(&finding).alert.set_aside.len(), 1);
+    }
+
+    #[test]
+    fn buckets_are_read_with_their_region() {
+        let finding = with_resources(json!([
+            {"Type": "AwsIamAccessKey", "Id": KEY, "Region": "us-east-1"},
+            {"Type": "AwsS3Bucket", "Id": "arn:aws:s3:::photos", "Region": "us-east-2"},
+            {"Type": "AWS::S3::Bucket", "Id": "No trails", "Details": {"AwsS3Bucket": {"Name": "logs"}}},
+            {"Type": "AwsS3Object", "Id": format!("arn:aws:s3:::films/{DECOY}")},
+            {"Type": "AwsS3Object", "Id": "just-an-object"},
+            {"Type": "AwsS3AccessPoint", "Id": "arn:aws:s3:eu-west-1:111122223333:accesspoint/point"},
+            {"Type": "AwsS3Bucket", "Id": "arn:aws:s3:::photos"}
+        ]));
+        assert_eq!(exposed(&finding), [exposure(KEY, &["photos", "logs", "films"], "us-east-2")]);
+    }
+
+    #[test]
+    fn an_attack_sequence_exposes_its_actors_credentials_and_nothing_else_does() {
+        let actors = json!({"Sequence": {"Actors": [
+            {"User": {"Uid": DECOY, "Name": DECOY, "CredentialUid": OTHER_KEY}}, {"User": {"CredentialUid": "AIDAX"}}, null
+        ]}});
+        let mut finding = with("/Detection", actors);
+        assert_eq!(exposed(&finding), [exposure(KEY, &[], "eu-west-1")]);
+        finding["Types"] = json!(["TTPs/AttackSequence:IAM/CompromisedCredentials"]);
+        assert_eq!(exposed(&finding), [exposure(KEY, &[], "eu-west-1"), exposure(OTHER_KEY, &[], "eu-west-1")]);
+        finding["Resources"] = json!([]);
+        assert_eq!(exposed(&finding), [exposure(OTHER_KEY, &[], "eu-west-1")]);
+        finding["Detection"] = json!(null);
+        assert_eq!(why(&finding), Unreadable::Missing { member: MEMBERS.key }.into());
+    }
+
+    #[test]
+    fn a_finding_without_a_key_is_ignored_and_one_with_an_unreadable_key_is_an_error() {
+        let null = with_resources(json!([{"Type": "AwsIamAccessKey", "Id": "AWS::IAM::AccessKey:null"}]));
+        assert_eq!(why(&null), Ignored::NoAccessKey { what: PlainText::of("AwsIamAccessKey") }.into());
+        let mut check =
+            with_resources(json!([{"Type": "AwsS3Bucket", "Id": "arn:aws:s3:::photos"}, {"Type": "Other", "Id": KEY}]));
+        check["Types"] = json!(["Effects/Data Exposure"]);
+        assert_eq!(why(&check), Ignored::NoAccessKey { what: PlainText::of("AwsS3Bucket, Other") }.into());
+        for id in [
+            json!("arn:aws:iam::111122223333:user/bob"),
+            json!("********************"),
+            json!("AWS::IAM::AccessKey:"),
+            json!(5),
+        ] {
+            let resources = json!([{"Type": "AwsIamAccessKey", "Id": id}]);
+            let why = why(&with_resources(resources));
+            assert!(
+                matches!(why, Unactionable::Unreadable(Unreadable::Name { member, .. }) if member == MEMBERS.key),
+                "{why}"
+            );
+        }
+        let temporary =
+            with_resources(json!([{"Type": "AwsIamAccessKey", "Id": "AWS::IAM::AccessKey:ASIAIOSFODNN7EXAMPLE"}]));
+        assert_eq!(why(&temporary), Ignored::Temporary(NameError::TemporaryKey).into());
+    }
+
+    #[test]
+    fn samples_and_closed_findings_are_ignored() {
+        for sample in [
+            with("/Sample", json!(true)),
+            with("/ProductFields", json!({"aws/guardduty/service/additionalInfo/sample": "true"})),
+            with("/ProductFields", json!({"aws/guardduty/service/additionalInfo/value": "{\"sample\":true}"})),
+            with("/ProductFields", json!({"additionalInfo": "{\"sample\":true}"})),
+            with("/Resources/1/Id", json!("AWS::IAM::AccessKey:GeneratedFindingAccessKeyId")),
+        ] {
+            assert_eq!(why(&sample), Ignored::Sample.into());
+        }
+        for (path, value, state) in [
+            ("/RecordState", json!("ARCHIVED"), "archived"),
+            ("/ProductFields", json!({"aws/guardduty/service/archived": "true"}), "archived"),
+            ("/ProductFields", json!({"archived": "true"}), "archived"),
+            ("/Workflow/Status", json!("RESOLVED"), "resolved"),
+            ("/Workflow/Status", json!("SUPPRESSED"), "suppressed"),
+        ] {
+            assert_eq!(why(&with(path, value)), Ignored::Closed { state }.into(), "{path}");
+        }
+        let mut old = finding();
+        (old["Workflow"], old["WorkflowState"]) = (json!(null), json!("RESOLVED"));
+        assert_eq!(why(&old), Ignored::Closed { state: "resolved" }.into());
+        assert_eq!(exposed(&with("/Workflow/Status", json!("NOTIFIED"))).len(), 1);
+    }
+
+    #[test]
+    fn the_rules_of_types_hold_also_for_what_the_product_gave_before_people_changed_it() {
+        let kind = "Effects/Data Exposure/Policy:S3-BucketBlockPublicAccessDisabled";
+        for path in ["/Types", "/FindingProviderFields"] {
+            let types = json!([kind]);
+            let value = if path == "/Types" { types } else { json!({"Types": types}) };
+            assert_eq!(why(&with(path, value)), Ignored::ActorOnly { kind: PlainText::of(kind) }.into());
+        }
+        let mut untyped = finding();
+        untyped["Types"] = json!(null);
+        assert_eq!(why(&untyped), Unreadable::Missing { member: "detail.findings[].Types" }.into());
+    }
+
+    #[test]
+    fn whoever_claims_to_be_guardduty_without_its_arn_is_refused() {
+        let forged: Unactionable = Unreadable::Forged { member: "detail.findings[].ProductArn" }.into();
+        let mut stranger = with("/ProductArn", json!(OWN_PRODUCT));
+        assert_eq!(why(&stranger), forged);
+        stranger["Id"] = json!("x");
+        assert_eq!(why(&stranger), forged, "ProductFields say so");
+        stranger["ProductFields"] = json!({});
+        assert_eq!(exposed(&stranger).len(), 1, "a threat that somebody else sees");
+        for (member, value) in [
+            ("ProductName", json!("GuardDuty")),
+            ("ProductFields", json!({"aws/securityhub/ProductName": "GuardDuty"})),
+            ("GeneratorId", json!("arn:aws-cn:guardduty:cn-north-1:111122223333:detector/d")),
+        ] {
+            let mut stranger = stranger.clone();
+            stranger[member] = value;
+            assert_eq!(why(&stranger), forged, "{member}");
+        }
+    }
+
+    #[test]
+    fn a_check_about_a_key_is_ignored_even_if_a_person_sends_it_and_anything_else_a_person_sends_is_not() {
+        let mut own = finding();
+        (own["Id"], own["ProductArn"], own["ProductFields"]) = (json!("x"), json!(OWN_PRODUCT), json!({}));
+        let mut check = own.clone();
+        check["Types"] = json!(["Software and Configuration Checks/AWS Security Best Practices"]);
+        let mut compliance = own.clone();
+        compliance["Compliance"] = json!({"Status": "FAILED"});
+        let mut untyped = own.clone();
+        untyped["Types"] = json!([]);
+        let sent = |finding: &Value| read(&json!({"actionName": "Revoke", "findings": [finding]})).reading;
+        for check in [check, compliance] {
+            assert!(matches!(why(&check), Unactionable::Ignored(Ignored::Check { .. })));
+            assert!(matches!(sent(&check), Err(Unactionable::Ignored(Ignored::Check { .. }))));
+        }
+        assert_eq!(why(&untyped), Unreadable::Missing { member: "detail.findings[].Types" }.into());
+        assert_eq!(sent(&untyped).unwrap(), [exposure(KEY, &[], "eu-west-1")]);
+    }
+
+    #[test]
+    fn each_finding_of_an_event_makes_an_incident_also_one_in_ocsf() {
+        let ocsf = json!({"class_uid": 2003, "class_name": "Compliance Finding"});
+        let incidents = super::read(&json!({"findings": [finding(), null, ocsf, finding()]}));
+        assert_eq!(
+            incidents.iter().map(|incident| incident.reading.is_ok()).collect::<Vec<_>>(),
+            [true, false, false, true]
+        );
+        let missing = Unreadable::Missing { member: "detail.findings" };
+        assert_eq!(read(&json!({"findings": []})).reading.unwrap_err(), missing.into());
+    }
+
+    #[test]
+    fn the_results_of_an_insight_name_no_key() {
+        let results = json!({"insightName": "x", "insightResults": [{KEY: 5}]});
+        assert!(is_one(&results));
+        let what = PlainText::of("the results of an insight");
+        assert_eq!(read(&results).reading.unwrap_err(), Ignored::NoAccessKey { what }.into());
+    }
+
+    #[test]
+    fn an_owner_of_another_form_is_an_error() {
+        assert!(why(&with("/AwsAccountId", json!("me"))).to_string().contains("AwsAccountId is not an account ID"));
+        assert!(why(&with("/AwsAccountId", json!(1))).to_string().contains("AwsAccountId is a number"));
+    }
+
+    #[test]
+    fn no_wrong_type_anywhere_makes_it_panic() {
+        for odd in [json!(null), json!(-1.5), json!("\u{e9}"), json!([[]]), json!({"": {"a": []}}), json!(true)] {
+            assert_eq!(super::read(&odd).len(), 1);
+            for member in finding().as_object().unwrap().keys() {
+                assert_eq!(super::read(&with(&format!("/{member}"), odd.clone())).len(), 1, "{member}");
+            }
+            for member in ["Type", "Id", "Region", "Details"] {
+                assert_eq!(super::read(&with(&format!("/Resources/1/{member}"), odd.clone())).len(), 1, "{member}");
+            }
+        }
+    }
+}

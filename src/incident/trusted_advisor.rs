@@ -1,0 +1,188 @@
+//! Trusted Advisor check item (the `detail` of its EventBridge event) -> [`Incident`].
+//!
+//! Paths: AWS Support user guide, "Monitoring AWS Trusted Advisor check results with Amazon EventBridge", and the event
+//! of the check "Exposed Access Keys" in the CloudWatch Events user guide, "Event types". The owner is not in the item.
+//! Invariant: the key comes from `check-item-detail["Access Key ID"]` of that one check and from nowhere else.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::{Alert, Exposure, Ignored, Incident, Unactionable, Unreadable, keys, text};
+use crate::envelope::kind;
+use crate::plain_text::PlainText;
+
+/// The check that is about exposed keys (AWS Support user guide, "Security", check 12Fnkpl8Y5).
+const CHECK: &str = "Exposed Access Keys";
+
+/// Whether `value` is a check item by itself.
+pub(super) fn is_one(value: &Value) -> bool {
+    value.get("check-name").is_some() && value.get("check-item-detail").is_some()
+}
+
+/// Reads one check item.
+pub(super) fn read(item: &Value) -> Vec<Incident> {
+    let check = text(item, "/check-name").map(str::trim_ascii);
+    let kind = match (check, text(item, "/check-item-detail/Fraud Type")) {
+        (Some(check), Some(fraud)) => Some(format!("{check}: {fraud}")),
+        (check, _) => check.map(str::to_owned),
+    };
+    let id = text(item, "/uuid").filter(|id| !id.is_empty()).or_else(|| text(item, "/check-item-detail/Case ID"));
+    let mut alert = Alert {
+        id: id.map(PlainText::of),
+        kind: kind.as_deref().map(PlainText::of),
+        observed_at: updated(item),
+        ..Alert::of("aws.trustedadvisor")
+    };
+    let reading = exposures(item, check, &mut alert);
+    vec![Incident { alert, reading }]
+}
+
+fn exposures(item: &Value, check: Option<&str>, alert: &mut Alert) -> Result<Vec<Exposure>, Unactionable> {
+    let check = check.ok_or(Unreadable::Missing { member: "detail.check-name" })?;
+    if check != CHECK {
+        return Err(Ignored::NoAccessKey { what: PlainText::of(check) }.into());
+    }
+    acts(item.get("status"))?;
+    let named = text(item, "/check-item-detail/Access Key ID").filter(|id| !id.is_empty());
+    let exposure = |key| Exposure { key, buckets: Vec::new(), account: None, region: None };
+    Ok(keys("detail.check-item-detail[\"Access Key ID\"]", named, alert)?.into_iter().map(exposure).collect())
+}
+
+/// Whether the status says that the key is exposed. A key that is an item of this check is one that AWS found in
+/// public: only `OK` takes that back. A status that we do not know might, too, so a person must look.
+fn acts(status: Option<&Value>) -> Result<(), Unactionable> {
+    const ACCEPTED: &str = "ERROR, WARN, INFO or OK";
+    let wrong = |kind| Unreadable::WrongType { member: "detail.status", kind, accepted: ACCEPTED }.into();
+    match status {
+        None => Err(Unreadable::Missing { member: "detail.status" }.into()),
+        Some(Value::String(status)) => match status.to_ascii_uppercase().as_str() {
+            "ERROR" | "WARN" | "INFO" => Ok(()),
+            "OK" => Err(Ignored::Closed { state: "recovered: Trusted Advisor's status is OK" }.into()),
+            _ => Err(wrong("another status")),
+        },
+        Some(other) => Err(wrong(kind(other))),
+    }
+}
+
+/// `Time Updated` is milliseconds since 1970 as text.
+fn updated(item: &Value) -> Option<DateTime<Utc>> {
+    let milliseconds = text(item, "/check-item-detail/Time Updated")?.parse().ok()?;
+    DateTime::from_timestamp_millis(milliseconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+
+    fn item() -> Value {
+        json!({
+            "check-name": "Exposed Access Keys", "status": "ERROR", "resource_id": "AKIARESOURCE00000000",
+            "uuid": "aa12345f-55c7-498e-b7ac-123456789012",
+            "check-item-detail": {
+                "Access Key ID": KEY, "User Name (IAM or Root)": "AKIAUSERNAME00000000", "Fraud Type": "Exposed",
+                "Case ID": "case-7", "Time Updated": "1795489080000", "Deadline": "1795921080000",
+                "Location": "https://example.com/AKIAADDRESS000000000", "Usage (USD per Day)": "0"
+            }
+        })
+    }
+
+    fn with(path: &str, value: Value) -> Value {
+        let mut item = item();
+        *item.pointer_mut(path).unwrap() = value;
+        item
+    }
+
+    fn read(item: &Value) -> Incident {
+        assert!(is_one(item));
+        let mut incidents = super::read(item);
+        assert_eq!(incidents.len(), 1);
+        incidents.remove(0)
+    }
+
+    fn keys_of(item: &Value) -> Vec<String> {
+        read(item).reading.unwrap().iter().map(|exposure| exposure.key.to_string()).collect()
+    }
+
+    #[test]
+    fn an_exposed_key_is_read_and_nothing_else_that_looks_like_one() {
+        let incident = read(&item());
+        let exposures = incident.reading.unwrap();
+        assert_eq!(exposures.len(), 1);
+        assert_eq!(exposures[0].key.as_str(), KEY);
+        assert_eq!((&exposures[0].account, &exposures[0].region, exposures[0].buckets.len()), (&None, &None, 0));
+        assert_eq!(incident.alert.id.unwrap().as_str(), "aa12345f-55c7-498e-b7ac-123456789012");
+        assert_eq!(incident.alert.kind.unwrap().as_str(), "Exposed Access Keys: Exposed");
+        assert_eq!(incident.alert.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
+    }
+
+    #[test]
+    fn every_status_but_recovery_is_acted_on() {
+        for status in ["ERROR", "WARN", "INFO", "warn"] {
+            assert_eq!(keys_of(&with("/status", json!(status))), [KEY], "{status}");
+        }
+        let why = read(&with("/status", json!("OK"))).reading.unwrap_err();
+        assert_eq!(why, Ignored::Closed { state: "recovered: Trusted Advisor's status is OK" }.into());
+        for (odd, kind) in [(json!("GREEN"), "another status"), (json!(null), "null"), (json!(5), "a number")] {
+            let why = read(&with("/status", odd)).reading.unwrap_err();
+            let accepted = "ERROR, WARN, INFO or OK";
+            assert_eq!(why, Unreadable::WrongType { member: "detail.status", kind, accepted }.into());
+        }
+    }
+
+    #[test]
+    fn another_check_has_no_key_even_if_something_in_it_looks_like_one() {
+        for check in ["IAM Access Key Rotation", "Amazon S3 Bucket Versioning"] {
+            let why = read(&with("/check-name", json!(check))).reading.unwrap_err();
+            assert_eq!(why, Ignored::NoAccessKey { what: PlainText::of(check) }.into());
+        }
+        assert_eq!(keys_of(&with("/check-name", json!("Exposed Access Keys "))), [KEY]);
+    }
+
+    #[test]
+    fn what_is_no_key_is_an_error_and_a_temporary_one_ignored() {
+        for masked in ["ACCESS_KEY_ID_HERE", "AKIA****************"] {
+            let why = read(&with("/check-item-detail/Access Key ID", json!(masked))).reading.unwrap_err();
+            assert!(matches!(why, Unactionable::Unreadable(Unreadable::Name { .. })), "{why}");
+        }
+        for (path, odd) in [("/check-item-detail/Access Key ID", json!("")), ("/check-item-detail", json!(null))] {
+            let why = read(&with(path, odd)).reading.unwrap_err();
+            assert!(matches!(why, Unactionable::Unreadable(Unreadable::Missing { .. })), "{why}");
+        }
+        let why = read(&with("/check-item-detail/Access Key ID", json!("ASIAIOSFODNN7EXAMPLE"))).reading.unwrap_err();
+        assert!(matches!(why, Unactionable::Ignored(Ignored::Temporary(_))), "{why}");
+    }
+
+    #[test]
+    fn an_item_without_its_check_is_an_error() {
+        let why = read(&with("/check-name", json!(null))).reading.unwrap_err();
+        assert_eq!(why, Unreadable::Missing { member: "detail.check-name" }.into());
+    }
+
+    #[test]
+    fn what_only_describes_the_item_may_be_malformed() {
+        let mut odd = with("/check-item-detail/Time Updated", json!("99999999999999999999"));
+        odd["uuid"] = json!(null);
+        odd["check-item-detail"]["Fraud Type"] = json!([]);
+        let alert = read(&odd).alert;
+        assert_eq!(
+            (alert.observed_at, alert.id.unwrap().as_str(), alert.kind.unwrap().as_str()),
+            (None, "case-7", CHECK)
+        );
+        assert_eq!(keys_of(&odd), [KEY]);
+    }
+
+    #[test]
+    fn a_secret_in_any_field_gets_nowhere() {
+        let secret = json!("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
+        for path in
+            ["/check-name", "/status", "/uuid", "/check-item-detail/Access Key ID", "/check-item-detail/Fraud Type"]
+        {
+            let incident = read(&with(path, secret.clone()));
+            assert!(!format!("{incident:?}").contains("wJalr"), "{path}: {incident:?}");
+        }
+    }
+}
