@@ -8,10 +8,23 @@ SHELL := /bin/bash
 EVENT ?= events/guardduty-s3-exfiltration.json
 TARGET ?=
 
+# Events that others published, with a manifest of what is in them: other people's, and so not in this repository.
+CORPUS_DIR ?=
+
+# How long to fuzz, and the payload of `make fuzz-one`.
+SECONDS ?= 60
+INPUT ?=
+
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 ARTEFACT := $(TARGET_DIR)/$(if $(TARGET),$(TARGET)/)release/bootstrap
+
+# The checks of the reading half are a workspace of their own, without Lightsail's SDK; the fuzz target is another.
+READING := --manifest-path tests/reading/Cargo.toml --target-dir $(TARGET_DIR)/reading --locked
+FUZZ := $(TARGET_DIR)/fuzz
+CARGO_FUZZ := $(FUZZ)/tools/bin/cargo-fuzz
+FUZZ_BUILD := --fuzz-dir tests/fuzz --target-dir $(FUZZ)/build --sanitizer none
 
 # Packages are always built together: alone, one would ask for fewer features of the crates that they share, and
 # Lightsail's very large SDK would be compiled once more.
@@ -21,7 +34,8 @@ CARGO_ALL := --workspace --locked
 export AWS_EC2_METADATA_DISABLED := true
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run simulator artefact build test fmt lint doc test-rust test-simulator test-runtime test-template
+.PHONY: help run simulator artefact build test fmt lint doc test-rust test-reading test-simulator test-runtime \
+  test-template corpus bench fuzz fuzz-one
 
 help: ## List the targets
 	@grep -hE '^[a-zA-Z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-zA-Z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -44,19 +58,25 @@ build-ResponderFunction: artefact
 build: $(VENV)/.tools ## Build the deployable function with AWS SAM, without Docker
 	$(VENV)/bin/sam build
 
-test: fmt lint doc test-rust test-simulator test-runtime test-template ## Run all checks and tests
+test: fmt lint doc test-rust test-reading test-simulator test-runtime test-template ## Run all checks and tests
 
 fmt: ## Check the formatting
 	cargo fmt --all --check
+	cargo fmt --manifest-path tests/reading/Cargo.toml --check
+	rustfmt --edition 2024 --check tests/fuzz/payload.rs
 
 lint: ## Run clippy; warnings are errors
 	cargo clippy $(CARGO_ALL) --all-targets -- -D warnings
+	cargo clippy $(READING) --all-targets -- -D warnings
 
 doc: ## Build the documentation; warnings are errors
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_ALL) --no-deps
 
 test-rust: ## Run the unit tests, and the integration tests over the simulator
 	cargo test $(CARGO_ALL)
+
+test-reading: ## Check what holds of every alert, on generated ones
+	cargo test $(READING)
 
 test-simulator: $(VENV)/.tools ## Hold the simulator against AWS's own clients and model
 	cargo build $(CARGO_ALL) --bins
@@ -69,6 +89,26 @@ test-runtime: $(VENV)/.tools artefact ## Run the built function under AWS's Lamb
 
 test-template: $(VENV)/.tools artefact ## Check the template with AWS's own tools, and the artefact that it deploys
 	RESPONDER_ARTEFACT=$(ARTEFACT) $(PYTHON) -m pytest tests/deployment
+
+corpus: ## Read published events, and compare with their manifest (CORPUS_DIR=...)
+	@test -n "$(CORPUS_DIR)" || { echo "CORPUS_DIR is missing: a directory with events and their manifest.tsv" >&2; exit 2; }
+	@cargo run --quiet $(READING) --example corpus -- "$(CORPUS_DIR)"
+
+bench: ## Measure how long reading takes, by kind and size of the alert
+	cargo bench $(READING) --bench reading -- --noplot
+
+fuzz: $(CARGO_FUZZ) ## Fuzz the reading of alerts (SECONDS=60); needs a C++ compiler
+	@mkdir -p $(FUZZ)/corpus $(FUZZ)/seeds $(FUZZ)/findings
+	@cp events/*.json $(FUZZ)/seeds/
+	@if test -n "$(CORPUS_DIR)"; then find "$(CORPUS_DIR)" -name '*.json' -exec cp -t $(FUZZ)/seeds {} +; fi
+	$(CARGO_FUZZ) run $(FUZZ_BUILD) payload $(FUZZ)/corpus $(FUZZ)/seeds -- -dict=tests/fuzz/members.dict \
+	  -max_len=4096 -max_total_time=$(SECONDS) -artifact_prefix=$(FUZZ)/findings/ -print_final_stats=1
+
+fuzz-one: $(CARGO_FUZZ) ## Give one payload to the fuzz target (INPUT=...)
+	$(CARGO_FUZZ) run $(FUZZ_BUILD) payload "$(INPUT)"
+
+$(CARGO_FUZZ):
+	cargo install cargo-fuzz --version 0.13.2 --locked --root $(FUZZ)/tools
 
 # `make run` needs one file of one wheel, so it does not wait for the rest.
 $(VENV)/.emulator: tests/requirements-emulator.txt

@@ -65,7 +65,10 @@ fn only_locate_revoke_and_confirm_call_lightsail() {
 
 #[test]
 fn only_respond_calls_the_stages() {
-    assert_eq!(files_with(&["incident::read(messages", "locate::search(", "revoke(&", "confirm(&"]), names(&["respond.rs"]));
+    assert_eq!(
+        files_with(&["incident::read(messages", "locate::search(", "revoke(&", "confirm(&"]),
+        names(&["respond.rs"])
+    );
 }
 
 /// A Region that AWS adds must not be one that the search leaves out. `us-west-1` is in the model without an endpoint.

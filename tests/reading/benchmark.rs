@@ -1,0 +1,107 @@
+//! How long it takes to read a payload, from its text to the incidents, by kind and by size.
+//!
+//! Reading stands between the alert and the delete: a megabyte is to take less than 20 ms. And time in proportion to size
+//! means that no alert, however it is made, keeps the function busy.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use lightsail_key_responder::envelope::{self, Delivery};
+use lightsail_key_responder::incident::{self, Incident};
+use serde_json::{Value, json};
+
+const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+
+/// A kind of payload: its name, what makes one of about so many bytes, and how many keys it exposes.
+type Kind = (&'static str, fn(usize) -> String, usize);
+
+const KINDS: [Kind; 5] = [
+    ("finding with unrelated members", finding, 1),
+    ("batch of ten messages", batch, 10),
+    ("by hand, refused: wide and deep", by_hand, 0),
+    ("list of what is no key, and buckets", names, 1),
+    ("notification in a message, all escaped", escaped, 1),
+];
+
+fn reading(criterion: &mut Criterion) {
+    for (name, make, keys) in KINDS {
+        let mut group = criterion.benchmark_group(name);
+        group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2)).sample_size(20);
+        for size in [10_000, 100_000, 1_000_000] {
+            let payload = make(size);
+            let exposed = read(&payload).iter().filter_map(|incident| incident.reading.as_ref().ok()).flatten().count();
+            assert_eq!(exposed, keys, "{name} of {size} is not read as it is meant to be");
+            group.throughput(Throughput::Bytes(payload.len().try_into().unwrap()));
+            group.bench_with_input(BenchmarkId::from_parameter(size), &payload, |bencher, payload| {
+                bencher.iter(|| read(black_box(payload)));
+            });
+        }
+        group.finish();
+    }
+}
+
+fn read(payload: &str) -> Vec<Incident> {
+    match envelope::open(payload) {
+        Delivery::Together(messages) => incident::read(&messages, 20),
+        Delivery::Queue(items) => items.iter().flat_map(|item| incident::read(&item.messages, 20)).collect(),
+    }
+}
+
+fn guardduty(key: &str, filling: &Value, buckets: &[Value]) -> Value {
+    json!({
+        "version": "0", "id": "e", "detail-type": "GuardDuty Finding", "source": "aws.guardduty", "account": "999999999999",
+        "time": "2026-11-24T03:00:00Z", "region": "us-west-2", "resources": [], "detail": {
+            "accountId": "111122223333", "region": "eu-west-1", "type": "UnauthorizedAccess:IAMUser/MaliciousIPCaller",
+            "resource": {"resourceType": "AccessKey", "accessKeyDetails": {"accessKeyId": key}, "s3BucketDetails": buckets},
+            "service": {"archived": false, "additionalInfo": {}, "unrelated": filling}
+        }
+    })
+}
+
+/// Members of some 100 bytes, until there are enough.
+fn filling(size: usize) -> Value {
+    let member = |number: usize| {
+        let value =
+            json!({"name": "a value of no interest", "list": [1, 2.5, true, null], "text": "\u{e9}\n\"quoted\""});
+        (format!("member{number}"), value)
+    };
+    (0..size / 100).map(member).collect()
+}
+
+fn finding(size: usize) -> String {
+    guardduty(KEY, &filling(size), &[]).to_string()
+}
+
+fn batch(size: usize) -> String {
+    let record = |number: usize| {
+        let key = format!("AKIAIOSFODNN7EXAMP{number:02}");
+        let body = guardduty(&key, &filling(size / 10), &[]).to_string();
+        json!({"messageId": number.to_string(), "eventSource": "aws:sqs", "body": body})
+    };
+    json!({"Records": (0..10).map(record).collect::<Vec<_>>()}).to_string()
+}
+
+fn by_hand(size: usize) -> String {
+    let deep = (0..100).fold(json!("the bottom"), |inner, _| json!({"down": [inner]}).get("down").unwrap().clone());
+    let mut object = filling(size);
+    object["accessKeyId"] = json!(KEY);
+    object["zzz"] = deep;
+    object.to_string()
+}
+
+fn names(size: usize) -> String {
+    let bucket = |number: usize| json!({"name": if number.is_multiple_of(2) { format!("bucket-{number}") } else { format!("Not.{number}") }});
+    guardduty(KEY, &Value::Null, &(0..size / 22).map(bucket).collect::<Vec<_>>()).to_string()
+}
+
+fn escaped(size: usize) -> String {
+    let event = guardduty(KEY, &filling(size / 2), &[]).to_string();
+    let notification = json!({"Type": "Notification", "TopicArn": "t", "Message": event}).to_string();
+    json!({"Records": [{"messageId": "m", "eventSource": "aws:sqs", "body": notification}]}).to_string()
+}
+
+criterion_group!(benches, reading);
+criterion_main!(benches);

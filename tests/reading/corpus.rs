@@ -1,0 +1,311 @@
+//! A directory of published events and its `manifest.tsv` -> a confusion table, and a line for every event that is read
+//! otherwise than a careful person read it. `make corpus CORPUS_DIR=...` runs it.
+//!
+//! The events are other people's, so they are not in this repository, and this is a program rather than a test: it is
+//! asked for with a directory, and it fails when that is not there. Expected are the keys that the manifest calls
+//! compromised or used suspiciously and that can be keys of a Lightsail bucket, with the buckets named beside them;
+//! anything else that is read as exposed is wrong. Exits 0 when nothing is wrong, 1 when something is, 2 when it could not
+//! be told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::{env, fs, io, panic};
+
+use lightsail_key_responder::envelope::{self, Delivery};
+use lightsail_key_responder::incident::{self, Incident, Unactionable};
+use serde_json::{Value, json};
+
+/// The columns of the manifest that are used, and how many there are.
+const FILE: usize = 0;
+const FORMAT: usize = 1;
+const KEYS: usize = 5;
+const BUCKETS: usize = 6;
+const NOTES: usize = 7;
+const COLUMNS: usize = 8;
+
+/// As many keys as may be deleted without a person, by default.
+const MOST: usize = 20;
+
+fn main() -> ExitCode {
+    let directory = env::args_os().nth(1);
+    let report = match directory {
+        Some(directory) => measure(Path::new(&directory)),
+        None => Err("a directory is wanted: cargo run --example corpus -- DIR".to_owned()),
+    };
+    let (text, code) = match report {
+        Ok(report) => (report.to_string(), u8::from(report.wrong())),
+        Err(why) => (format!("corpus: {why}\n"), 2),
+    };
+    let written =
+        if code == 2 { io::stderr().write_all(text.as_bytes()) } else { io::stdout().write_all(text.as_bytes()) };
+    ExitCode::from(if written.is_ok() { code } else { 2 })
+}
+
+/// Reads every event of the manifest in every way that it comes.
+fn measure(directory: &Path) -> Result<Report, String> {
+    let manifest = directory.join("manifest.tsv");
+    let text = fs::read_to_string(&manifest).map_err(|error| format!("{}: {error}", manifest.display()))?;
+    let mut report = Report::default();
+    for (index, line) in text.lines().enumerate().skip(1) {
+        let row = Row::parse(line).map_err(|why| format!("{}, line {}: {why}", manifest.display(), index + 1))?;
+        let file = directory.join(row.file);
+        let payload = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+        report.add(&row, &payload);
+    }
+    if report.formats.is_empty() {
+        return Err(format!("{} names no event", manifest.display()));
+    }
+    Ok(report)
+}
+
+/// What a careful person would read out of one event.
+struct Row<'a> {
+    file: &'a str,
+    format: &'a str,
+    keys: BTreeSet<String>,
+    buckets: BTreeSet<String>,
+    role_unknown: bool,
+}
+
+impl<'a> Row<'a> {
+    fn parse(line: &'a str) -> Result<Self, String> {
+        let columns: Vec<&str> = line.split('\t').collect();
+        if columns.len() != COLUMNS {
+            return Err(format!("{} columns, not {COLUMNS}", columns.len()));
+        }
+        let names = |column: usize| columns[column].split(',').map(str::trim).filter(|name| !name.is_empty());
+        let role =
+            columns[NOTES].strip_prefix("key_role=").map(|notes| notes.split(';').next().unwrap_or(notes).trim());
+        let named = names(KEYS).next().is_some();
+        let (exposed, role_unknown) = match role {
+            Some("compromised" | "suspicious-use") => (true, false),
+            Some("actor-only") => (false, false),
+            Some("unknown") => (false, true),
+            None if !named => (false, false),
+            other => return Err(format!("keys without a known role: {}", other.unwrap_or("none"))),
+        };
+        let keys = names(KEYS).filter(|key| exposed && is_long_term_key(key)).map(str::to_owned).collect();
+        let buckets = names(BUCKETS).filter(|name| is_bucket(name)).map(str::to_owned).collect();
+        Ok(Self { file: columns[FILE], format: columns[FORMAT], keys, buckets, role_unknown })
+    }
+}
+
+/// Written down again and not taken from `names`, which is among what is measured.
+fn is_long_term_key(text: &str) -> bool {
+    text.len() == 20 && text.starts_with("AKIA") && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+}
+
+fn is_bucket(text: &str) -> bool {
+    let inner = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    inner && (3..=54).contains(&text.len()) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+#[derive(Default)]
+struct Report {
+    wrong: Vec<String>,
+    formats: BTreeMap<String, Counts>,
+    ends: BTreeMap<String, usize>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    files: usize,
+    readings: usize,
+    unknown: usize,
+    expected: usize,
+    found: usize,
+    missed: usize,
+    extra: usize,
+    buckets_wrong: usize,
+    ignored: usize,
+    unreadable: usize,
+    too_many: usize,
+    faults: usize,
+}
+
+impl Report {
+    fn add(&mut self, row: &Row<'_>, payload: &str) {
+        let counts = self.formats.entry(row.format.to_owned()).or_default();
+        counts.files += 1;
+        counts.unknown += usize::from(row.role_unknown);
+        self.read(row, "as it is", payload);
+        let kind = row.file.split('/').next().unwrap_or_default();
+        if is_bare(kind) {
+            match wrapped(kind, payload) {
+                Ok(payload) => self.read(row, "in its EventBridge event", &payload),
+                Err(why) => self.fault(row, "in its EventBridge event", &why),
+            }
+        }
+    }
+
+    fn read(&mut self, row: &Row<'_>, way: &str, payload: &str) {
+        let Ok(incidents) = panic::catch_unwind(|| read(payload)) else {
+            return self.fault(row, way, "the reader panicked");
+        };
+        if incidents.is_empty() {
+            self.fault(row, way, "no incident at all, so there would be no record");
+        }
+        let exposures: Vec<_> =
+            incidents.iter().filter_map(|incident| incident.reading.as_ref().ok()).flatten().collect();
+        let found: BTreeSet<String> = exposures.iter().map(|exposure| exposure.key.to_string()).collect();
+        let hints: BTreeSet<String> =
+            exposures.iter().flat_map(|exposure| &exposure.buckets).map(ToString::to_string).collect();
+        let missed: Vec<&String> = row.keys.difference(&found).collect();
+        let extra: Vec<&String> = found.difference(&row.keys).collect();
+        // Buckets are hints to a key: where no expected key was read, the missed key is the fault.
+        let buckets_wrong = !row.keys.is_disjoint(&found) && hints != row.buckets;
+
+        let mut lines = Vec::new();
+        if !missed.is_empty() {
+            lines.push(format!("missed key {missed:?}; read instead: {}", ends(&incidents)));
+        }
+        if !extra.is_empty() {
+            lines.push(format!("extra key {extra:?}"));
+        }
+        if buckets_wrong {
+            lines.push(format!("wrong buckets {hints:?}, expected {:?}", row.buckets));
+        }
+        self.wrong.extend(lines.into_iter().map(|line| format!("{} ({way}): {line}", row.file)));
+
+        let counts = self.formats.entry(row.format.to_owned()).or_default();
+        counts.readings += 1;
+        counts.expected += row.keys.len();
+        counts.found += row.keys.len() - missed.len();
+        counts.missed += missed.len();
+        counts.extra += extra.len();
+        counts.buckets_wrong += usize::from(buckets_wrong);
+        for incident in &incidents {
+            match &incident.reading {
+                Ok(_) => {}
+                Err(Unactionable::Ignored(_)) => counts.ignored += 1,
+                Err(Unactionable::Unreadable(_)) => counts.unreadable += 1,
+                Err(Unactionable::TooMany(_)) => counts.too_many += 1,
+            }
+            *self.ends.entry(end(incident)).or_default() += 1;
+        }
+    }
+
+    fn fault(&mut self, row: &Row<'_>, way: &str, why: &str) {
+        self.formats.entry(row.format.to_owned()).or_default().faults += 1;
+        self.wrong.push(format!("{} ({way}): {why}", row.file));
+    }
+
+    fn wrong(&self) -> bool {
+        !self.wrong.is_empty()
+    }
+}
+
+fn read(payload: &str) -> Vec<Incident> {
+    match envelope::open(payload) {
+        Delivery::Together(messages) => incident::read(&messages, MOST),
+        Delivery::Queue(items) => items.iter().flat_map(|item| incident::read(&item.messages, MOST)).collect(),
+    }
+}
+
+/// Whether events of this kind stand in the corpus without the envelope in which they come.
+fn is_bare(kind: &str) -> bool {
+    kind == "ocsf-finding" || ["raw", "detail", "record", "asff"].iter().any(|word| kind.contains(word))
+}
+
+/// The EventBridge event in which a bare one would have come.
+fn wrapped(kind: &str, payload: &str) -> Result<String, String> {
+    let bare: Value = serde_json::from_str(payload).map_err(|error| format!("cannot be wrapped: {error}"))?;
+    let findings = |bare: Value| json!({"findings": if bare.is_array() { bare } else { json!([bare]) }});
+    let event = match kind {
+        "asff" => event("aws.securityhub", "Security Hub Findings - Imported", &findings(bare)),
+        "ocsf-finding" => event("aws.securityhub", "Findings Imported V2", &findings(bare)),
+        _ if kind.starts_with("guardduty-") => event("aws.guardduty", "GuardDuty Finding", &bare),
+        _ if kind.starts_with("health-") => event("aws.health", "AWS Health Event", &bare),
+        _ if kind.starts_with("trustedadvisor-") => {
+            event("aws.trustedadvisor", "Trusted Advisor Check Item Refresh Notification", &bare)
+        }
+        _ if kind.starts_with("cloudtrail-") => {
+            let records = bare.get("Records").and_then(Value::as_array).cloned().unwrap_or_else(|| vec![bare]);
+            let service = |record: &Value| {
+                let source = record.get("eventSource").and_then(Value::as_str).unwrap_or_default();
+                format!("aws.{}", source.split('.').next().unwrap_or_default())
+            };
+            records.iter().map(|record| event(&service(record), "AWS API Call via CloudTrail", record)).collect()
+        }
+        _ => return Err(format!("bare, and no envelope is known for a {kind}")),
+    };
+    Ok(event.to_string())
+}
+
+/// Its account and Region are not the finding's: they are where the event was delivered.
+fn event(source: &str, detail_type: &str, detail: &Value) -> Value {
+    json!({
+        "version": "0", "id": "6a7e8feb-b491-4cf7-a9f1-bf3703467718", "detail-type": detail_type, "source": source,
+        "account": "999999999999", "time": "2026-11-24T03:00:00Z", "region": "us-west-2", "resources": [], "detail": detail
+    })
+}
+
+/// How an incident ended: the outcome, and the name of the reason.
+fn end(incident: &Incident) -> String {
+    let (outcome, reason) = match &incident.reading {
+        Ok(_) => return "exposed".to_owned(),
+        Err(Unactionable::TooMany(_)) => return "too many keys".to_owned(),
+        Err(Unactionable::Ignored(why)) => ("ignored", format!("{why:?}")),
+        Err(Unactionable::Unreadable(why)) => ("unreadable", format!("{why:?}")),
+    };
+    format!("{outcome}: {}", reason.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default())
+}
+
+fn ends(incidents: &[Incident]) -> String {
+    let said = |incident: &Incident| match &incident.reading {
+        Ok(_) => "exposed another key".to_owned(),
+        Err(why) => format!("{}: {}", end(incident), why.to_string().chars().take(160).collect::<String>()),
+    };
+    incidents.iter().map(said).collect::<Vec<_>>().join("; ")
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut total = Counts::default();
+        let mut table = format!("{:28}{}", "format", Counts::HEADER);
+        for (format, counts) in &self.formats {
+            write!(table, "\n{format:28}{counts}")?;
+            total.add(counts);
+        }
+        write!(table, "\n{:28}{total}", "total")?;
+        for line in &self.wrong {
+            writeln!(f, "{line}")?;
+        }
+        writeln!(f, "{}{table}\n\nhow readings ended:", if self.wrong() { "\n" } else { "" })?;
+        for (end, count) in &self.ends {
+            writeln!(f, "{count:6}  {end}")?;
+        }
+        writeln!(f, "\nwrong lines: {}", self.wrong.len())
+    }
+}
+
+impl Counts {
+    const HEADER: &str =
+        " files readings expected  found missed  extra buckets-wrong ignored unreadable too-many faults unknown-role";
+
+    fn add(&mut self, other: &Self) {
+        self.files += other.files;
+        self.readings += other.readings;
+        self.unknown += other.unknown;
+        self.expected += other.expected;
+        self.found += other.found;
+        self.missed += other.missed;
+        self.extra += other.extra;
+        self.buckets_wrong += other.buckets_wrong;
+        self.ignored += other.ignored;
+        self.unreadable += other.unreadable;
+        self.too_many += other.too_many;
+        self.faults += other.faults;
+    }
+}
+
+impl std::fmt::Display for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:6}{:9}{:9}{:7}", self.files, self.readings, self.expected, self.found)?;
+        write!(f, "{:7}{:7}{:14}", self.missed, self.extra, self.buckets_wrong)?;
+        write!(f, "{:8}{:11}{:9}{:7}{:13}", self.ignored, self.unreadable, self.too_many, self.faults, self.unknown)
+    }
+}

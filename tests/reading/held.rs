@@ -1,0 +1,50 @@
+//! A payload and a key -> whether the key literally stands in it. What the properties and the fuzzer hold every exposed
+//! key against, so it shares no line with the readers that it checks.
+
+use serde_json::Value;
+
+/// Text in text in text: an event in a notification in a message is three, base64 in it four.
+const DEEPEST: usize = 8;
+
+/// Whether `key` stands in the payload, in a JSON string of it, or in the JSON text or base64 text of such a string.
+pub(crate) fn holds(payload: &str, key: &str) -> bool {
+    payload.contains(key) || opened(payload, key, DEEPEST)
+}
+
+fn opened(text: &str, key: &str, depth: usize) -> bool {
+    let Some(depth) = depth.checked_sub(1) else { return false };
+    let values = serde_json::Deserializer::from_str(text.trim_start_matches('\u{feff}')).into_iter::<Value>();
+    values.map_while(Result::ok).any(|value| within(&value, key, depth))
+}
+
+fn within(value: &Value, key: &str, depth: usize) -> bool {
+    match value {
+        Value::String(text) => text.contains(key) || from_base64(text).contains(key) || opened(text, key, depth),
+        Value::Array(values) => values.iter().any(|value| within(value, key, depth)),
+        Value::Object(members) => members.values().any(|value| within(value, key, depth)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// The most lenient decoder there is: what is not of the alphabet is passed over.
+fn from_base64(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let (mut bits, mut held) = (0_u32, 0);
+    for character in text.bytes() {
+        let six = match character {
+            b'A'..=b'Z' => character - b'A',
+            b'a'..=b'z' => character - b'a' + 26,
+            b'0'..=b'9' => character - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => continue,
+        };
+        bits = ((bits << 6) | u32::from(six)) & 0xffff;
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            bytes.extend(u8::try_from((bits >> held) & 0xff));
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}

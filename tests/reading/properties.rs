@@ -1,0 +1,380 @@
+//! What holds of every payload: properties of the reading half over generated alerts of every source, in every wrapper,
+//! whole and damaged, and over arbitrary JSON and text.
+//!
+//! `alerts` makes them, `deliveries` wraps, prints and damages them, `held` is the independent look for a key. Examples of
+//! single shapes are beside the readers; the events that others published are read by `corpus`.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+mod alerts;
+mod deliveries;
+mod held;
+
+use std::collections::BTreeSet;
+
+use alerts::{Alert, Choices, Names};
+use deliveries::{Style, print};
+use lightsail_key_responder::envelope::{self, Delivery, Message};
+use lightsail_key_responder::incident::{self, Incident, Unactionable};
+use lightsail_key_responder::names::AccessKeyId;
+use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
+use serde_json::{Value, json};
+
+/// As many keys as may be deleted without a person, by default.
+const MOST: usize = 20;
+
+/// What one case is made from: bytes that decide, and the letters of its key IDs.
+fn seeds() -> impl Strategy<Value = (Vec<u8>, u64)> {
+    (prop::collection::vec(any::<u8>(), 0..160), any::<u64>())
+}
+
+/// One to three alerts, and what must not be read out of them.
+struct Case {
+    choices: Choices,
+    alerts: Vec<Alert>,
+    decoys: Vec<String>,
+    /// One more that is nowhere yet.
+    stray: String,
+}
+
+impl Case {
+    fn new((bytes, seed): (Vec<u8>, u64)) -> Self {
+        let (mut choices, mut names) = (Choices::new(bytes), Names::new(seed));
+        let alerts = (0..choices.of(&[1, 1, 1, 2, 3])).map(|_| alerts::any(&mut choices, &mut names)).collect();
+        let stray = names.key();
+        names.decoys.push(stray.clone());
+        Self { choices, alerts, decoys: names.decoys, stray }
+    }
+
+    fn damaged(mut self) -> Self {
+        for alert in &mut self.alerts {
+            deliveries::damage(&mut alert.payload, &mut self.choices, &self.stray);
+        }
+        self
+    }
+
+    fn payload(&mut self) -> String {
+        let alerts: Vec<Value> = self.alerts.iter().map(|alert| alert.payload.clone()).collect();
+        let style = Style::any(&mut self.choices);
+        print(&deliveries::wrap(&alerts, &mut self.choices), style)
+    }
+
+    fn keys(&self) -> BTreeSet<String> {
+        self.alerts.iter().flat_map(|alert| alert.keys.iter().cloned()).collect()
+    }
+}
+
+/// Messages that are read together: all, or those of each item of a queue.
+fn groups(payload: &str) -> Vec<Vec<Message>> {
+    match envelope::open(payload) {
+        Delivery::Together(messages) => vec![messages],
+        Delivery::Queue(items) => items.into_iter().map(|item| item.messages).collect(),
+    }
+}
+
+fn read(payload: &str) -> Vec<Incident> {
+    groups(payload).iter().flat_map(|messages| incident::read(messages, MOST)).collect()
+}
+
+/// An exposure without an order: key, buckets, account, Region.
+type Found = (String, BTreeSet<String>, Option<String>, Option<String>);
+
+fn found(payload: &str) -> BTreeSet<Found> {
+    let incidents = read(payload);
+    let exposures = incidents.iter().filter_map(|incident| incident.reading.as_ref().ok()).flatten();
+    exposures
+        .map(|exposure| {
+            let buckets = exposure.buckets.iter().map(ToString::to_string).collect();
+            let [account, region] =
+                [exposure.account.as_ref().map(ToString::to_string), exposure.region.as_ref().map(ToString::to_string)];
+            (exposure.key.to_string(), buckets, account, region)
+        })
+        .collect()
+}
+
+fn exposed(payload: &str) -> BTreeSet<String> {
+    found(payload).into_iter().map(|(key, ..)| key).collect()
+}
+
+/// What holds of every payload, whoever made it.
+fn holds_of_every_payload(payload: &str) -> Result<(), TestCaseError> {
+    let groups = groups(payload);
+    prop_assert!(!groups.is_empty(), "a delivery without anything in it");
+    for messages in &groups {
+        prop_assert!(!messages.is_empty(), "a delivery or item without a message");
+        let together = incident::read(messages, usize::MAX);
+        prop_assert!(!together.is_empty(), "a delivery or item without an incident");
+        let keys = |incidents: &[Incident]| -> Vec<AccessKeyId> {
+            let exposures = incidents.iter().filter_map(|incident| incident.reading.as_ref().ok()).flatten();
+            exposures.map(|exposure| exposure.key.clone()).collect()
+        };
+        let named = keys(&together);
+        for key in &named {
+            prop_assert_eq!(&key.as_str().parse::<AccessKeyId>().unwrap(), key);
+            prop_assert!(held::holds(payload, key.as_str()), "{} is nowhere in the payload", key);
+        }
+        let distinct: BTreeSet<&AccessKeyId> = named.iter().collect();
+        prop_assert_eq!(distinct.len(), named.len(), "a key that would be acted on twice");
+
+        // Nothing is lost by being read together: each message has its incident, or its keys are in another's.
+        let mut unactionable = 0;
+        for message in messages {
+            let alone = incident::read(std::slice::from_ref(message), usize::MAX);
+            prop_assert!(!alone.is_empty(), "a message without an incident");
+            prop_assert!(keys(&alone).iter().all(|key| distinct.contains(key)), "a key lost among others");
+            unactionable += alone.iter().filter(|incident| incident.reading.is_err()).count();
+        }
+        prop_assert_eq!(together.iter().filter(|incident| incident.reading.is_err()).count(), unactionable);
+        for incident in &together {
+            prop_assert!(incident.reading.as_ref().map_or(true, |exposures| !exposures.is_empty()));
+            prop_assert!(
+                !said(incident).contains(['\r', '\n', '\u{1b}', '\u{2028}', '\u{2029}']),
+                "more than one line"
+            );
+        }
+
+        // The limit stops all or nothing.
+        for most in [1, MOST] {
+            let limited = incident::read(messages, most);
+            let too_many = limited.iter().filter(|one| matches!(one.reading, Err(Unactionable::TooMany(_)))).count();
+            if named.len() > most {
+                prop_assert_eq!((limited.len(), too_many), (1, 1));
+            } else {
+                prop_assert_eq!((limited.len(), too_many), (together.len(), 0));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// All text that can leave the function by an incident: the alert goes into the record, the reason into record, log and
+/// error.
+fn said(incident: &Incident) -> String {
+    let why = incident.reading.as_ref().err().map(|why| format!("{why} {why:?}")).unwrap_or_default();
+    format!("{:?} {} {why}", incident.alert, serde_json::to_string(&incident.alert).unwrap())
+}
+
+fn same_printed_another_way(payload: &str) -> Result<(), TestCaseError> {
+    let values: Vec<Value> =
+        serde_json::Deserializer::from_str(payload).into_iter().collect::<Result<_, _>>().unwrap_or_default();
+    if values.is_empty() {
+        return Ok(());
+    }
+    let before = found(payload);
+    for (escaped, spaced) in [(false, false), (true, true)] {
+        let style = Style { reversed: true, escaped, spaced };
+        let printed: Vec<String> = values.iter().map(|value| print(value, style)).collect();
+        prop_assert_eq!(&found(&printed.join("\n")), &before, "{:?}", style);
+    }
+    Ok(())
+}
+
+/// Any JSON, with the words in it that readers look for.
+fn json() -> impl Strategy<Value = Value> {
+    const WORDS: [&str; 48] = [
+        "Records",
+        "eventSource",
+        "aws:sqs",
+        "EventSource",
+        "aws:sns",
+        "body",
+        "Sns",
+        "Message",
+        "Type",
+        "TopicArn",
+        "detail-type",
+        "source",
+        "detail",
+        "accessKeyId",
+        "accountId",
+        "resource",
+        "service",
+        "accessKeyDetails",
+        "type",
+        "AccountId",
+        "Resource",
+        "Service",
+        "AccessKeyDetails",
+        "AccessKeyId",
+        "findings",
+        "Findings",
+        "Resources",
+        "Id",
+        "resources",
+        "uid",
+        "finding_info",
+        "class_uid",
+        "affectedEntities",
+        "entityValue",
+        "eventTypeCode",
+        "alert",
+        "secret",
+        "secret_type",
+        "DetectorName",
+        "Raw",
+        "check-name",
+        "check-item-detail",
+        "Access Key ID",
+        "ProductArn",
+        "Types",
+        "AwsIamAccessKey",
+        "AWS",
+        "AKIAIOSFODNN7EXAMPLE",
+    ];
+    let word = || prop_oneof![4 => prop::sample::select(&WORDS[..]).prop_map(str::to_owned), 1 => any::<String>()];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        word().prop_map(Value::from)
+    ];
+    leaf.prop_recursive(6, 40, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            prop::collection::vec((word(), inner.clone()), 0..6).prop_map(|members| members.into_iter().collect()),
+            inner.prop_map(|value| Value::from(value.to_string()))
+        ]
+    })
+}
+
+/// A secret access key: 40 characters, and not all of one case.
+fn secret() -> impl Strategy<Value = String> {
+    "[a-z][A-Z][0-9][A-Za-z0-9/+]{37}"
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 10_000,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("regressions.txt"))),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn every_planted_key_is_exposed_and_nothing_else(seeds in seeds()) {
+        let mut case = Case::new(seeds);
+        let payload = case.payload();
+        prop_assert_eq!(exposed(&payload), case.keys(), "{}", payload);
+    }
+
+    #[test]
+    fn buckets_and_owner_are_those_of_the_alert(seeds in seeds()) {
+        let mut case = Case::new(seeds);
+        case.alerts.truncate(1);
+        let payload = case.payload();
+        let alert = &case.alerts[0];
+        for (key, buckets, account, region) in found(&payload) {
+            prop_assert_eq!(&buckets, &alert.buckets.iter().cloned().collect(), "{}: {} in {}", alert.source, key, payload);
+            if let Some(owner) = &alert.owner {
+                prop_assert_eq!((account, region), (Some(owner.0.clone()), Some(owner.1.clone())), "{}", payload);
+            }
+        }
+    }
+
+    #[test]
+    fn damage_exposes_no_decoy_and_drops_nothing(seeds in seeds()) {
+        let mut case = Case::new(seeds).damaged();
+        let payload = case.payload();
+        holds_of_every_payload(&payload)?;
+        let exposed = exposed(&payload);
+        prop_assert!(case.decoys.iter().all(|decoy| !exposed.contains(decoy)), "a decoy is exposed: {}", payload);
+        prop_assert!(exposed.is_subset(&case.keys()), "{}", payload);
+    }
+
+    #[test]
+    fn a_damaged_wrapper_exposes_no_decoy_and_drops_nothing(seeds in seeds()) {
+        let mut case = Case::new(seeds);
+        let mut wrapped = serde_json::from_str(&case.payload()).unwrap();
+        deliveries::damage(&mut wrapped, &mut case.choices, &case.stray);
+        let payload = wrapped.to_string();
+        holds_of_every_payload(&payload)?;
+        prop_assert!(exposed(&payload).is_subset(&case.keys()), "{}", payload);
+    }
+
+    #[test]
+    fn the_same_json_printed_another_way_exposes_the_same(seeds in seeds()) {
+        let mut case = Case::new(seeds);
+        if case.choices.yes() {
+            case = case.damaged();
+        }
+        same_printed_another_way(&case.payload())?;
+    }
+
+    #[test]
+    fn members_that_nobody_knows_change_nothing(seeds in seeds()) {
+        let mut case = Case::new(seeds);
+        let mut choices = case.choices.clone();
+        let before = found(&case.payload());
+        for alert in case.alerts.iter_mut().filter(|alert| !alert.by_hand) {
+            deliveries::embroider(&mut alert.payload, &mut choices, &case.stray);
+        }
+        let payload = case.payload();
+        prop_assert_eq!(found(&payload), before, "{}", payload);
+    }
+
+    #[test]
+    fn a_member_that_nobody_knows_stops_what_is_given_by_hand(seeds in seeds(), member in "[a-zA-Z-]{1,12}") {
+        prop_assume!(!["accessKeyId", "bucketName", "region", "reason"].contains(&member.as_str()));
+        let mut names = Names::new(seeds.1);
+        let mut object = json!({"accessKeyId": names.key(), "bucketName": "photos"});
+        object[&member] = json!(names.key());
+        let mut choices = Choices::new(seeds.0);
+        let payload = deliveries::wrap(&[object], &mut choices).to_string();
+        prop_assert_eq!(exposed(&payload), BTreeSet::new());
+    }
+
+    #[test]
+    fn more_keys_than_allowed_are_none_to_act_on(count in 0_usize..30, most in 0_usize..30, seeds in seeds()) {
+        let mut names = Names::new(seeds.1);
+        let mut choices = Choices::new(seeds.0);
+        let keys: Vec<String> = (0..count).map(|_| names.key()).collect();
+        // Some in a list, some alone, some twice.
+        let (list, alone) = keys.split_at(choices.below(count + 1));
+        let mut alerts = vec![json!({"accessKeyId": list})];
+        alerts.extend(alone.iter().map(|key| json!({"accessKeyId": key})));
+        alerts.extend(keys.iter().filter(|_| choices.yes()).map(|key| json!({"accessKeyId": key})));
+        let messages = groups(&Value::Array(alerts).to_string()).remove(0);
+        let incidents = incident::read(&messages, most);
+        let actionable = incidents.iter().filter_map(|incident| incident.reading.as_ref().ok()).flatten().count();
+        if count > most {
+            prop_assert_eq!((incidents.len(), actionable), (1, 0));
+            let Err(Unactionable::TooMany(why)) = &incidents[0].reading else { return Err(TestCaseError::fail("not too many")) };
+            prop_assert_eq!(why.named.len(), count);
+        } else {
+            prop_assert_eq!(actionable, count);
+        }
+    }
+
+    #[test]
+    fn a_secret_in_any_place_is_in_no_text_that_leaves(seeds in seeds(), secret in secret()) {
+        let mut case = Case::new(seeds);
+        for alert in &mut case.alerts {
+            deliveries::plant(&mut alert.payload, &mut case.choices, &secret);
+        }
+        let payload = case.payload();
+        for incident in read(&payload) {
+            let said = said(&incident);
+            // Half of it would be a leak as well.
+            for part in [&secret[..20], &secret[10..30], &secret[20..]] {
+                prop_assert!(!said.contains(part), "{} of {} is in {}", part, secret, said);
+            }
+        }
+    }
+
+    #[test]
+    fn any_json_is_read_without_a_panic_and_nothing_is_dropped(value in json(), most_nested in 0_usize..200) {
+        holds_of_every_payload(&value.to_string())?;
+        same_printed_another_way(&value.to_string())?;
+        let nested = (0..most_nested).fold(value.to_string(), |inner, _| format!("[{inner}]"));
+        holds_of_every_payload(&nested)?;
+    }
+
+    #[test]
+    fn any_text_is_read_without_a_panic_and_nothing_is_dropped(text in any::<String>(), value in json(), cut in any::<prop::sample::Index>()) {
+        holds_of_every_payload(&text)?;
+        let json = value.to_string();
+        let short: String = json.chars().take(cut.index(json.len() + 1)).collect();
+        holds_of_every_payload(&short)?;
+        holds_of_every_payload(&format!("{json}{text}{json}"))?;
+    }
+}
