@@ -47,7 +47,7 @@ pub enum Envelope {
         time: Option<DateTime<Utc>>,
     },
     /// A JSON object by itself: given by hand, sent by a webhook, or cut out of its event by an `InputPath`.
-    Bare(Map<String, Value>),
+    Bare(Value),
 }
 
 /// Why a message holds no alert at all. Caused by the sender; nothing has been sent to AWS.
@@ -106,13 +106,16 @@ const DEEPEST: usize = 4;
 
 /// Opens the payload of one invocation. There is at least one message in every delivery and item.
 pub fn open(payload: &str) -> Delivery {
-    match parse(payload).as_deref() {
-        Ok([value]) => match value.get("Records").and_then(Value::as_array) {
-            Some(records) if records.iter().any(is_sqs) => Delivery::Queue(records.iter().map(item).collect()),
-            _ => Delivery::Together(open_value(value, false, DEEPEST)),
-        },
-        _ => Delivery::Together(open_text(payload, false, DEEPEST)),
+    let mut values = match parse(payload) {
+        Ok(values) => values,
+        Err(error) => return Delivery::Together(vec![refused(error, false)]),
+    };
+    if let [Value::Object(members)] = values.as_mut_slice()
+        && let Some(records) = take_records(members, is_sqs)
+    {
+        return Delivery::Queue(records.into_iter().map(item).collect());
     }
+    Delivery::Together(values.into_iter().flat_map(|value| open_value(value, false, DEEPEST)).collect())
 }
 
 /// What a JSON value is, in words, without the value.
@@ -137,48 +140,53 @@ fn is_sns(record: &Value) -> bool {
     record.get("EventSource").and_then(Value::as_str) == Some("aws:sns")
 }
 
-fn item(record: &Value) -> Item {
-    Item { id: text(record, "messageId").map(str::to_owned), messages: open_value(record, true, DEEPEST) }
+/// The records of a batch, if any of them is one by `is_one`.
+fn take_records(members: &mut Map<String, Value>, is_one: fn(&Value) -> bool) -> Option<Vec<Value>> {
+    let records = members.get_mut("Records")?.as_array_mut()?;
+    records.iter().any(is_one).then(|| std::mem::take(records))
+}
+
+fn item(record: Value) -> Item {
+    Item { id: text(&record, "messageId").map(str::to_owned), messages: open_value(record, true, DEEPEST) }
 }
 
 /// Text that should be JSON: one value, or several one after another, as TruffleHog writes them.
 fn open_text(text: &str, relayed: bool, depth: usize) -> Vec<Message> {
     match parse(text) {
-        Ok(values) => values.iter().flat_map(|value| open_value(value, relayed, depth)).collect(),
+        Ok(values) => values.into_iter().flat_map(|value| open_value(value, relayed, depth)).collect(),
         Err(error) => vec![refused(error, relayed)],
     }
 }
 
-fn open_value(value: &Value, relayed: bool, depth: usize) -> Vec<Message> {
+fn open_value(mut value: Value, relayed: bool, depth: usize) -> Vec<Message> {
     let Some(depth) = depth.checked_sub(1) else { return vec![refused(EnvelopeError::TooDeep, relayed)] };
     let members = match value {
         Value::Array(values) if values.is_empty() => return vec![refused(EnvelopeError::Empty, relayed)],
-        Value::Array(values) => return values.iter().flat_map(|value| open_value(value, relayed, depth)).collect(),
-        Value::Object(members) => members,
-        other => return vec![refused(EnvelopeError::NotAnObject { kind: kind(other) }, relayed)],
+        Value::Array(values) => {
+            return values.into_iter().flat_map(|value| open_value(value, relayed, depth)).collect();
+        }
+        Value::Object(ref mut members) => members,
+        other => return vec![refused(EnvelopeError::NotAnObject { kind: kind(&other) }, relayed)],
     };
-    let records = members.get("Records").and_then(Value::as_array);
-    if let Some(records) = records.filter(|records| records.iter().any(|record| is_sqs(record) || is_sns(record))) {
-        return records.iter().flat_map(|record| open_value(record, true, depth)).collect();
+    if let Some(records) = take_records(members, |record| is_sqs(record) || is_sns(record)) {
+        return records.into_iter().flat_map(|record| open_value(record, true, depth)).collect();
     }
-    if is_sqs(value) {
-        return open_inner(text(value, "body"), "body", depth);
+    let topic = members.contains_key("TopicArn");
+    if members.contains_key("detail-type") {
+        return vec![Message { opened: open_event(std::mem::take(members)), relayed }];
     }
-    if is_sns(value) {
+    if is_sqs(&value) {
+        return open_inner(text(&value, "body"), "body", depth);
+    }
+    if is_sns(&value) {
         return open_inner(value.pointer("/Sns/Message").and_then(Value::as_str), "Sns.Message", depth);
     }
-    match text(value, "Type").filter(|_| members.contains_key("TopicArn")) {
+    match text(&value, "Type").filter(|_| topic) {
         // What SNS puts into a queue without raw delivery (SNS guide, "HTTP/HTTPS notification JSON format").
-        Some("Notification") => return open_inner(text(value, "Message"), "Message", depth),
-        Some(_) => return vec![refused(EnvelopeError::Subscription, true)],
-        None => {}
+        Some("Notification") => open_inner(text(&value, "Message"), "Message", depth),
+        Some(_) => vec![refused(EnvelopeError::Subscription, true)],
+        None => vec![Message { opened: Ok(Envelope::Bare(value)), relayed }],
     }
-    let opened = if members.contains_key("detail-type") {
-        open_event(members.clone())
-    } else {
-        Ok(Envelope::Bare(members.clone()))
-    };
-    vec![Message { opened, relayed }]
 }
 
 fn open_inner(text: Option<&str>, member: &'static str, depth: usize) -> Vec<Message> {
@@ -287,7 +295,7 @@ mod tests {
     #[test]
     fn an_object_without_a_detail_type_is_bare() {
         let message = one("{\"accessKeyId\": \"x\"}");
-        assert!(matches!(message.opened, Ok(Envelope::Bare(members)) if members.len() == 1));
+        assert!(matches!(message.opened, Ok(Envelope::Bare(value)) if value["accessKeyId"] == "x"));
         assert!(!message.relayed);
     }
 

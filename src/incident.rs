@@ -263,7 +263,7 @@ fn read_message(message: &Message) -> Vec<Incident> {
 /// Queues and topics carry other people's messages too: their alarms and notices are no errors of ours.
 fn is_foreign(envelope: &Envelope) -> bool {
     match envelope {
-        Envelope::Bare(members) => recognise(&Value::Object(members.clone())).is_none(),
+        Envelope::Bare(value) => recognise(value).is_none(),
         Envelope::EventBridge { event, .. } => reader(&event.source, &event.detail_type, &event.detail).is_none(),
     }
 }
@@ -274,9 +274,8 @@ fn unopened(error: &EnvelopeError) -> Incident {
 
 fn read_envelope(envelope: &Envelope) -> Vec<Incident> {
     let (mut incidents, event_id, sent_at) = match envelope {
-        Envelope::Bare(members) => {
-            let value = Value::Object(members.clone());
-            (recognise(&value).map_or_else(|| direct::read(&value), |reader| reader(&value)), None, None)
+        Envelope::Bare(value) => {
+            (recognise(value).map_or_else(|| direct::read(value), |reader| reader(value)), None, None)
         }
         Envelope::EventBridge { event, time } => {
             let reader = reader(&event.source, &event.detail_type, &event.detail);
@@ -357,13 +356,16 @@ impl Alert {
         Self { source: Some(PlainText::of(source)), ..Self::default() }
     }
 
-    /// Takes note of something that cannot be used: of the first twenty, for an alert may have any number of them.
+    /// Takes note of something that cannot be used.
     fn set_aside(&mut self, member: &str, error: &NameError) {
-        if self.set_aside.len() < 20 {
+        if self.set_aside.len() < NOTES {
             self.set_aside.push(format!("{member} {error}"));
         }
     }
 }
+
+/// How many of the parts that cannot be used go on record: an alert may have any number of them.
+const NOTES: usize = 20;
 
 /// The keys among what stands in a source's key fields, each once. What is none is set aside if another is one.
 ///
@@ -375,22 +377,26 @@ fn keys<'a>(
     alert: &mut Alert,
 ) -> Result<Vec<AccessKeyId>, Unactionable> {
     let mut keys = Vec::new();
-    let mut refused = Vec::new();
+    let (mut refused, mut temporary) = (Vec::new(), false);
     for text in texts {
         match text.parse::<AccessKeyId>() {
             Ok(key) => keys.push(key),
-            Err(error) => refused.push(error),
+            Err(error) => {
+                temporary |= error == NameError::TemporaryKey;
+                if refused.len() < NOTES {
+                    refused.push(error);
+                }
+            }
         }
     }
     if keys.is_empty() {
-        let temporary = refused.iter().find(|error| **error == NameError::TemporaryKey).cloned();
-        return Err(match (temporary, refused.into_iter().next()) {
-            (Some(error), _) => Ignored::Temporary(error).into(),
-            (None, Some(error)) => Unreadable::Name { member, error }.into(),
-            (None, None) => Unreadable::Missing { member }.into(),
+        return Err(match refused.into_iter().next() {
+            _ if temporary => Ignored::Temporary(NameError::TemporaryKey).into(),
+            Some(error) => Unreadable::Name { member, error }.into(),
+            None => Unreadable::Missing { member }.into(),
         });
     }
-    refused.into_iter().for_each(|error| alert.set_aside(member, &error));
+    refused.iter().for_each(|error| alert.set_aside(member, error));
     Ok(distinct(keys))
 }
 
