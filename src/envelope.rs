@@ -221,8 +221,11 @@ fn open_event(mut members: Map<String, Value>) -> Result<Envelope, EnvelopeError
         };
     }
     let time = members.remove("time").and_then(|time| time.as_str()?.parse().ok());
-    let event = serde_json::from_value(Value::Object(members))
+    // Taken aside, because it may be large and would be built anew.
+    let detail = members.insert("detail".to_owned(), Value::Null).unwrap_or_default();
+    let mut event: EventBridgeEvent<Value> = serde_json::from_value(Value::Object(members))
         .map_err(|_| EnvelopeError::NotEventBridge { member: "a member" })?;
+    event.detail = detail;
     Ok(Envelope::EventBridge { event: Box::new(event), time })
 }
 
