@@ -1,6 +1,6 @@
 //! Messages -> [`Incident`]s: which keys are exposed, which buckets are named with them, whose they are, and why.
 //!
-//! One file a source, below `incident/`; a new source is a new file and a line in [`reader`]. A source looks at the paths
+//! One file a source, below `incident/`; a new source is a new file and a line in `reader`. A source looks at the paths
 //! that it documents and nowhere else: samples that vendors publish have look-alikes of key IDs in eTags, tags and caller
 //! fields. Invariants: a key that is not in the source's own key field is never an [`Exposure`]; every message makes at
 //! least one incident, but for one whose keys another already has.
@@ -15,6 +15,7 @@ mod ocsf;
 mod scanner;
 mod security_hub;
 mod trusted_advisor;
+mod unactionable;
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -22,11 +23,12 @@ use std::hash::Hash;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
-use thiserror::Error;
 
-use crate::envelope::{ACCEPTED, Envelope, EnvelopeError, Message};
+use crate::envelope::{Envelope, EnvelopeError, Message};
 use crate::names::{AccessKeyId, AccountId, BucketName, NameError, Region};
 use crate::plain_text::PlainText;
+
+pub use unactionable::{Ignored, TooMany, Unactionable, Unreadable};
 
 /// What an alert says, and what follows from it.
 #[derive(Debug)]
@@ -72,145 +74,6 @@ pub struct Exposure {
     pub account: Option<AccountId>,
     /// The Region of the buckets, if the alert says so.
     pub region: Option<Region>,
-}
-
-/// Why an alert names no key to act on.
-#[derive(Clone, Debug, Error, PartialEq)]
-pub enum Unactionable {
-    /// It names more keys than may be deleted without a person.
-    #[error(transparent)]
-    TooMany(#[from] TooMany),
-    /// It is well understood and exposes no bucket key.
-    #[error(transparent)]
-    Ignored(#[from] Ignored),
-    /// It should name a key, and none could be read.
-    #[error(transparent)]
-    Unreadable(#[from] Unreadable),
-}
-
-/// One delivery names so many keys that a person must approve. Nothing has been sent to AWS.
-#[derive(Clone, Debug, Error, PartialEq)]
-#[error(
-    "{} keys are named at once, and MAX_KEYS_PER_ALERT allows {allowed}: nothing was deleted; the first are {}",
-    named.len(), named.iter().take(*allowed).map(ToString::to_string).collect::<Vec<_>>().join(", ")
-)]
-pub struct TooMany {
-    /// The keys.
-    pub named: Vec<AccessKeyId>,
-    /// How many are allowed.
-    pub allowed: usize,
-}
-
-/// An alert that is well understood and exposes no bucket key. Nothing has been sent to AWS.
-#[derive(Clone, Debug, Error, PartialEq)]
-pub enum Ignored {
-    /// A sample finding. It reached us, so the path from its source to this function works.
-    #[error("this is a sample finding: it arrived and was read, and a real one would have been acted on")]
-    Sample,
-    /// Somebody archived, suppressed or resolved it before it came here.
-    #[error("it is {state}")]
-    Closed {
-        /// Which of them.
-        state: &'static str,
-    },
-    /// The key made a configuration change that is reported; nothing says that it leaked.
-    #[error("the key is only the actor of a configuration change ({kind}); nothing says that it is exposed")]
-    ActorOnly {
-        /// The finding type.
-        kind: PlainText,
-    },
-    /// The key made a call that is on record; nothing says that it leaked.
-    #[error("the key is the caller of an API call ({call}): used, and nothing says that it is exposed")]
-    Caller {
-        /// The call.
-        call: PlainText,
-    },
-    /// A check of settings that happens to be about a key: too old, unused.
-    #[error("it is a check of settings ({kind}), and says nothing of an exposure")]
-    Check {
-        /// The type of the finding.
-        kind: PlainText,
-    },
-    /// An alert about something that has no access key.
-    #[error("it is about {what} and names no access key")]
-    NoAccessKey {
-        /// What it is about.
-        what: PlainText,
-    },
-    /// The source knows the key and does not say it.
-    #[error(
-        "{source_name} does not send the key: look up the access key ID there, and invoke this function by hand with it"
-    )]
-    NotTold {
-        /// The source.
-        source_name: &'static str,
-    },
-    /// A temporary STS credential.
-    #[error("the key {0}")]
-    Temporary(NameError),
-    /// Somebody else's message on a queue or topic.
-    #[error("it is no alert for this function: {0}")]
-    Foreign(String),
-}
-
-/// An alert that should name a key, and none could be read. Caused by the sender; nothing has been sent to AWS.
-#[derive(Clone, Debug, Error, PartialEq)]
-pub enum Unreadable {
-    /// The payload holds no alert at all.
-    #[error(transparent)]
-    Envelope(#[from] EnvelopeError),
-    /// Our own code panicked while reading it.
-    #[error("this function's own code panicked while reading the event; the log line before this one says where")]
-    Panicked,
-    /// A required member is not there.
-    #[error("{member} is missing; accepted: {ACCEPTED}")]
-    Missing {
-        /// The member.
-        member: &'static str,
-    },
-    /// A member is of another JSON type.
-    #[error("{member} is {kind}, not {accepted}")]
-    WrongType {
-        /// The member.
-        member: &'static str,
-        /// What it is instead.
-        kind: &'static str,
-        /// What it may be.
-        accepted: &'static str,
-    },
-    /// A member that we do not know. It might ask for caution ("dry run"), so nothing is done.
-    #[error("unknown member {member:?}; accepted: {accepted}")]
-    UnknownMember {
-        /// The member.
-        member: String,
-        /// The members that are known.
-        accepted: &'static str,
-    },
-    /// A member holds no such name.
-    #[error("{member} {error}")]
-    Name {
-        /// The member.
-        member: &'static str,
-        /// What is wrong with it.
-        error: NameError,
-    },
-    /// A finding in somebody else's name.
-    #[error(
-        "it claims to be GuardDuty's, and {member} is not: whoever imports findings may not have keys deleted in \
-         GuardDuty's name; if the key leaked, invoke this function by hand with it"
-    )]
-    Forged {
-        /// The member that gives it away.
-        member: &'static str,
-    },
-    /// An event of a shape that this version does not read.
-    #[error("no reader for detail-type {detail_type:?} from source {source_name:?}; accepted: {ACCEPTED}")]
-    UnknownEvent {
-        /// The event's `detail-type`.
-        detail_type: String,
-        /// The event's `source`.
-        source_name: String,
-    },
 }
 
 /// Reads what arrived together. More than `most` keys in it are none to act on.
