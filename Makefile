@@ -95,7 +95,8 @@ corpus: ## Read published events, and compare with their manifest (CORPUS_DIR=..
 	@cargo run --quiet $(READING) --example corpus -- "$(CORPUS_DIR)"
 
 bench: ## Measure how long reading takes, by kind and size of the alert
-	cargo bench $(READING) --bench reading -- --noplot
+	@# By the variable, and not only by the option: Criterion looks for the place of its results there.
+	CARGO_TARGET_DIR=$(TARGET_DIR)/reading cargo bench $(READING) --bench reading -- --noplot
 
 fuzz: $(CARGO_FUZZ) ## Fuzz the reading of alerts (SECONDS=60); needs a C++ compiler
 	@mkdir -p $(FUZZ)/corpus $(FUZZ)/seeds $(FUZZ)/findings
