@@ -169,7 +169,11 @@ impl Responder {
             match self.attempt(target, &exposure.key, facts).await {
                 Attempt::Ended(outcome) => return outcome,
                 Attempt::Refused => return Outcome::Failed,
-                Attempt::Accepted => past.accepted = true,
+                Attempt::Accepted => {
+                    // The search looks at the other buckets as well, and the record stays with this one.
+                    past.accepted = true;
+                    break;
+                }
                 Attempt::NotThere => past.bucket_is_ours = true,
                 Attempt::NoBucket | Attempt::Unknown => {}
             }

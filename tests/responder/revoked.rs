@@ -102,6 +102,17 @@ async fn an_accepted_delete_without_an_operation_is_believed_only_after_a_comple
 }
 
 #[tokio::test]
+async fn the_record_names_the_bucket_whose_delete_was_accepted_and_not_the_next_one() {
+    let scene = Scene::with_key_on_photos().await.seeded("us-east-1", "logs", &["AKIAQQQQQQQQQQQQQQQQ"]);
+    let scene = scene.scripted(Script::new("DeleteBucketAccessKey", Fault::NoOperations));
+    let mut finding = event("guardduty-s3-exfiltration");
+    finding["detail"]["resource"]["s3BucketDetails"] = json!([{"name": "photos"}, {"name": "logs"}]);
+    let answer = scene.respond(&finding).await;
+    assert_eq!((answer.outcome(), answer.unmapped("/bucket/name")), ("revoked", &json!("photos")));
+    assert_eq!(scene.count("DeleteBucketAccessKey"), 1);
+}
+
+#[tokio::test]
 async fn what_goes_away_by_itself_is_tried_again_at_once() {
     for fault in [
         Fault::Throttled,
