@@ -199,24 +199,38 @@ impl InRegion {
         keys.ok_or_else(|| Failure::garbled(CALL, "a key without accessKeyId", &wire))
     }
 
-    /// `GetBuckets`: the names of all buckets of the Region, all pages read.
-    pub async fn get_buckets(&self) -> Result<Vec<BucketName>, Failure> {
-        const CALL: &str = "GetBuckets";
+    /// `GetBuckets`: the names of all buckets of the Region, page by page; and why not all pages were read, if so.
+    pub async fn get_buckets(&self) -> (Vec<BucketName>, Option<Failure>) {
         let mut names = Vec::new();
         let mut token: Option<String> = None;
         loop {
-            let wire = Wire::default();
-            let request = self.client.get_buckets().set_page_token(token.clone());
-            let output = self.answer(CALL, &wire, request.customize().interceptor(wire.clone()).send()).await?;
-            for bucket in output.buckets.ok_or_else(|| Failure::garbled(CALL, "no list of buckets", &wire))? {
-                let name = bucket.name.and_then(|name| name.parse().ok());
-                names.push(name.ok_or_else(|| Failure::garbled(CALL, "a bucket without a name", &wire))?);
+            match self.get_buckets_page(token.as_deref(), &mut names).await {
+                Ok(None) => return (names, None),
+                Ok(next) => token = next,
+                Err(failure) => return (names, Some(failure)),
             }
-            match output.next_page_token.filter(|token| !token.is_empty()) {
-                None => return Ok(names),
-                next if next == token => return Err(Failure::garbled(CALL, "the same page again", &wire)),
-                next => token = next,
+        }
+    }
+
+    /// Adds the names of one page to `names`; the token of the next one, if there is one.
+    async fn get_buckets_page(
+        &self,
+        token: Option<&str>,
+        names: &mut Vec<BucketName>,
+    ) -> Result<Option<String>, Failure> {
+        const CALL: &str = "GetBuckets";
+        let wire = Wire::default();
+        let request = self.client.get_buckets().set_page_token(token.map(str::to_owned));
+        let output = self.answer(CALL, &wire, request.customize().interceptor(wire.clone()).send()).await?;
+        for bucket in output.buckets.ok_or_else(|| Failure::garbled(CALL, "no list of buckets", &wire))? {
+            let name = bucket.name.and_then(|name| name.parse().ok());
+            names.push(name.ok_or_else(|| Failure::garbled(CALL, "a bucket without a name", &wire))?);
+        }
+        match output.next_page_token.filter(|next| !next.is_empty()) {
+            next if next.is_some() && next.as_deref() == token => {
+                Err(Failure::garbled(CALL, "the same page again", &wire))
             }
+            next => Ok(next),
         }
     }
 

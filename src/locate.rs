@@ -155,16 +155,15 @@ fn is_lightsail_region(region: &Region) -> bool {
 }
 
 async fn search_region(lightsail: &InRegion, region: &Region, key: &AccessKeyId) -> Search {
-    let buckets = match lightsail.get_buckets().await {
-        Ok(buckets) => buckets,
-        // It can hold nothing of the account.
-        Err(failure) if is_disabled(region, &failure) => Vec::new(),
-        Err(failure) => {
-            let unread = Unread { region: region.to_string(), bucket: None, failure };
-            return Search::Incomplete(Extent { unread: vec![unread], ..Extent::default() });
-        }
-    };
-    let mut extent = Extent { regions_read: 1, ..Extent::default() };
+    let (buckets, failure) = lightsail.get_buckets().await;
+    let mut extent = Extent::default();
+    match failure {
+        // It can hold nothing of the account. (One that has listed buckets is enabled.)
+        Some(failure) if buckets.is_empty() && is_disabled(region, &failure) => extent.regions_read = 1,
+        // What was listed before the failure is looked at all the same: the key may be there.
+        Some(failure) => extent.unread.push(Unread { region: region.to_string(), bucket: None, failure }),
+        None => extent.regions_read = 1,
+    }
     let looks = buckets.into_iter().map(|bucket| async {
         let look = look(lightsail, &bucket, key).await;
         (bucket, look)

@@ -73,6 +73,14 @@ async fn a_later_page_that_cannot_be_read_makes_the_search_incomplete() {
 }
 
 #[tokio::test]
+async fn a_key_on_a_page_before_the_one_that_cannot_be_read_is_deleted() {
+    let scene = Scene::with(Settings { page_size: 1, ..Settings::default() }, &[]).await;
+    let scene = scene.seeded("us-east-1", "photos", &[KEY]).seeded("us-east-1", "zebra", &[]);
+    let scene = scene.scripted(Script::new("GetBuckets", Fault::AccessDenied).after(1).every().in_region("us-east-1"));
+    assert_eq!(scene.respond(&key_only()).await.outcome(), "revoked");
+}
+
+#[tokio::test]
 async fn a_bucket_that_cannot_be_read_is_named() {
     let scene = Scene::with_key_on_photos().await;
     let scene = scene.scripted(Script::new("GetBucketAccessKeys", Fault::AccessDenied).every());
