@@ -89,23 +89,33 @@ pub fn read(messages: &[Message], most: usize) -> Vec<Incident> {
     vec![Incident::without_key(alert.unwrap_or_default(), TooMany { named, allowed: most })]
 }
 
-/// One key is acted on once, however often it is named: the first exposure gets the others' buckets as well.
+/// One key is acted on once, however often it is named: the first exposure gets the others' buckets as well, and the owner
+/// where only they say one. Alerts that disagree on the owner cannot both be right, which is an error of its own: the key
+/// may be alive in the account that is not looked at.
 fn merge(incidents: &mut Vec<Incident>) {
-    let mut more: HashMap<AccessKeyId, Vec<BucketName>> = HashMap::new();
+    let mut named: HashMap<AccessKeyId, (Vec<BucketName>, Vec<AccountId>)> = HashMap::new();
     for exposure in incidents.iter().filter_map(|incident| incident.reading.as_ref().ok()).flatten() {
-        more.entry(exposure.key.clone()).or_default().extend(exposure.buckets.iter().cloned());
+        let (buckets, owners) = named.entry(exposure.key.clone()).or_default();
+        buckets.extend(exposure.buckets.iter().cloned());
+        owners.extend(exposure.account.iter().cloned());
     }
+    let mut disputed = Vec::new();
     incidents.retain_mut(|incident| {
         let Ok(exposures) = &mut incident.reading else { return true };
-        exposures.retain_mut(|exposure| match more.remove(&exposure.key) {
-            Some(buckets) => {
-                exposure.buckets = distinct(buckets);
-                true
+        exposures.retain_mut(|exposure| {
+            let Some((buckets, owners)) = named.remove(&exposure.key) else { return false };
+            let owners = distinct(owners);
+            if owners.len() > 1 {
+                let why = Unreadable::Owners { key: exposure.key.clone(), owners: owners.len() };
+                disputed.push(Incident::without_key(incident.alert.clone(), why));
             }
-            None => false,
+            exposure.buckets = distinct(buckets);
+            exposure.account = exposure.account.take().or_else(|| owners.into_iter().next());
+            true
         });
         !exposures.is_empty()
     });
+    incidents.extend(disputed);
 }
 
 fn read_message(message: &Message) -> Vec<Incident> {
@@ -293,4 +303,48 @@ fn distinct<Name: Clone + Eq + Hash>(mut names: Vec<Name>) -> Vec<Name> {
     let mut seen = HashSet::new();
     names.retain(|name| seen.insert(name.clone()));
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::envelope::{Delivery, open};
+
+    const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+
+    fn finding(account: &str, bucket: &str) -> Value {
+        json!({"detail-type": "GuardDuty Finding", "source": "aws.guardduty", "detail": {
+            "accountId": account, "type": "Exfiltration:S3/MaliciousIPCaller", "service": {},
+            "resource": {"accessKeyDetails": {"accessKeyId": KEY}, "s3BucketDetails": [{"name": bucket}]}
+        }})
+    }
+
+    fn read_all(alerts: &Value) -> Vec<Incident> {
+        match open(&alerts.to_string()) {
+            Delivery::Together(messages) => read(&messages, 20),
+            Delivery::Queue(_) => panic!("no batch"),
+        }
+    }
+
+    #[test]
+    fn a_key_that_several_alerts_name_is_exposed_once_with_all_their_buckets_and_the_owner() {
+        let by_hand = json!({"accessKeyId": KEY, "bucketName": "photos"});
+        let incidents = read_all(&json!([by_hand, finding("111122223333", "logs"), finding("111122223333", "photos")]));
+        assert_eq!(incidents.len(), 1);
+        let exposures = incidents[0].reading.as_ref().unwrap();
+        assert_eq!(exposures.len(), 1);
+        assert_eq!(exposures[0].buckets.iter().map(BucketName::as_str).collect::<Vec<_>>(), ["photos", "logs"]);
+        assert_eq!(exposures[0].account.as_ref().unwrap().as_str(), "111122223333");
+    }
+
+    #[test]
+    fn alerts_that_disagree_on_the_owner_are_acted_on_once_and_are_an_error_too() {
+        let incidents = read_all(&json!([finding("111122223333", "photos"), finding("444455556666", "photos")]));
+        assert_eq!(incidents.len(), 2);
+        assert_eq!(incidents[0].reading.as_ref().unwrap()[0].account.as_ref().unwrap().as_str(), "111122223333");
+        let why = incidents[1].reading.as_ref().unwrap_err();
+        assert_eq!(*why, Unreadable::Owners { key: KEY.parse().unwrap(), owners: 2 }.into());
+    }
 }

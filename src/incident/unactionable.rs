@@ -137,6 +137,16 @@ pub enum Unreadable {
         /// The member that gives it away.
         member: &'static str,
     },
+    /// Alerts that arrived together say that the key is of several accounts.
+    #[error(
+        "{key} is named as a key of {owners} accounts at once: only the first is looked at, see to the others by hand"
+    )]
+    Owners {
+        /// The key.
+        key: AccessKeyId,
+        /// How many accounts.
+        owners: usize,
+    },
     /// An event of a shape that this version does not read.
     #[error("no reader for detail-type {detail_type:?} from source {source_name:?}; accepted: {ACCEPTED}")]
     UnknownEvent {
