@@ -305,6 +305,21 @@ fn distinct<Name: Clone + Eq + Hash>(mut names: Vec<Name>) -> Vec<Name> {
     names
 }
 
+/// For the readers' tests: `alert` with `new` at a JSON pointer, whose parent it has.
+#[cfg(test)]
+fn changed(mut alert: Value, pointer: &str, new: Value) -> Value {
+    let (parent, member) = pointer.rsplit_once('/').unwrap();
+    alert.pointer_mut(parent).unwrap()[member] = new;
+    alert
+}
+
+/// For the readers' tests: the one incident of an alert that has one.
+#[cfg(test)]
+fn only(mut incidents: Vec<Incident>) -> Incident {
+    assert_eq!(incidents.len(), 1, "{incidents:?}");
+    incidents.remove(0)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -93,14 +93,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::incident::Ignored;
+    use crate::incident::{Ignored, only};
 
     const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 
     fn reading(value: &Value) -> Incident {
-        let mut incidents = read(value);
-        assert_eq!(incidents.len(), 1);
-        incidents.remove(0)
+        only(read(value))
     }
 
     #[test]

@@ -184,7 +184,7 @@ fn buckets(finding: &Value, alert: &mut Alert) -> (Vec<BucketName>, Option<Regio
 mod tests {
     use serde_json::json;
 
-    use super::super::{Exposure, Unactionable};
+    use super::super::{Exposure, Unactionable, changed, only};
     use super::*;
     use crate::names::NameError;
 
@@ -210,10 +210,7 @@ mod tests {
     }
 
     fn with(path: &str, value: Value) -> Value {
-        let mut finding = finding();
-        let (parent, member) = path.rsplit_once('/').unwrap();
-        finding.pointer_mut(parent).unwrap()[member] = value;
-        finding
+        changed(finding(), path, value)
     }
 
     fn with_resources(resources: Value) -> Value {
@@ -221,9 +218,7 @@ mod tests {
     }
 
     fn read(detail: &Value) -> Incident {
-        let mut incidents = super::read(detail);
-        assert_eq!(incidents.len(), 1);
-        incidents.remove(0)
+        only(super::read(detail))
     }
 
     fn exposed(finding: &Value) -> Vec<Exposure> {

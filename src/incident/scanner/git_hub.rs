@@ -85,6 +85,7 @@ fn is_resolved(action: Option<&str>, found: &Value) -> bool {
 mod tests {
     use serde_json::json;
 
+    use super::super::super::changed;
     use super::*;
 
     const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
@@ -101,12 +102,7 @@ mod tests {
     }
 
     fn with(changes: &[(&str, Value)]) -> Value {
-        let mut body = body();
-        for (path, value) in changes {
-            let (parent, member) = path.rsplit_once('/').unwrap();
-            body.pointer_mut(parent).unwrap()[member] = value.clone();
-        }
-        body
+        changes.iter().fold(body(), |body, (path, value)| changed(body, path, value.clone()))
     }
 
     fn keys_of(body: &Value) -> Vec<String> {
