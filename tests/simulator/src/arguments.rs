@@ -15,8 +15,13 @@ Usage: lightsail-simulator [OPTIONS]
   --secret-access-key S     refuse requests that are not signed with this secret
   --page-size N             entries on a page of a list [20]
   --done-at-poll N          the GetOperation that finds an operation done; 0: done at once [1]
+  --latency-ms N            hold up every request so many milliseconds [0]
+  --keep-alive yes|no       whether a connection can carry more than one request [yes]
   --help                    this text
 ";
+
+const NAMES: [&str; 7] =
+    ["--listen", "--account", "--secret-access-key", "--page-size", "--done-at-poll", "--latency-ms", "--keep-alive"];
 
 /// What was asked for.
 pub(crate) enum Asked {
@@ -30,7 +35,7 @@ pub(crate) enum Asked {
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub(crate) enum ArgumentError {
     #[error(
-        "unknown argument `{0}`, expected --listen, --account, --secret-access-key, --page-size, --done-at-poll or --help"
+        "unknown argument `{0}`, expected --listen, --account, --secret-access-key, --page-size, --done-at-poll, --latency-ms, --keep-alive or --help"
     )]
     Unknown(String),
     #[error("{0} needs a value")]
@@ -47,7 +52,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, Ar
         if name == "--help" {
             return Ok(Asked::Help);
         }
-        if !["--listen", "--account", "--secret-access-key", "--page-size", "--done-at-poll"].contains(&name.as_str()) {
+        if !NAMES.contains(&name.as_str()) {
             return Err(ArgumentError::Unknown(name));
         }
         let value = arguments.next().ok_or_else(|| ArgumentError::NoValue(name.clone()))?;
@@ -57,6 +62,14 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, Ar
             "--account" => settings.account = value,
             "--page-size" => settings.page_size = value.parse().map_err(|_| bad("a number"))?,
             "--done-at-poll" => settings.done_at_poll = value.parse().map_err(|_| bad("a number"))?,
+            "--latency-ms" => settings.latency_ms = value.parse().map_err(|_| bad("a number"))?,
+            "--keep-alive" => {
+                settings.keep_alive = match value.as_str() {
+                    "yes" => true,
+                    "no" => false,
+                    _ => return Err(bad("yes or no")),
+                }
+            }
             _ => settings.secret_access_key = Some(value),
         }
     }

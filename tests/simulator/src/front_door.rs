@@ -57,7 +57,7 @@ pub(crate) async fn answer(
         (log.enter(seen), drawn)
     };
 
-    let latency = drawn.as_ref().map_or(0, Drawn::latency);
+    let latency = settings.latency_ms.saturating_add(drawn.as_ref().map_or(0, Drawn::latency));
     if latency > 0 {
         tokio::time::sleep(Duration::from_millis(latency)).await;
     }

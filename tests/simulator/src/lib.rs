@@ -45,7 +45,13 @@ mod world;
 
 use std::{fmt, io, net::SocketAddr, sync::Arc};
 
-use axum::Router;
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{HeaderValue, header::CONNECTION},
+    middleware::{Next, from_fn_with_state},
+    response::Response,
+};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
@@ -88,6 +94,7 @@ impl Simulator {
         let doors = Router::new()
             .nest("/_simulator", control_door::routes())
             .fallback(front_door::answer)
+            .layer(from_fn_with_state(Arc::clone(&stage), close_unless_kept_alive))
             .with_state(Arc::clone(&stage))
             .into_make_service_with_connect_info::<Connection>();
         let server = tokio::spawn(async move {
@@ -138,6 +145,15 @@ impl Simulator {
     pub fn reset(&self) {
         self.stage.reset();
     }
+}
+
+/// hyper ends a connection after an answer that says so.
+async fn close_unless_kept_alive(State(stage): State<Arc<Stage>>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if !stage.settings.keep_alive {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 impl fmt::Debug for Simulator {

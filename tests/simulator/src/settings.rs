@@ -23,6 +23,12 @@ pub struct Settings {
     /// answer of the call itself says `Started`, the first poll `Succeeded`. With 0 the answer
     /// of the call itself says `Succeeded` already. AWS has not published which of them it does.
     pub done_at_poll: u32,
+    /// How long every request at the front door is held up before its work, on top of what a
+    /// script wants; 0 by default.
+    pub latency_ms: u64,
+    /// Whether a connection stays open for a client's next request, as it does by default. If
+    /// not, every answer says `connection: close`, and the connection ends with it.
+    pub keep_alive: bool,
 }
 
 impl Default for Settings {
@@ -33,6 +39,8 @@ impl Default for Settings {
             secret_access_key: None,
             page_size: 20,
             done_at_poll: 1,
+            latency_ms: 0,
+            keep_alive: true,
         }
     }
 }
@@ -46,6 +54,8 @@ impl fmt::Debug for Settings {
             .field("secret_access_key", &self.secret_access_key.as_ref().map(|_| "..."))
             .field("page_size", &self.page_size)
             .field("done_at_poll", &self.done_at_poll)
+            .field("latency_ms", &self.latency_ms)
+            .field("keep_alive", &self.keep_alive)
             .finish()
     }
 }

@@ -1,5 +1,7 @@
 //! What the operations do when nothing goes wrong, and what they refuse.
 
+use std::io;
+
 use lightsail_simulator::{
     Operation::{
         CreateBucket, CreateBucketAccessKey, DeleteBucket, DeleteBucketAccessKey, GetBucketAccessKeys, GetBuckets,
@@ -9,7 +11,7 @@ use lightsail_simulator::{
 };
 use serde_json::json;
 
-use crate::client::{Client, read, send};
+use crate::client::{Client, read, read_until, send};
 
 const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 const OTHER_KEY: &str = "AKIAI44QH8DHBEXAMPLE";
@@ -239,4 +241,33 @@ async fn a_kept_alive_connection_keeps_its_number() {
     client.output(GetBuckets, &json!({})).await.unwrap();
     let connections: Vec<u64> = simulator.requests().iter().map(|seen| seen.connection).collect();
     assert_eq!(connections, [1, 1, 1, 2]);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_not_kept_alive_ends_with_its_answer() {
+    let simulator = Simulator::start_with(Settings { keep_alive: false, ..Settings::default() }).await.unwrap();
+    let client = Client::of(&simulator);
+    for operation in [GetBuckets, DeleteBucket] {
+        let mut stream = client.send(operation, &json!({})).await.unwrap();
+        let answer = read(&mut stream).await.unwrap();
+        assert!(answer.head.contains("connection: close\r\n"), "{}", answer.head);
+        let end = read_until(&mut stream, |bytes| !bytes.is_empty()).await.unwrap_err();
+        assert_eq!(end.kind(), io::ErrorKind::UnexpectedEof);
+    }
+    let seen = simulator.requests();
+    assert_eq!((seen[0].connection, seen[0].status), (1, Some(200)));
+    assert_eq!((seen[1].connection, seen[1].status), (2, Some(400)));
+}
+
+#[tokio::test]
+async fn a_seeded_bucket_shows_its_tags_in_the_list_of_all_and_by_its_name() {
+    let simulator = Simulator::start().await.unwrap();
+    simulator.seed(Seed::bucket("eu-west-1", "invoices").tag("team", "billing").tag("bare", "")).unwrap();
+    simulator.seed(Seed::bucket("eu-west-1", "untagged")).unwrap();
+    let client = Client::of(&simulator);
+    let tags = json!([{"key": "team", "value": "billing"}, {"key": "bare", "value": ""}]);
+    let all = client.output(GetBuckets, &json!({})).await.unwrap();
+    assert_eq!((&all["buckets"][0]["tags"], &all["buckets"][1]["tags"]), (&tags, &json!([])));
+    let one = client.output(GetBuckets, &json!({"bucketName": "invoices"})).await.unwrap();
+    assert_eq!(one["buckets"], json!([all["buckets"][0]]));
 }

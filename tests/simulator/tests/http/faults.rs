@@ -10,7 +10,7 @@ use lightsail_simulator::{
     Operation::{
         self, DeleteBucket, DeleteBucketAccessKey, GetBucketAccessKeys, GetBuckets, GetOperation, GetOperations,
     },
-    Script, ScriptError, Seed, Simulator,
+    Script, ScriptError, Seed, Settings, Simulator,
 };
 use serde_json::{Value, json};
 
@@ -169,6 +169,20 @@ async fn latency_comes_before_the_work_alone_or_with_another_fault() {
         let answer = client.call(DeleteBucketAccessKey, &delete()).await.unwrap();
         assert_eq!(answer.status, status);
         assert!(begin.elapsed() >= Duration::from_millis(120));
+    }
+}
+
+#[tokio::test]
+async fn the_latency_of_the_settings_holds_up_every_request_on_top_of_a_scripts() {
+    let simulator = Simulator::start_with(Settings { latency_ms: 80, ..Settings::default() }).await.unwrap();
+    simulator.script(Script::new(GetBuckets, Fault::Latency { ms: 80 })).unwrap();
+    let client = Client::of(&simulator);
+    let nowhere = Client { region: "mars-1", ..Client::of(&simulator) };
+    for (client, status, least) in [(&client, 200, 160), (&client, 200, 80), (&nowhere, 400, 80)] {
+        let begin = Instant::now();
+        let answer = client.call(GetBuckets, &json!({})).await.unwrap();
+        assert_eq!(answer.status, status);
+        assert!(begin.elapsed() >= Duration::from_millis(least), "{:?}", begin.elapsed());
     }
 }
 

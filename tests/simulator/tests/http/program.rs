@@ -14,8 +14,11 @@ fn run(arguments: &[&str]) -> std::io::Result<Output> {
 #[test]
 fn the_program_says_where_it_listens_and_ends_cleanly_when_told_to() {
     for signal in ["-TERM", "-INT"] {
-        let mut program =
-            Command::new(PROGRAM).args(["--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut program = Command::new(PROGRAM)
+            .args(["--listen", "127.0.0.1:0", "--keep-alive", "no", "--latency-ms", "5"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut line = String::new();
         BufReader::new(program.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let port = line.strip_prefix("lightsail-simulator listening on http://127.0.0.1:").unwrap();
@@ -34,6 +37,8 @@ fn arguments_that_cannot_be_meant_end_with_2_and_are_named() {
         (&["--listen", "0.0.0.0:0"], "only loopback addresses are accepted"),
         (&["--account", "me"], "`me` is not an account: 12 digits are"),
         (&["--page-size", "0"], "a page must have room"),
+        (&["--latency-ms", "-1"], "--latency-ms cannot be `-1`: a number is accepted"),
+        (&["--keep-alive", "maybe"], "--keep-alive cannot be `maybe`: yes or no is accepted"),
     ] {
         let output = run(arguments).unwrap();
         let text = String::from_utf8_lossy(&output.stderr);
@@ -46,7 +51,16 @@ fn arguments_that_cannot_be_meant_end_with_2_and_are_named() {
 fn help_names_every_argument() {
     let output = run(&["--help"]).unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    for argument in ["--listen", "--account", "--secret-access-key", "--page-size", "--done-at-poll", "--help"] {
+    for argument in [
+        "--listen",
+        "--account",
+        "--secret-access-key",
+        "--page-size",
+        "--done-at-poll",
+        "--latency-ms",
+        "--keep-alive",
+        "--help",
+    ] {
         assert!(text.contains(argument), "{text}");
     }
     assert!(output.status.success());
