@@ -1,4 +1,4 @@
-//! The door for whoever runs the simulator, under `/_simulator`: turns JSON into seeds and
+//! The door for whoever runs the simulator, under `/_simulator`: turns JSON into seeds, roles and
 //! scripts, and the state and the list of requests into JSON.
 //!
 //! Nothing that comes in here is counted among the requests. Anybody who can reach it can use it,
@@ -18,14 +18,15 @@ use axum::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::{script::Script, seed::Seed, stage::Stage};
+use crate::{role::Role, script::Script, seed::Seed, stage::Stage};
 
-const PATHS: &str = "POST seed, POST faults, GET or DELETE requests, GET state, POST reset, GET health";
+const PATHS: &str = "POST seed, POST roles, POST faults, GET or DELETE requests, GET state, POST reset, GET health";
 
 /// The routes below `/_simulator`.
 pub(crate) fn routes() -> Router<Arc<Stage>> {
     Router::new()
         .route("/seed", post(seed))
+        .route("/roles", post(role))
         .route("/faults", post(script))
         .route("/requests", get(requests).delete(clear_requests))
         .route("/state", get(state))
@@ -37,6 +38,10 @@ pub(crate) fn routes() -> Router<Arc<Stage>> {
 
 async fn seed(State(stage): State<Arc<Stage>>, body: Bytes) -> Response {
     settle(read::<Seed>(&body).and_then(|seed| stage.seed(seed).map_err(|error| error.to_string())))
+}
+
+async fn role(State(stage): State<Arc<Stage>>, body: Bytes) -> Response {
+    settle(read::<Role>(&body).and_then(|role| stage.role(role).map_err(|error| error.to_string())))
 }
 
 async fn script(State(stage): State<Arc<Stage>>, body: Bytes) -> Response {
@@ -55,9 +60,11 @@ async fn clear_requests(State(stage): State<Arc<Stage>>) -> Response {
 
 async fn state(State(stage): State<Arc<Stage>>) -> Response {
     let shelves = stage.world().describe();
+    let roles = json!(stage.iam().roles());
     let requests = stage.seen().entries().len();
     let scripts = stage.scripts();
-    Json(json!({"accounts": shelves, "scripts": scripts.waiting(), "requests": requests})).into_response()
+    Json(json!({"accounts": shelves, "roles": roles, "scripts": scripts.waiting(), "requests": requests}))
+        .into_response()
 }
 
 async fn reset(State(stage): State<Arc<Stage>>) -> Response {

@@ -1,4 +1,5 @@
 //! Turns an [`Answer`] into the HTTP response, whole or as a fault wants it: slow, cut, endless.
+//! What is JSON for a client of Lightsail is XML for one of STS.
 //!
 //! Every response has a length or an end that HTTP knows, but for `never_ends`, which promises
 //! more than it sends.
@@ -13,7 +14,7 @@ use axum::{
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
 
-use crate::{fault::Fault, refusal::Refusal};
+use crate::{fault::Fault, refusal::Refusal, service::Service, sts};
 
 /// What is to be sent.
 pub(crate) struct Answer {
@@ -28,13 +29,17 @@ impl Answer {
         Self { status: StatusCode::OK, content_type: JSON, error_type: None, body: body.to_string().into() }
     }
 
-    pub(crate) fn refusal(refusal: &Refusal) -> Self {
-        Self {
-            status: status(refusal.status),
-            content_type: JSON,
-            error_type: Some(refusal.kind.clone()),
-            body: refusal.body().to_string().into(),
-        }
+    /// A success of STS.
+    pub(crate) fn xml(body: String) -> Self {
+        Self { status: StatusCode::OK, content_type: XML, error_type: None, body: body.into() }
+    }
+
+    pub(crate) fn refusal(service: Service, refusal: &Refusal, request_id: &str) -> Self {
+        let (content_type, error_type, body) = match service {
+            Service::Lightsail => (JSON, Some(refusal.kind.clone()), refusal.body().to_string()),
+            Service::Sts => (XML, None, sts::refused(refusal, request_id)),
+        };
+        Self { status: status(refusal.status), content_type, error_type, body: body.into() }
     }
 
     /// A page of a load balancer, which knows nothing of JSON.
@@ -55,6 +60,9 @@ impl Answer {
             Some(Fault::NotJson) => {
                 let body = Bytes::from_static(b"This is not JSON.");
                 Self { status: StatusCode::OK, content_type: "text/plain", error_type: None, body }.response(request_id)
+            }
+            Some(Fault::EmptyAnswer) if self.content_type == XML => {
+                Self::xml(sts::EMPTY.to_owned()).response(request_id)
             }
             Some(Fault::EmptyAnswer) => Self::success(&Value::Object(serde_json::Map::new())).response(request_id),
             Some(Fault::NeverEnds) => {
@@ -96,6 +104,8 @@ impl Answer {
 
 /// The content type of the protocol `json`, version 1.1.
 pub(crate) const JSON: &str = "application/x-amz-json-1.1";
+/// The content type of the answers of the protocol `query`.
+const XML: &str = "text/xml";
 const HTML: &str = "text/html";
 
 /// Twenty drops a second, or one byte at a time if there are not so many.

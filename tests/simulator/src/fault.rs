@@ -6,7 +6,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// What goes wrong. "The work" is what the operation does to the simulator's buckets.
+/// What goes wrong. "The work" is what the operation does to the simulator's buckets, or the
+/// session that `AssumeRole` begins. That has errors of other names: see the README.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Fault {
@@ -62,11 +63,11 @@ pub enum Fault {
         /// At least 1.
         bytes_per_second: u32,
     },
-    /// The work is done; the answer is sound HTTP, but its JSON is cut in half.
+    /// The work is done; the answer is sound HTTP, but its JSON (or XML) is cut in half.
     Truncated,
     /// The work is done; HTTP 200 with a text that is not JSON.
     NotJson,
-    /// The work is done; HTTP 200 and `{}`.
+    /// The work is done; HTTP 200 and `{}`, or `<AssumeRoleResponse/>`.
     EmptyAnswer,
     /// The work is done; its operation is `Started` in the answer and in the next `polls`
     /// answers of `GetOperation`, then `Succeeded`.

@@ -1,5 +1,6 @@
-//! The door for Lightsail's clients: turns an HTTP request into a [`Call`](crate::input::Call),
-//! has the work done and answers it, with whatever fault is scripted for it.
+//! The door for the clients of Lightsail and STS: turns an HTTP request into a
+//! [`Call`](crate::input::Call) or an [`AssumeRole`](crate::sts::AssumeRole), has the work done and
+//! answers it, with whatever fault is scripted for it.
 //!
 //! The order is fixed. Read the request, check the signature, find the operation, enter it into
 //! the list of requests, wait out the latency; then what fails without work, the work itself, and
@@ -14,6 +15,7 @@ use axum::{
     http::{Method, request::Parts},
     response::Response,
 };
+use chrono::Utc;
 use serde_json::Value;
 
 use crate::{
@@ -25,8 +27,10 @@ use crate::{
     refusal::Refusal,
     script::Drawn,
     seen::SeenRequest,
+    service::Service,
     signature::{Caller, authenticate},
     stage::Stage,
+    sts::{self, Form},
     work::Work,
 };
 
@@ -41,14 +45,16 @@ pub(crate) async fn answer(
 ) -> Response {
     let request_id = stage.ids.uuid();
     let (head, body) = request.into_parts();
+    let service = Service::of(header(&head, "content-type"));
+    let refuse = |refusal: &Refusal| Answer::refusal(service, refusal, &request_id);
     let Ok(body) = to_bytes(body, MOST_BYTES).await else {
-        let refusal = Refusal::not_readable("The body is cut off or too long.");
-        return Answer::refusal(&refusal).deliver(None, &request_id);
+        return refuse(&Refusal::too_long(service)).deliver(None, &request_id);
     };
     let settings = &stage.settings;
-    let caller = authenticate(&head, &body, settings.secret_access_key.as_deref(), &settings.account);
-    let mut seen = describe(&head, &body, caller.as_ref().ok(), connection.number);
-    let asked = caller.and_then(|caller| Ok((caller, find_operation(&head)?)));
+    let form = if service == Service::Sts { Form::read(&body) } else { Form::default() };
+    let caller = authenticate(service, &head, &body, settings, &stage.iam());
+    let mut seen = describe(&head, &body, &form, caller.as_ref().ok(), connection.number);
+    let asked = caller.and_then(|caller| Ok((caller, find_operation(service, &head, &form)?)));
     let (number, drawn) = {
         // Under one lock, so that of two requests the one that is listed first is hit first.
         let mut log = stage.seen();
@@ -63,12 +69,23 @@ pub(crate) async fn answer(
     }
     let fault = drawn.as_ref().map(|drawn| &drawn.fault);
     let answer = match (asked, fault) {
-        (Err(refusal), _) => Answer::refusal(&refusal),
+        (Err(refusal), _) => refuse(&refusal),
         (Ok(_), Some(Fault::ResetBefore)) => return reset(&connection),
         (Ok(_), Some(Fault::HangBefore)) => return pending().await,
+        (Ok(_), Some(Fault::HttpStatus { status })) => Answer::page(*status),
         (Ok((caller, operation)), fault) => {
-            let early = fault.and_then(|fault| fail_early(fault, &caller.region));
-            early.unwrap_or_else(|| do_work(&stage, &caller, operation, &body, fault))
+            let early = fault.and_then(|fault| match service {
+                Service::Lightsail => fail_early(fault, &caller.region),
+                Service::Sts => fail_to_assume(fault, &caller, &form),
+            });
+            let done = early.map_or_else(
+                || match service {
+                    Service::Lightsail => do_work(&stage, &caller, operation, &body, fault),
+                    Service::Sts => assume_role(&stage, &caller, &form, &request_id),
+                },
+                Err,
+            );
+            done.unwrap_or_else(|refusal| refuse(&refusal))
         }
     };
     match fault {
@@ -82,49 +99,68 @@ pub(crate) async fn answer(
 }
 
 /// What the list of requests says of this one. A body that is not readable has no members.
-fn describe(head: &Parts, body: &[u8], caller: Option<&Caller>, connection: u64) -> SeenRequest {
+fn describe(head: &Parts, body: &[u8], form: &Form, caller: Option<&Caller>, connection: u64) -> SeenRequest {
     let members: Value = serde_json::from_slice(body).unwrap_or_default();
     let member = |name: &str| members[name].as_str().map(str::to_owned);
+    let field = |name: &str| form.get(name).map(str::to_owned);
     let target = header(head, "x-amz-target").unwrap_or_default();
+    let target = || target.rsplit('.').next().unwrap_or_default().to_owned();
     SeenRequest {
         at: String::new(),
         at_ms: 0,
         connection,
-        operation: target.rsplit('.').next().unwrap_or_default().to_owned(),
+        operation: field("Action").unwrap_or_else(target),
         account: caller.map(|caller| caller.account.clone()).unwrap_or_default(),
         region: caller.map(|caller| caller.region.clone()).unwrap_or_default(),
         bucket: member("bucketName"),
         access_key_id: member("accessKeyId"),
         operation_id: member("operationId"),
         page_token: member("pageToken"),
+        role_arn: field("RoleArn"),
+        role_session_name: field("RoleSessionName"),
+        external_id: field("ExternalId"),
         user_agent: header(head, "user-agent").map(str::to_owned),
         status: None,
         fault: None,
     }
 }
 
-/// A target, method, path or content type that the protocol does not have finds no operation.
-fn find_operation(head: &Parts) -> Result<Operation, Refusal> {
-    let protocol = head.method == Method::POST
-        && head.uri.path() == "/"
-        && header(head, "content-type").is_some_and(|found| found.split(';').next() == Some(JSON));
+/// A target, action, method, path or content type that the protocol does not have finds no
+/// operation.
+fn find_operation(service: Service, head: &Parts, form: &Form) -> Result<Operation, Refusal> {
+    let at_the_door = head.method == Method::POST && head.uri.path() == "/";
+    if service == Service::Sts {
+        let found = if at_the_door { form } else { &Form::default() };
+        return found.operation();
+    }
+    let protocol =
+        at_the_door && header(head, "content-type").is_some_and(|found| found.split(';').next() == Some(JSON));
     let operation = header(head, "x-amz-target").and_then(Operation::from_target);
     operation.filter(|_| protocol).ok_or_else(Refusal::unknown_operation)
 }
 
-fn do_work(stage: &Stage, caller: &Caller, operation: Operation, body: &[u8], fault: Option<&Fault>) -> Answer {
+fn do_work(
+    stage: &Stage,
+    caller: &Caller,
+    operation: Operation,
+    body: &[u8],
+    fault: Option<&Fault>,
+) -> Result<Answer, Refusal> {
     let work = Work { caller, fault, ids: &stage.ids, settings: &stage.settings };
-    match input::parse(operation, body).and_then(|call| work.answer(&mut stage.world(), call)) {
-        Ok(body) => Answer::success(&body),
-        Err(refusal) => Answer::refusal(&refusal),
-    }
+    let call = input::parse(operation, body)?;
+    Ok(Answer::success(&work.answer(&mut stage.world(), call)?))
 }
 
-/// The answer of a fault that leaves no work to be done.
-fn fail_early(fault: &Fault, region: &str) -> Option<Answer> {
-    let refusal = match fault {
-        Fault::HttpStatus { status } => return Some(Answer::page(*status)),
-        Fault::Throttled => Refusal::throttled(),
+fn assume_role(stage: &Stage, caller: &Caller, form: &Form, request_id: &str) -> Result<Answer, Refusal> {
+    let asked = form.assume_role()?;
+    let session = stage.iam().assume(caller, &asked, &stage.ids, Utc::now())?;
+    Ok(Answer::xml(sts::assumed(&session, request_id)))
+}
+
+/// The error of a fault that leaves Lightsail no work to be done.
+fn fail_early(fault: &Fault, region: &str) -> Option<Refusal> {
+    Some(match fault {
+        Fault::Throttled => Refusal::throttled(Service::Lightsail),
         Fault::ServiceException => Refusal::service(),
         Fault::AccessDenied => Refusal::access_denied(),
         Fault::Unauthenticated => Refusal::unauthenticated(),
@@ -132,12 +168,26 @@ fn fail_early(fault: &Fault, region: &str) -> Option<Answer> {
         Fault::NotFound => Refusal::not_found("resource", "as scripted"),
         Fault::DoesNotExist => Refusal::invalid_input("DoesNotExist: The resource does not exist."),
         Fault::RegionSetupInProgress => Refusal::region_setup_in_progress(region),
-        Fault::Error { code, status, message } => {
-            Refusal::new(code, status.unwrap_or(400), message.as_deref().unwrap_or("As scripted."))
-        }
+        Fault::Error { code, status, message } => as_scripted(code, *status, message.as_deref()),
         _ => return None,
-    };
-    Some(Answer::refusal(&refusal))
+    })
+}
+
+/// The error of a fault that leaves STS no work to be done.
+fn fail_to_assume(fault: &Fault, caller: &Caller, form: &Form) -> Option<Refusal> {
+    Some(match fault {
+        Fault::Throttled => Refusal::throttled(Service::Sts),
+        Fault::ServiceException => Refusal::internal_failure(),
+        Fault::AccessDenied => Refusal::may_not_assume(&caller.arn, form.get("RoleArn").unwrap_or_default()),
+        Fault::Unauthenticated => Refusal::unrecognized_client(Service::Sts),
+        Fault::InvalidInput => Refusal::validation("The input is not valid."),
+        Fault::Error { code, status, message } => as_scripted(code, *status, message.as_deref()),
+        _ => return None,
+    })
+}
+
+fn as_scripted(code: &str, status: Option<u16>, message: Option<&str>) -> Refusal {
+    Refusal::new(code, status.unwrap_or(400), message.unwrap_or("As scripted."))
 }
 
 /// The response is never written: the stream fails first, and resets the connection.

@@ -1,9 +1,12 @@
-//! Makes the ids that AWS would make: UUIDs, access key ids, secrets.
+//! Makes the ids that AWS would make: UUIDs, access key ids, secrets, tokens.
 //!
 //! They come from a counter and not from chance, so that the same calls against a fresh
 //! simulator always get the same ids and two runs can be compared line by line.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    iter,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use sha2::{Digest, Sha256};
 
@@ -30,15 +33,40 @@ impl Identifiers {
 
     /// `AKIA` and 16 letters or digits, which fits the model's `^[A-Z0-9]{20}$`.
     pub(crate) fn access_key_id(&self) -> String {
-        let letters = self.next("key");
-        let letters = letters[..16].iter().map(|byte| char::from(BASE32[usize::from(byte % 32)]));
-        "AKIA".chars().chain(letters).collect()
+        self.letters("AKIA", 16)
+    }
+
+    /// The same with `ASIA`, for the prefixes see "Understanding unique ID prefixes" in the IAM
+    /// user guide.
+    pub(crate) fn session_access_key_id(&self) -> String {
+        self.letters("ASIA", 16)
+    }
+
+    /// `AROA` and 17 letters or digits.
+    pub(crate) fn role_id(&self) -> String {
+        self.letters("AROA", 17)
     }
 
     /// 40 characters, as long as IAM's secrets are.
     pub(crate) fn secret_access_key(&self) -> String {
-        let (first, second) = (self.next("secret"), self.next("secret"));
-        first.iter().chain(&second).take(40).map(|byte| char::from(BASE64[usize::from(byte % 64)])).collect()
+        self.secret(40)
+    }
+
+    /// "The size of the security token that AWS STS API operations return is not fixed"
+    /// (API_AssumeRole). This is a usual one.
+    pub(crate) fn session_token(&self) -> String {
+        self.secret(356)
+    }
+
+    fn letters(&self, prefix: &str, count: usize) -> String {
+        let letters = self.next("key");
+        let letters = letters.iter().take(count).map(|byte| char::from(BASE32[usize::from(byte % 32)]));
+        prefix.chars().chain(letters).collect()
+    }
+
+    fn secret(&self, count: usize) -> String {
+        let bytes = iter::repeat_with(|| self.next("secret")).flatten();
+        bytes.take(count).map(|byte| char::from(BASE64[usize::from(byte % 64)])).collect()
     }
 
     fn next(&self, purpose: &str) -> [u8; 32] {

@@ -62,6 +62,8 @@ pub(crate) fn parse(operation: Operation, body: &[u8]) -> Result<Call, Refusal> 
             Call::GetOperation { id: not_blank("operationId", required("operationId", given.operation_id.as_ref())?)? }
         }
         Operation::GetOperations => Call::GetOperations { page: given.page_token },
+        // Its input is a form, and this is for those that come as JSON.
+        Operation::AssumeRole => return Err(Refusal::unknown_operation()),
     })
 }
 

@@ -1,6 +1,7 @@
 //! A simulator of the bucket operations of Amazon Lightsail: a small HTTP server that speaks
 //! Lightsail's protocol (JSON 1.1, Signature Version 4) to any AWS SDK, keeps buckets, access keys
-//! and operations in memory, and fails in the ways that a [`Script`] asks for.
+//! and operations in memory, and fails in the ways that a [`Script`] asks for. At the same address
+//! it is as much of STS as it takes to assume a [`Role`] in another account.
 //!
 //! It exists because no other simulator of AWS has Lightsail's buckets, and because what matters
 //! most to a client that deletes keys cannot be brought about on a real account: a reset after
@@ -26,6 +27,7 @@ mod control_door;
 mod delivery;
 mod fault;
 mod front_door;
+mod iam;
 mod identifiers;
 mod input;
 mod operation;
@@ -33,12 +35,15 @@ mod page;
 mod record;
 mod refusal;
 mod region;
+mod role;
 mod script;
 mod seed;
 mod seen;
+mod service;
 mod settings;
 mod signature;
 mod stage;
+mod sts;
 mod timestamp;
 mod work;
 mod world;
@@ -63,6 +68,7 @@ pub use crate::{
     bucket::{KeyStatus, LastUsed, Tag},
     fault::{Fault, Member},
     operation::{Operation, UnknownOperation},
+    role::{Role, RoleError},
     script::{Script, ScriptError},
     seed::{Seed, SeedError, SeedKey},
     seen::SeenRequest,
@@ -105,7 +111,7 @@ impl Simulator {
         Ok(Self { stage, address, open, server })
     }
 
-    /// What to give to a client as its endpoint URL.
+    /// What to give to a client as its endpoint URL, of Lightsail and of STS.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -118,6 +124,11 @@ impl Simulator {
     /// Puts a bucket with chosen keys into it.
     pub fn seed(&self, seed: Seed) -> Result<(), SeedError> {
         self.stage.seed(seed)
+    }
+
+    /// Puts a role into it, for callers to assume.
+    pub fn role(&self, role: Role) -> Result<(), RoleError> {
+        self.stage.role(role)
     }
 
     /// Has something go wrong, behind the scripts that wait already.
@@ -141,7 +152,7 @@ impl Simulator {
         &self.stage.settings.account
     }
 
-    /// Forgets buckets, operations, scripts and requests.
+    /// Forgets buckets, operations, roles, sessions, scripts and requests.
     pub fn reset(&self) {
         self.stage.reset();
     }

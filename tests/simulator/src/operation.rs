@@ -1,4 +1,4 @@
-//! The nine operations of the Lightsail API that the simulator knows: turns the
+//! The operations that the simulator knows, nine of Lightsail and one of STS: turns the
 //! `X-Amz-Target` of a request into an [`Operation`] and back.
 //!
 //! The list is closed, so that a script or a test which names an operation that the simulator
@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// `targetPrefix` in the metadata of botocore's Lightsail model.
 const TARGET_PREFIX: &str = "Lightsail_20161128.";
 
-/// An operation of the Lightsail API that has to do with buckets.
+/// An operation of the Lightsail API that has to do with buckets, or of STS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// Lists the Regions that Lightsail has.
@@ -32,11 +32,13 @@ pub enum Operation {
     GetOperation,
     /// Lists the operations of one account in one Region, page by page.
     GetOperations,
+    /// Gives credentials for the account of a role. Of STS.
+    AssumeRole,
 }
 
 impl Operation {
     /// Every operation that the simulator answers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::GetRegions,
         Self::CreateBucket,
         Self::GetBuckets,
@@ -46,6 +48,7 @@ impl Operation {
         Self::DeleteBucketAccessKey,
         Self::GetOperation,
         Self::GetOperations,
+        Self::AssumeRole,
     ];
 
     /// The name as AWS spells it.
@@ -60,6 +63,7 @@ impl Operation {
             Self::DeleteBucketAccessKey => "DeleteBucketAccessKey",
             Self::GetOperation => "GetOperation",
             Self::GetOperations => "GetOperations",
+            Self::AssumeRole => "AssumeRole",
         }
     }
 
@@ -71,9 +75,9 @@ impl Operation {
         )
     }
 
-    /// The operation that an `X-Amz-Target` header names.
+    /// The operation of Lightsail that an `X-Amz-Target` header names.
     pub(crate) fn from_target(target: &str) -> Option<Self> {
-        target.strip_prefix(TARGET_PREFIX)?.parse().ok()
+        target.strip_prefix(TARGET_PREFIX)?.parse().ok().filter(|operation| *operation != Self::AssumeRole)
     }
 }
 

@@ -1,11 +1,15 @@
-//! Errors as Lightsail sends them: one [`Refusal`] for each, with the type, the HTTP status and
-//! the four members `code`, `docs`, `message` and `tip` of every error shape in botocore's model.
+//! Errors as Lightsail and STS send them: one [`Refusal`] for each, with the type, the HTTP
+//! status and, for Lightsail, the four members `code`, `docs`, `message` and `tip` of every error
+//! shape in botocore's model.
 //!
-//! The types that the model has are HTTP 400, but for `ServiceException`, which is marked
-//! `fault` there: 500. The last constructors are of types that the model does not have and AWS
-//! sends all the same, before a request reaches the service ("Common Errors" of the API).
+//! The types that Lightsail's model has are HTTP 400, but for `ServiceException`, which is marked
+//! `fault` there: 500. The last constructors are of types that the models do not have and AWS
+//! sends all the same ("Common Errors" of the APIs). What has to do with the signature has
+//! another name and another status in each protocol.
 
 use serde_json::{Value, json};
+
+use crate::service::Service;
 
 const DOCS: &str = "https://docs.aws.amazon.com/lightsail/2016-11-28/api-reference/";
 
@@ -14,7 +18,7 @@ const DOCS: &str = "https://docs.aws.amazon.com/lightsail/2016-11-28/api-referen
 pub(crate) struct Refusal {
     pub(crate) kind: String,
     pub(crate) status: u16,
-    message: String,
+    pub(crate) message: String,
     tip: &'static str,
 }
 
@@ -40,7 +44,7 @@ impl Refusal {
         self
     }
 
-    // In the model.
+    // In Lightsail's model.
 
     pub(crate) fn invalid_input(message: impl Into<String>) -> Self {
         Self::new("InvalidInputException", 400, message)
@@ -74,27 +78,7 @@ impl Refusal {
         )
     }
 
-    // Not in the model.
-
-    pub(crate) fn throttled() -> Self {
-        Self::new("ThrottlingException", 400, "Rate exceeded")
-    }
-
-    pub(crate) fn no_signature() -> Self {
-        Self::new("MissingAuthenticationTokenException", 400, "Missing Authentication Token")
-    }
-
-    pub(crate) fn incomplete_signature(message: impl Into<String>) -> Self {
-        Self::new("IncompleteSignatureException", 400, message)
-    }
-
-    pub(crate) fn bad_signature(message: impl Into<String>) -> Self {
-        Self::new("InvalidSignatureException", 400, message)
-    }
-
-    pub(crate) fn unrecognized_client() -> Self {
-        Self::new("UnrecognizedClientException", 400, "The security token included in the request is invalid.")
-    }
+    // Of Lightsail, and not in its model.
 
     pub(crate) fn unknown_operation() -> Self {
         Self::new("UnknownOperationException", 400, "Unknown operation.")
@@ -102,5 +86,67 @@ impl Refusal {
 
     pub(crate) fn not_readable(message: impl Into<String>) -> Self {
         Self::new("SerializationException", 400, message)
+    }
+
+    // Of STS, and not in its model.
+
+    pub(crate) fn invalid_action(action: &str, version: &str) -> Self {
+        Self::new("InvalidAction", 400, format!("Could not find operation {action} for version {version}"))
+    }
+
+    pub(crate) fn validation(message: impl Into<String>) -> Self {
+        Self::new("ValidationError", 400, message)
+    }
+
+    pub(crate) fn may_not_assume(caller: &str, role: &str) -> Self {
+        let message = format!("User: {caller} is not authorized to perform: sts:AssumeRole on resource: {role}");
+        Self::new("AccessDenied", 403, message)
+    }
+
+    pub(crate) fn internal_failure() -> Self {
+        Self::new("InternalFailure", 500, "An internal error has occurred.")
+    }
+
+    // Of both, and in neither model. STS does not send `ExpiredTokenException` for credentials:
+    // that is in its model for the tokens of other identity providers.
+
+    pub(crate) fn throttled(service: Service) -> Self {
+        Self::of(service, ("ThrottlingException", 400), ("Throttling", 400), "Rate exceeded")
+    }
+
+    pub(crate) fn no_signature(service: Service) -> Self {
+        let message = "Missing Authentication Token";
+        Self::of(service, ("MissingAuthenticationTokenException", 400), ("MissingAuthenticationToken", 403), message)
+    }
+
+    pub(crate) fn incomplete_signature(service: Service, message: impl Into<String>) -> Self {
+        Self::of(service, ("IncompleteSignatureException", 400), ("IncompleteSignature", 400), message)
+    }
+
+    pub(crate) fn bad_signature(service: Service, message: impl Into<String>) -> Self {
+        Self::of(service, ("InvalidSignatureException", 400), ("SignatureDoesNotMatch", 403), message)
+    }
+
+    pub(crate) fn unrecognized_client(service: Service) -> Self {
+        let message = "The security token included in the request is invalid.";
+        Self::of(service, ("UnrecognizedClientException", 400), ("InvalidClientTokenId", 403), message)
+    }
+
+    pub(crate) fn expired_token(service: Service) -> Self {
+        let message = "The security token included in the request is expired";
+        Self::of(service, ("ExpiredTokenException", 400), ("ExpiredToken", 403), message)
+    }
+
+    pub(crate) fn too_long(service: Service) -> Self {
+        let message = "The body is cut off or too long.";
+        Self::of(service, ("SerializationException", 400), ("MalformedInput", 400), message)
+    }
+
+    fn of(service: Service, lightsail: (&str, u16), sts: (&str, u16), message: impl Into<String>) -> Self {
+        let (kind, status) = match service {
+            Service::Lightsail => lightsail,
+            Service::Sts => sts,
+        };
+        Self::new(kind, status, message)
     }
 }

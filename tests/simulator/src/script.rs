@@ -100,6 +100,8 @@ impl Script {
                 matches!(operation, Operation::DeleteBucket | Operation::DeleteBucketAccessKey)
             }
             Fault::StillListed { .. } => operation == Operation::DeleteBucketAccessKey,
+            // Errors that only Lightsail has.
+            Fault::NotFound | Fault::DoesNotExist | Fault::RegionSetupInProgress => operation != Operation::AssumeRole,
             _ => true,
         };
         if !fits {

@@ -21,7 +21,8 @@ pub struct SeenRequest {
     pub at_ms: u64,
     /// The number of the TCP connection, counted from 1.
     pub connection: u64,
-    /// As the target names it, even if the simulator does not have it; empty without a target.
+    /// As the target, or the `Action` of a form, names it, even if the simulator does not have
+    /// it; empty without one.
     pub operation: String,
     /// The account, empty when the signature was refused.
     pub account: String,
@@ -39,6 +40,15 @@ pub struct SeenRequest {
     /// `pageToken`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub page_token: Option<String>,
+    /// `RoleArn`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role_arn: Option<String>,
+    /// `RoleSessionName`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role_session_name: Option<String>,
+    /// `ExternalId`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
     /// The client's `User-Agent`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<String>,
@@ -107,6 +117,9 @@ mod tests {
             access_key_id: None,
             operation_id: None,
             page_token: None,
+            role_arn: None,
+            role_session_name: None,
+            external_id: None,
             user_agent: None,
             status: None,
             fault: None,

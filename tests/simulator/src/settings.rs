@@ -15,7 +15,8 @@ pub struct Settings {
     /// is the account in the function ARN that `aws-lambda-rie` makes up.
     pub account: String,
     /// When set, the signature of every request must have been made with this secret. By default
-    /// a signature only has to be well formed.
+    /// a signature only has to be well formed. That of an assumed role must always have been made
+    /// with the secret that was issued for it.
     pub secret_access_key: Option<String>,
     /// How many buckets or operations fit a page; 20 by default.
     pub page_size: usize,

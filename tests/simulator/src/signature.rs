@@ -1,17 +1,25 @@
 //! AWS Signature Version 4: turns the headers of a request into its [`Caller`], that is, the
 //! account and the Region whose buckets it speaks about, or into the refusal that AWS answers.
+//! Whoever signs with the credentials of an assumed role speaks about the role's account.
 //!
 //! The Region is the one of the credential scope and nothing else: the endpoint is the same for
 //! all, just as it is for whoever sets `AWS_ENDPOINT_URL`. Without a secret to check against,
 //! only the form of the header is judged; with one, the signature is recomputed over the request
-//! as it was sent ("Create a signed AWS API request" in the IAM user guide).
+//! as it was sent ("Create a signed AWS API request" in the IAM user guide). The credentials of
+//! an assumed role always bring a secret to check against.
 
 use axum::http::{HeaderMap, request::Parts};
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-use crate::{refusal::Refusal, region, settings::is_account};
+use crate::{
+    iam::{Iam, Session},
+    refusal::Refusal,
+    region,
+    service::Service,
+    settings::{Settings, is_account},
+};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
@@ -20,30 +28,39 @@ const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 pub(crate) struct Caller {
     pub(crate) account: String,
     pub(crate) region: String,
+    /// The user or the assumed role, for the text of a refusal.
+    pub(crate) arn: String,
 }
 
 /// Reads the caller off `head`, and checks the signature if there is a secret.
 pub(crate) fn authenticate(
+    service: Service,
     head: &Parts,
     body: &[u8],
-    secret: Option<&str>,
-    default_account: &str,
+    settings: &Settings,
+    iam: &Iam,
 ) -> Result<Caller, Refusal> {
-    let authorization = Authorization::of(&head.headers)?;
+    let authorization = Authorization::of(service, &head.headers)?;
     let scope = &authorization.scope;
-    if scope.service != "lightsail" {
-        return Err(Refusal::bad_signature("Credential should be scoped to correct service: 'lightsail'."));
+    if scope.service != service.name() {
+        let message = format!("Credential should be scoped to correct service: '{}'.", service.name());
+        return Err(Refusal::bad_signature(service, message));
     }
-    if !region::exists(&scope.region) {
-        return Err(Refusal::unrecognized_client());
+    // STS has more Regions than Lightsail, and the global one is signed for as `us-east-1`.
+    if service == Service::Lightsail && !region::exists(&scope.region) {
+        return Err(Refusal::unrecognized_client(service));
     }
-    if let Some(secret) = secret {
-        authorization.verify(head, body, secret, Utc::now())?;
+    if let Some(session) = iam.session(&authorization.access_key_id) {
+        return authorization.caller_of(session, service, head, body);
+    }
+    if let Some(secret) = settings.secret_access_key.as_deref() {
+        authorization.verify(service, head, body, secret, Utc::now())?;
     }
     // LocalStack's convention: a key id that looks like an account number is one.
     let key = authorization.access_key_id;
-    let account = if is_account(&key) { key } else { default_account.to_owned() };
-    Ok(Caller { account, region: authorization.scope.region })
+    let account = if is_account(&key) { key } else { settings.account.clone() };
+    let arn = format!("arn:aws:iam::{account}:user/simulated");
+    Ok(Caller { account, region: authorization.scope.region, arn })
 }
 
 /// The `Authorization` header, taken apart.
@@ -62,30 +79,29 @@ struct Scope {
 }
 
 impl Authorization {
-    fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
-        let header = headers.get("authorization").ok_or_else(Refusal::no_signature)?;
-        let header = header.to_str().map_err(|_| Refusal::incomplete_signature("Authorization is not ASCII."))?;
+    fn of(service: Service, headers: &HeaderMap) -> Result<Self, Refusal> {
+        let incomplete = |message: &str| Refusal::incomplete_signature(service, message);
+        let header = headers.get("authorization").ok_or_else(|| Refusal::no_signature(service))?;
+        let header = header.to_str().map_err(|_| incomplete("Authorization is not ASCII."))?;
         let fields = header
             .strip_prefix(ALGORITHM)
-            .ok_or_else(|| Refusal::incomplete_signature(format!("Authorization header requires {ALGORITHM}.")))?;
+            .ok_or_else(|| incomplete(&format!("Authorization header requires {ALGORITHM}.")))?;
         let field = |name: &str| {
             fields
                 .split(',')
                 .filter_map(|field| field.trim().split_once('='))
                 .find_map(|(key, value)| (key == name && !value.is_empty()).then_some(value))
-                .ok_or_else(|| {
-                    Refusal::incomplete_signature(format!("Authorization header requires '{name}' parameter."))
-                })
+                .ok_or_else(|| incomplete(&format!("Authorization header requires '{name}' parameter.")))
         };
         let credential = field("Credential")?;
         let [access_key_id, date, region, service, "aws4_request"] = credential.split('/').collect::<Vec<_>>()[..]
         else {
-            return Err(Refusal::incomplete_signature(
+            return Err(incomplete(
                 "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term.",
             ));
         };
         if !headers.contains_key("x-amz-date") {
-            return Err(Refusal::incomplete_signature("Authorization header requires existence of 'X-Amz-Date'."));
+            return Err(incomplete("Authorization header requires existence of 'X-Amz-Date'."));
         }
         Ok(Self {
             access_key_id: access_key_id.to_owned(),
@@ -95,27 +111,48 @@ impl Authorization {
         })
     }
 
-    fn verify(&self, head: &Parts, body: &[u8], secret: &str, now: DateTime<Utc>) -> Result<(), Refusal> {
+    /// Which of these checks AWS makes first is not published.
+    fn caller_of(self, session: &Session, service: Service, head: &Parts, body: &[u8]) -> Result<Caller, Refusal> {
+        if header_value(&head.headers, "x-amz-security-token") != session.token {
+            return Err(Refusal::unrecognized_client(service));
+        }
+        let now = Utc::now();
+        self.verify(service, head, body, &session.secret, now)?;
+        if now >= session.end {
+            return Err(Refusal::expired_token(service));
+        }
+        Ok(Caller { account: session.account.clone(), region: self.scope.region, arn: session.arn.clone() })
+    }
+
+    fn verify(
+        &self,
+        service: Service,
+        head: &Parts,
+        body: &[u8],
+        secret: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), Refusal> {
+        let bad = |message: &str| Err(Refusal::bad_signature(service, message));
         let date = header_value(&head.headers, "x-amz-date");
         let signed_at = NaiveDateTime::parse_from_str(&date, "%Y%m%dT%H%M%SZ")
-            .map_err(|_| Refusal::incomplete_signature("X-Amz-Date must be YYYYMMDDTHHMMSSZ."))?;
+            .map_err(|_| Refusal::incomplete_signature(service, "X-Amz-Date must be YYYYMMDDTHHMMSSZ."))?;
         if !date.starts_with(&self.scope.date) {
-            return Err(Refusal::bad_signature("Date in Credential scope does not match YYYYMMDD from X-Amz-Date."));
+            return bad("Date in Credential scope does not match YYYYMMDD from X-Amz-Date.");
         }
         // "In most cases, a request must reach AWS within five minutes of the time stamp in the
         // request" ("AWS Signature Version 4 for API requests" in the IAM user guide).
         if (now.naive_utc() - signed_at).abs() > TimeDelta::minutes(5) {
-            return Err(Refusal::bad_signature(format!("Signature expired: {date} is more than 5 min. away.")));
+            return bad(&format!("Signature expired: {date} is more than 5 min. away."));
         }
         if !["host", "x-amz-date"].iter().all(|name| self.signed_headers.iter().any(|signed| signed == name)) {
-            return Err(Refusal::bad_signature("'Host' and 'X-Amz-Date' must be 'SignedHeaders'."));
+            return bad("'Host' and 'X-Amz-Date' must be 'SignedHeaders'.");
         }
         if self.expected(head, body, secret) == self.signature {
             return Ok(());
         }
-        Err(Refusal::bad_signature(
+        bad(
             "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method.",
-        ))
+        )
     }
 
     /// The signature that the holder of `secret` would have made.
@@ -185,7 +222,12 @@ mod tests {
     fn verify(head: &Parts, body: &[u8], secret: &str, minutes_late: i64) -> Result<(), Refusal> {
         let signed_at: DateTime<Utc> = "2015-08-30T12:36:00Z".parse().unwrap();
         let now = signed_at + TimeDelta::minutes(minutes_late);
-        Authorization::of(&head.headers).unwrap().verify(head, body, secret, now)
+        let authorization = Authorization::of(Service::Lightsail, &head.headers).unwrap();
+        authorization.verify(Service::Lightsail, head, body, secret, now)
+    }
+
+    fn refused(service: Service, head: &Parts) -> String {
+        authenticate(service, head, b"", &Settings::default(), &Iam::default()).unwrap_err().kind
     }
 
     #[test]
@@ -209,8 +251,8 @@ mod tests {
 
     #[test]
     fn a_signature_for_another_service_is_refused() {
-        let refused = authenticate(&post_vanilla(), b"", None, "012345678912");
-        assert_eq!(refused.unwrap_err().kind, "InvalidSignatureException");
+        assert_eq!(refused(Service::Lightsail, &post_vanilla()), "InvalidSignatureException");
+        assert_eq!(refused(Service::Sts, &post_vanilla()), "SignatureDoesNotMatch");
     }
 
     #[test]
@@ -222,8 +264,8 @@ mod tests {
         ] {
             let mut head = post_vanilla();
             head.headers.insert("authorization", header.parse().unwrap());
-            let refused = authenticate(&head, b"", None, "012345678912");
-            assert_eq!(refused.unwrap_err().kind, "IncompleteSignatureException", "{header}");
+            assert_eq!(refused(Service::Lightsail, &head), "IncompleteSignatureException", "{header}");
+            assert_eq!(refused(Service::Sts, &head), "IncompleteSignature", "{header}");
         }
     }
 }

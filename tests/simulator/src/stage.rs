@@ -1,10 +1,12 @@
-//! What all connections and the test play on together: the world, the scripts and the list of
-//! requests, behind one lock each, and the settings.
+//! What all connections and the test play on together: the world, the roles, the scripts and the
+//! list of requests, behind one lock each, and the settings.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::{
+    iam::Iam,
     identifiers::Identifiers,
+    role::{Role, RoleError},
     script::{Script, ScriptError, Scripts},
     seed::{Seed, SeedError},
     seen::SeenLog,
@@ -17,6 +19,7 @@ pub(crate) struct Stage {
     pub(crate) settings: Settings,
     pub(crate) ids: Identifiers,
     world: Mutex<World>,
+    iam: Mutex<Iam>,
     scripts: Mutex<Scripts>,
     seen: Mutex<SeenLog>,
 }
@@ -25,6 +28,7 @@ impl Stage {
     pub(crate) fn new(settings: Settings) -> Self {
         Self {
             world: Mutex::default(),
+            iam: Mutex::default(),
             scripts: Mutex::default(),
             seen: Mutex::new(SeenLog::new()),
             ids: Identifiers::default(),
@@ -36,19 +40,28 @@ impl Stage {
         seed.plant(&mut self.world(), &self.ids, &self.settings.account)
     }
 
+    pub(crate) fn role(&self, role: Role) -> Result<(), RoleError> {
+        self.iam().add(role, &self.ids)
+    }
+
     pub(crate) fn script(&self, script: Script) -> Result<(), ScriptError> {
         self.scripts().add(script)
     }
 
-    /// Forgets buckets, operations, scripts and requests.
+    /// Forgets buckets, operations, roles, sessions, scripts and requests.
     pub(crate) fn reset(&self) {
         *self.world() = World::default();
+        *self.iam() = Iam::default();
         *self.scripts() = Scripts::default();
         self.seen().clear();
     }
 
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         lock(&self.world)
+    }
+
+    pub(crate) fn iam(&self) -> MutexGuard<'_, Iam> {
+        lock(&self.iam)
     }
 
     pub(crate) fn scripts(&self) -> MutexGuard<'_, Scripts> {

@@ -32,7 +32,7 @@ pub(crate) struct Work<'a> {
 impl Work<'_> {
     /// Does the work of `call` and answers it.
     pub(crate) fn answer(&self, world: &mut World, call: Call) -> Result<Value, Refusal> {
-        let Caller { account, region } = self.caller;
+        let Caller { account, region, .. } = self.caller;
         let name_is_taken = |name: &str| world.owner_of(name).is_some();
         match call {
             Call::CreateBucket { bucket, .. } if name_is_taken(&bucket) => {

@@ -1,7 +1,7 @@
-"""Holds the simulator against AWS's own description of Lightsail.
+"""Holds the simulator against AWS's own description of Lightsail and STS.
 
 Starts the built binary, drives every operation with boto3 and the delete with the AWS CLI, and
-checks every request and every raw answer, member by member, against the service model that comes
+checks every request and every raw answer, member by member, against the service models that come
 with botocore. So the judge is not this repository: whatever the installed botocore says, goes.
 
     LIGHTSAIL_SIMULATOR_BIN=target/debug/lightsail-simulator pytest tests/simulator/tests
@@ -13,7 +13,9 @@ import re
 import subprocess
 import sys
 import urllib.request
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from xml.etree import ElementTree
 
 import boto3
 import pytest
@@ -27,6 +29,7 @@ KEY, OTHER_KEY = "AKIAIOSFODNN7EXAMPLE", "AKIAI44QH8DHBEXAMPLE"
 ACCOUNT = "111111111111"
 # botocore's own classes drop `fault`, which tells the server's errors from the caller's.
 MODEL = Loader().load_service_model("lightsail", "service-2")
+STS_MODEL = Loader().load_service_model("sts", "service-2")
 README = Path(__file__).parent.parent / "README.md"
 
 # Errors that AWS sends without having them in the model: those of the layer that checks
@@ -41,6 +44,22 @@ UNMODELLED = {
     "UnknownOperationException",
     "UnrecognizedClientException",
 }
+
+
+# The same for STS, with their HTTP status.
+STS_UNMODELLED = {
+    "AccessDenied": 403,
+    "ExpiredToken": 403,
+    "InternalFailure": 500,
+    "InvalidAction": 400,
+    "InvalidClientTokenId": 403,
+    "SignatureDoesNotMatch": 403,
+    "Throttling": 400,
+    "ValidationError": 400,
+}
+
+# A role in another account, and what it asks for.
+ROLE, EXTERNAL_ID = "arn:aws:iam::222222222222:role/revoker", "of-the:revoker/1"
 
 
 # The judge.
@@ -74,7 +93,10 @@ def problems(shape, value, where="$"):
         if getattr(shape, "enum", []) and value not in shape.enum:
             found.append(f"{where}: {value!r} is not one of {shape.enum}")
         pattern = shape.metadata.get("pattern")
-        if pattern and not re.search(pattern, value):
+        # The patterns of Lightsail have anchors where they are meant. Those of STS are all meant
+        # to fit the whole, and by Java's rules, where `\w` is ASCII.
+        fits = re.search if (pattern or "").startswith(("^", ".*")) else re.fullmatch
+        if pattern and not fits(java(pattern), value, re.ASCII):
             found.append(f"{where}: {value!r} does not match {pattern}")
     elif kind == "timestamp" and abs(value * 1000 - round(value * 1000)) > 0.001:
         found.append(f"{where}: {value!r} is finer than a millisecond")
@@ -83,6 +105,11 @@ def problems(shape, value, where="$"):
         if not low <= len(value) <= high:
             found.append(f"{where}: {len(value)} long, {low} to {high} allowed")
     return found
+
+
+def java(pattern):
+    """A pattern of the model for Python, which wants eight digits where Java reads five."""
+    return pattern.replace(r"\u10000-\u10FFFF", r"\U00010000-\U0010FFFF")
 
 
 def error_problems(operation, status, headers, body):
@@ -100,17 +127,94 @@ def error_problems(operation, status, headers, body):
     return problems(shapes[code], members) + wrong_status + missing
 
 
+def read_xml(shape, element):
+    """What an element of STS says, by the types of the model, as JSON would have it."""
+    space = "{" + STS_MODEL["metadata"]["xmlNamespace"] + "}"
+    assert element.tag.startswith(space), element.tag
+    if shape is None or shape.type_name != "structure":
+        assert len(element) == 0, element.tag
+        if shape is not None and shape.type_name == "timestamp":
+            parsed = datetime.strptime(element.text, "%Y-%m-%dT%H:%M:%SZ")
+            return parsed.replace(tzinfo=timezone.utc).timestamp()
+        return element.text or ""
+    names = [child.tag.removeprefix(space) for child in element]
+    assert len(names) == len(set(names)), names
+    return {name: read_xml(shape.members.get(name), child) for name, child in zip(names, element)}
+
+
+def sts_problems(operation, status, headers, body):
+    """Everything that is wrong with an answer of STS: an error as any, a success as modelled."""
+    if headers["content-type"] != "text/xml":
+        return [f"the content type is {headers['content-type']}"]
+    root = ElementTree.fromstring(body)
+    space = {"": STS_MODEL["metadata"]["xmlNamespace"]}
+    tags = [child.tag.rpartition("}")[2] for child in root]
+    if status < 300:
+        wrapper = operation.output_shape.serialization["resultWrapper"]
+        frame = (f"{operation.name}Response", [wrapper, "ResponseMetadata"])
+        request_id = root.findtext("ResponseMetadata/RequestId", namespaces=space)
+        found = problems(operation.output_shape, read_xml(operation.output_shape, root.find(wrapper, space)))
+    else:
+        frame = ("ErrorResponse", ["Error", "RequestId"])
+        request_id = root.findtext("RequestId", namespaces=space)
+        side, code, message = [root.findtext(f"Error/{name}", namespaces=space) for name in ("Type", "Code", "Message")]
+        modelled = {shape.error_code: shape.metadata["error"]["httpStatusCode"] for shape in operation.error_shapes}
+        expected = (STS_UNMODELLED | modelled).get(code)
+        found = [] if status == expected else [f"{code} came with {status}, not {expected}"]
+        found += [] if side == ("Sender" if status < 500 else "Receiver") else [f"{status} is of the {side}"]
+        found += [] if message else ["there is no message"]
+    if (root.tag, tags) != (f"{{{space['']}}}{frame[0]}", frame[1]):
+        found.append(f"{root.tag} has {tags}, expected {frame}")
+    if request_id != headers["x-amzn-requestid"]:
+        found.append(f"the header says {headers['x-amzn-requestid']!r}, the body {request_id!r}")
+    return found
+
+
+class Assumer:
+    """A boto3 client of STS whose every answer is judged on the way."""
+
+    def __init__(self, endpoint, access_key_id=ACCOUNT, secret=SECRET, token=None):
+        self.client = boto3.session.Session().client(
+            "sts",
+            region_name="eu-west-1",
+            endpoint_url=endpoint,
+            aws_access_key_id=access_key_id,
+            aws_secret_access_key=secret,
+            aws_session_token=token,
+            config=Config(parameter_validation=False, retries={"total_max_attempts": 1}),
+        )
+        self.judged = 0
+        self.client.meta.events.register("before-parse.sts.*", self.see_answer)
+
+    def see_answer(self, operation_model, response_dict, **_):
+        headers, status, body = (response_dict[part] for part in ("headers", "status_code", "body"))
+        assert sts_problems(operation_model, status, headers, body) == []
+        self.judged += 1
+
+    def assume(self, **input):
+        whole = {"RoleArn": ROLE, "RoleSessionName": "test", "ExternalId": EXTERNAL_ID} | input
+        return self.client.assume_role(**{name: value for name, value in whole.items() if value is not None})
+
+    def refused(self, **input):
+        """The code of the error that assuming a role has to end with."""
+        judged = self.judged
+        with pytest.raises(ClientError) as caught:
+            self.assume(**input)
+        assert self.judged == judged + 1
+        return caught.value.response["Error"]["Code"]
+
+
 class Caller:
     """A boto3 client whose every request and answer is judged on the way."""
 
-    def __init__(self, endpoint, account=ACCOUNT, region="eu-west-1", secret=SECRET):
+    def __init__(self, endpoint, account=ACCOUNT, region="eu-west-1", secret=SECRET, token="any"):
         self.client = boto3.session.Session().client(
             "lightsail",
             region_name=region,
             endpoint_url=endpoint,
             aws_access_key_id=account,
             aws_secret_access_key=secret,
-            aws_session_token="any",
+            aws_session_token=token,
             # Invalid input has to reach the simulator, and an error must not be tried again.
             config=Config(parameter_validation=False, retries={"total_max_attempts": 1}),
         )
@@ -191,6 +295,14 @@ def invoices(control):
     keys = [KEY, {"id": OTHER_KEY, "status": "Inactive", "lastUsed": used}]
     control("seed", {"account": ACCOUNT, "region": "eu-west-1", "bucket": "invoices", "keys": keys})
     return "invoices"
+
+
+@pytest.fixture
+def assumer(endpoint, control):
+    """A caller for whom there is a role in another account, which has a bucket."""
+    control("roles", {"account": "222222222222", "name": "revoker", "externalId": EXTERNAL_ID})
+    control("seed", {"account": "222222222222", "region": "eu-west-1", "bucket": "theirs", "keys": [KEY]})
+    return Assumer(endpoint)
 
 
 def documented_operations():
@@ -424,6 +536,116 @@ def test_errors_outside_the_model_carry_their_code(caller, control):
     ]:
         control("faults", {"operation": "GetBuckets", "fault": fault})
         assert caller.refused("get_buckets") == code
+
+
+# STS.
+
+
+def test_the_judge_of_sts_finds_what_the_model_does_not_allow(assumer):
+    operation = assumer.client.meta.service_model.operation_model("AssumeRole")
+    space = STS_MODEL["metadata"]["xmlNamespace"]
+    headers = {"content-type": "text/xml", "x-amzn-requestid": "id"}
+    keys = "<SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>"
+    user = "<AssumedRoleId>AROA:me</AssumedRoleId><Arn>arn:aws:sts::1:assumed-role/r/me</Arn>"
+    user = f"<AssumedRoleUser>{user}</AssumedRoleUser>"
+    good = (
+        f'<AssumeRoleResponse xmlns="{space}"><AssumeRoleResult><Credentials><AccessKeyId>ASIAIOSFODNN7EXAMPLE'
+        f"</AccessKeyId>{keys}<Expiration>2026-11-24T00:00:00Z</Expiration></Credentials>{user}</AssumeRoleResult>"
+        "<ResponseMetadata><RequestId>id</RequestId></ResponseMetadata></AssumeRoleResponse>"
+    )
+    assert sts_problems(operation, 200, headers, good) == []
+    assert sts_problems(operation, 200, headers | {"x-amzn-requestid": "other"}, good) != []
+    assert sts_problems(operation, 200, headers | {"content-type": "text/html"}, good) != []
+    for old, new in [(keys, ""), ("ASIAIOSFODNN7EXAMPLE", "A-B"), (user, "<Odd/>"), (user, user.replace("AROA", "/"))]:
+        assert sts_problems(operation, 200, headers, good.replace(old, new)) != [], (old, new)
+    for old, new in [("AROA:me", "<b/>"), ("Z</", "</"), (user, user * 2), (f' xmlns="{space}"', "")]:
+        with pytest.raises((AssertionError, AttributeError, ValueError)):
+            sts_problems(operation, 200, headers, good.replace(old, new))
+    bad = "<Type>Sender</Type><Code>AccessDenied</Code><Message>m</Message>"
+    bad = f'<ErrorResponse xmlns="{space}"><Error>{bad}</Error><RequestId>id</RequestId></ErrorResponse>'
+    assert sts_problems(operation, 403, headers, bad) == []
+    assert sts_problems(operation, 400, headers, bad) != []
+    for old, new in [("Sender", "Receiver"), ("AccessDenied", "Odd"), ("<Message>m</Message>", ""), (space, "urn:x")]:
+        assert sts_problems(operation, 403, headers, bad.replace(old, new)) != [], (old, new)
+
+
+def test_an_assumed_role_sees_the_buckets_of_its_account(assumer, caller, endpoint, control):
+    assumed = assumer.assume(DurationSeconds=900)
+    assert assumed["AssumedRoleUser"]["Arn"] == "arn:aws:sts::222222222222:assumed-role/revoker/test"
+    credentials = assumed["Credentials"]
+    left = credentials["Expiration"] - datetime.now(timezone.utc)
+    assert timedelta(seconds=880) < left <= timedelta(seconds=900)
+    keys = [credentials[name] for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")]
+    role = Caller(endpoint, account=keys[0], secret=keys[1], token=keys[2])
+    assert [bucket["name"] for bucket in role.get_buckets()["buckets"]] == ["theirs"]
+    role.delete_bucket_access_key(bucketName="theirs", accessKeyId=KEY)
+    assert caller.get_buckets()["buckets"] == []
+    for wrong in ({"secret": SECRET, "token": keys[2]}, {"secret": keys[1], "token": keys[2][:-1]}):
+        code = Caller(endpoint, account=keys[0], **wrong).refused("get_buckets")
+        assert code in ("InvalidSignatureException", "UnrecognizedClientException")
+    assert Assumer(endpoint, *keys).assume()["Credentials"]["AccessKeyId"] != keys[0]
+    [first, *others] = control("requests", method="GET")
+    assert (first["operation"], first["account"], first["region"]) == ("AssumeRole", ACCOUNT, "eu-west-1")
+    assert (first["role_arn"], first["role_session_name"], first["external_id"]) == (ROLE, "test", EXTERNAL_ID)
+    assert [request["account"] for request in others[:3]] == ["222222222222", "222222222222", ACCOUNT]
+
+
+def test_a_role_without_its_external_id_is_refused(assumer, endpoint):
+    for input in ({"ExternalId": None}, {"ExternalId": "wrong"}, {"RoleArn": ROLE + "2"}):
+        assert assumer.refused(**input) == "AccessDenied"
+    assert Assumer(endpoint, secret=SECRET[:-1]).refused() == "SignatureDoesNotMatch"
+    assert "Credentials" in assumer.assume()
+
+
+def test_a_session_that_has_ended_is_refused(assumer, endpoint, control):
+    control("roles", {"account": "222222222222", "name": "revoker", "lastsSeconds": 0})
+    credentials = assumer.assume()["Credentials"]
+    keys = [credentials[name] for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")]
+    role = Caller(endpoint, account=keys[0], secret=keys[1], token=keys[2])
+    assert role.refused("get_buckets") == "ExpiredTokenException"
+    assert Assumer(endpoint, *keys).refused() == "ExpiredToken"
+
+
+def test_input_that_the_model_of_sts_does_not_allow_is_a_validation_error(assumer):
+    members = assumer.client.meta.service_model.operation_model("AssumeRole").input_shape.members
+    values = ("", "x", "ab", "a b", "a:b", "a/b", "a\tb", "\0" * 20, "ää", "a_+=,.@-Z9", "x" * 65, "x" * 2049)
+    broken = 0
+    for name in ("RoleArn", "RoleSessionName"):
+        assert assumer.refused(**{name: None}) == "ValidationError"
+    for name in ("RoleArn", "RoleSessionName", "ExternalId"):
+        for value in values:
+            if problems(members[name], value):
+                assert assumer.refused(**{name: value}) == "ValidationError", (name, value)
+                broken += 1
+            elif name == "RoleSessionName":
+                assumer.assume(**{name: value})
+            elif name == "ExternalId":
+                assert assumer.refused(**{name: value}) == "AccessDenied", value
+    assert broken > 20
+    for seconds in (899, 43201):
+        assert assumer.refused(DurationSeconds=seconds) == "ValidationError"
+
+
+def test_sts_has_nothing_but_assume_role(assumer):
+    assumer.assume()
+    with pytest.raises(ClientError) as caught:
+        assumer.client.get_caller_identity()
+    assert caught.value.response["Error"]["Code"] == "InvalidAction"
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+
+
+def test_a_scripted_error_of_sts_carries_its_code(assumer, control):
+    for code, fault in [
+        ("AccessDenied", {"kind": "access_denied"}),
+        ("ExpiredTokenException", {"kind": "error", "code": "ExpiredTokenException"}),
+        ("InternalFailure", {"kind": "service_exception"}),
+        ("InvalidClientTokenId", {"kind": "unauthenticated"}),
+        ("RegionDisabledException", {"kind": "error", "code": "RegionDisabledException", "status": 403}),
+        ("Throttling", {"kind": "throttled"}),
+        ("ValidationError", {"kind": "invalid_input"}),
+    ]:
+        control("faults", {"operation": "AssumeRole", "fault": fault})
+        assert assumer.refused() == code
 
 
 # The AWS CLI.

@@ -39,7 +39,7 @@ async fn what_is_seeded_can_be_deleted_and_seen_and_reset() {
     assert_eq!(control(&simulator, "GET /_simulator/requests", "").await.unwrap().json(), json!([]));
     control(&simulator, "POST /_simulator/reset", "").await.unwrap();
     let state = control(&simulator, "GET /_simulator/state", "").await.unwrap().json();
-    assert_eq!(state, json!({"accounts": [], "scripts": [], "requests": 0}));
+    assert_eq!(state, json!({"accounts": [], "roles": [], "scripts": [], "requests": 0}));
     assert_eq!(control(&simulator, "GET /_simulator/health", "").await.unwrap().json(), json!({"ok": true}));
 }
 
@@ -101,7 +101,7 @@ async fn what_is_not_understood_is_refused_with_what_would_have_been() {
         assert!(answer.status == 400 && error.contains(expected), "{body}: {} {}", answer.status, answer.body);
     }
     let state = control(&simulator, "GET /_simulator/state", "").await.unwrap().json();
-    assert_eq!(state, json!({"accounts": [], "scripts": [], "requests": 0}), "nothing of it was kept");
+    assert_eq!(state, json!({"accounts": [], "roles": [], "scripts": [], "requests": 0}), "nothing of it was kept");
 }
 
 #[tokio::test]

@@ -6,3 +6,4 @@ mod client;
 mod control_door;
 mod faults;
 mod program;
+mod roles;
