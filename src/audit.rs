@@ -14,13 +14,13 @@ use tokio::time::Instant;
 
 pub use record::Record;
 
-use crate::config::Mode;
 use crate::confirm::Verification;
 use crate::incident::{Alert, Exposure};
 use crate::lightsail::{BucketKey, Failure, FailureKind, Operation, Wire};
-use crate::locate::{Extent, Target};
+use crate::locate::{Extent, Look, Target};
 use crate::names::{AccountId, Region};
 use crate::outcome::Outcome;
+use crate::policy::Mode;
 use crate::respond::Invocation;
 
 /// All that is known of one key, gathered stage by stage, so that a stage that never returns is on record too.
@@ -40,8 +40,10 @@ pub struct Facts {
     pub why: Option<String>,
     /// The bucket that the key was, or should have been, deleted from.
     pub target: Option<Target>,
-    /// The key as it was listed before the delete, if it was.
-    pub evidence: Option<BucketKey>,
+    /// The account that was acted in, if known.
+    pub account: Option<AccountId>,
+    /// What was seen of the key before it was deleted.
+    pub evidence: Evidence,
     /// Every delete of this key, sent or not.
     pub deletes: Vec<Wire>,
     /// AWS's ID of the accepted delete.
@@ -63,6 +65,20 @@ pub struct Facts {
 /// Where records go.
 pub struct Audit {
     out: Mutex<Box<dyn Write + Send>>,
+}
+
+/// What was seen of the key before it was deleted. Its last use is forgotten with it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Evidence {
+    /// It was not looked for.
+    #[default]
+    None,
+    /// The key, as it was listed.
+    Listed(BucketKey),
+    /// It was read beside the delete, and no longer listed: the delete came first.
+    TooLate,
+    /// It could not be read, or not in time.
+    Unread,
 }
 
 /// One line of the log. Without `level`, Lambda's filter would count it as `INFO` (Lambda guide, "Log-level filtering").
@@ -116,7 +132,8 @@ impl Facts {
             exposure: None,
             why: None,
             target: None,
-            evidence: None,
+            account: invocation.account.clone(),
+            evidence: Evidence::None,
             deletes: Vec::new(),
             request_id: None,
             accepted_at: None,
@@ -135,7 +152,13 @@ impl Facts {
         }
     }
 
-    /// The account that this function acts in, if known.
+    /// What tells this alert from others: the source's ID of it, else the event's, else the invocation's.
+    pub fn alert_id(&self) -> String {
+        let id = self.alert.id.as_ref().or(self.alert.event_id.as_ref());
+        id.map_or_else(|| self.invocation.request_id.clone(), ToString::to_string)
+    }
+
+    /// The account that this function runs in, if known.
     pub fn own_account(&self) -> Option<&AccountId> {
         self.invocation.account.as_ref()
     }
@@ -143,6 +166,34 @@ impl Facts {
     /// Whether AWS may have done the work of a delete whose answer we do not have.
     pub fn may_be_deleted(&self) -> bool {
         self.deletes.iter().any(Wire::may_be_done)
+    }
+}
+
+impl Evidence {
+    /// Of a look beside the delete; none if it had not ended when the key's end was known.
+    pub fn of(look: Option<Look>) -> Self {
+        match look {
+            Some(Look::Listed(key)) => Self::Listed(key),
+            Some(Look::NotListed | Look::NoBucket(_)) => Self::TooLate,
+            Some(Look::Unread(_)) | None => Self::Unread,
+        }
+    }
+
+    fn key(&self) -> Option<&BucketKey> {
+        match self {
+            Self::Listed(key) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// As the record has it.
+    fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Listed(_) => Some("listed"),
+            Self::TooLate => Some("too_late"),
+            Self::Unread => Some("unread"),
+        }
     }
 }
 

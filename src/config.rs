@@ -4,13 +4,19 @@
 //! business here. Invariant: a value that cannot be read stops the function at INIT; there is no silent default for a
 //! typo, and no endpoint but AWS's own or a loopback address, so that no stray variable can redirect a revocation.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
+use std::time::Duration;
 
 use http::Uri;
 use thiserror::Error;
 
-use crate::names::Region;
+use crate::locate::REGIONS;
+use crate::names::{AccountId, BucketName, Region};
+use crate::pace::Pace;
+use crate::policy::{Mode, Policy};
 
 /// Everything that the environment says.
 #[derive(Debug)]
@@ -19,12 +25,16 @@ pub struct Config {
     pub region: Region,
     /// The function's own credentials.
     pub credentials: Credentials,
-    /// A simulator on this machine, in place of AWS.
-    pub endpoint: Option<String>,
-    /// Whether keys are deleted.
-    pub mode: Mode,
-    /// How many keys one alert may name; more are for a person to approve.
-    pub most_keys: usize,
+    /// Simulators on this machine, in place of AWS.
+    pub endpoints: Endpoints,
+    /// What the operator forbids.
+    pub policy: Policy,
+    /// The Regions that a search reads.
+    pub regions: Vec<Region>,
+    /// How to act in other accounts; none where that is not configured.
+    pub member_role: Option<MemberRole>,
+    /// Limits and pauses.
+    pub pace: Pace,
 }
 
 /// Credentials of the function's role, as Lambda hands them out (Lambda guide, "Defined runtime environment variables").
@@ -37,14 +47,24 @@ pub struct Credentials {
     pub session_token: Option<String>,
 }
 
-/// Whether keys are deleted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// They are.
-    #[default]
-    Enforce,
-    /// They are only looked for; the record says what would have been done.
-    DryRun,
+/// Loopback addresses in place of AWS's; none in production.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Endpoints {
+    /// Of Lightsail.
+    pub lightsail: Option<String>,
+    /// Of STS.
+    pub sts: Option<String>,
+}
+
+/// The role that this function assumes in other accounts, and in which of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberRole {
+    /// The role's name, the same in each account.
+    pub name: String,
+    /// The external ID that its trust policy asks for.
+    pub external_id: Option<String>,
+    /// The accounts: these and no others.
+    pub accounts: Vec<AccountId>,
 }
 
 /// Every variable that could not be used. Caused by the deployment; the function does not start.
@@ -58,17 +78,25 @@ pub enum Problem {
     /// A required variable is absent or empty.
     #[error("{0} is missing")]
     Missing(&'static str),
+    /// A variable that another one needs is absent or empty.
+    #[error("{variable} is missing, and {because_of} means nothing without it")]
+    MissingBeside {
+        /// The variable that is not there.
+        variable: &'static str,
+        /// The variable that is.
+        because_of: &'static str,
+    },
     /// A variable has a value that it cannot have.
     #[error("{variable} is {value:?}; accepted: {accepted}")]
     Value {
         /// The variable.
         variable: &'static str,
-        /// Its value; never that of a credential.
+        /// Its value, of a list the part that is wrong; never that of a credential.
         value: String,
         /// What it may be.
         accepted: &'static str,
     },
-    /// A variable of ours that does not exist: most likely a typo of one that does.
+    /// A variable that looks like one of ours and is none: most likely a typo of one that is.
     #[error("{variable} is not a variable of this function; accepted: {}", OURS.join(", "))]
     Unknown {
         /// The variable.
@@ -76,14 +104,30 @@ pub enum Problem {
     },
 }
 
-/// The variables that are ours alone; any other that begins with `RESPONDER_` is refused.
-pub const OURS: [&str; 2] = ["RESPONDER_MODE", "MAX_KEYS_PER_ALERT"];
-const PREFIX: &str = "RESPONDER_";
+/// The variables that are ours alone.
+pub const OURS: [&str; 8] = [
+    "RESPONDER_MODE",
+    "PROTECTED_BUCKETS",
+    "MAX_KEYS_PER_ALERT",
+    "MEMBER_ROLE_NAME",
+    "MEMBER_EXTERNAL_ID",
+    "ALLOWED_ACCOUNTS",
+    "SEARCH_REGIONS",
+    "VERIFY_FOR",
+];
+
+/// Any other variable that begins so is refused: a protection that was misspelt would protect nothing. Neither Lambda nor
+/// an AWS SDK has variables that begin so (Lambda guide, "Defined runtime environment variables").
+const PREFIXES: [&str; 7] = ["RESPONDER_", "PROTECT", "MAX_KEY", "MEMBER_", "ALLOWED_", "SEARCH_", "VERIFY"];
 
 /// An alert names one key, or the few of a leak. A hundred at once look like a mistake or an attack on us.
 const MOST_KEYS: usize = 20;
 
-const ENDPOINT: &str = "AWS_ENDPOINT_URL_LIGHTSAIL";
+/// Longer than any function runs (Lambda quotas): whoever asks for more has mistaken the unit.
+const LONGEST_VERIFICATION: f64 = 900.0;
+
+const LIGHTSAIL_ENDPOINT: &str = "AWS_ENDPOINT_URL_LIGHTSAIL";
+const STS_ENDPOINT: &str = "AWS_ENDPOINT_URL_STS";
 
 impl Config {
     /// Reads the process's environment.
@@ -100,16 +144,18 @@ impl Config {
         let mut reader = Reader { variables: variables.into_iter().collect(), problems: Vec::new() };
         reader.refuse_unknown();
         let region = reader.region();
-        let mode = reader.mode();
-        let most_keys = reader.most_keys();
-        let endpoint = reader.endpoint();
+        let policy = Policy { mode: reader.mode(), most_keys: reader.most_keys(), protected: reader.protected() };
+        let regions = reader.regions();
+        let member_role = reader.member_role();
+        let pace = Pace { verify_for: reader.verify_for(), ..Pace::default() };
+        let endpoints = reader.endpoints();
         let access_key_id = reader.required("AWS_ACCESS_KEY_ID");
         let secret_access_key = reader.required("AWS_SECRET_ACCESS_KEY");
         let session_token = reader.get("AWS_SESSION_TOKEN").map(str::to_owned);
         match (region, access_key_id, secret_access_key, reader.problems) {
             (Some(region), Some(access_key_id), Some(secret_access_key), problems) if problems.is_empty() => {
                 let credentials = Credentials { access_key_id, secret_access_key, session_token };
-                Ok(Self { region, credentials, endpoint, mode, most_keys })
+                Ok(Self { region, credentials, endpoints, policy, regions, member_role, pace })
             }
             (.., problems) => Err(ConfigError(problems)),
         }
@@ -119,16 +165,6 @@ impl Config {
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials").finish_non_exhaustive()
-    }
-}
-
-impl Mode {
-    /// The mode as it is written in `RESPONDER_MODE` and in the record.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Enforce => "enforce",
-            Self::DryRun => "dry_run",
-        }
     }
 }
 
@@ -157,7 +193,8 @@ impl Reader {
 
     fn refuse_unknown(&mut self) {
         let names = self.variables.iter().map(|(name, _)| name);
-        let unknown = names.filter(|name| name.starts_with(PREFIX) && !OURS.contains(&name.as_str()));
+        let ours_by_its_looks = |name: &str| PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        let unknown = names.filter(|name| ours_by_its_looks(name) && !OURS.contains(&name.as_str()));
         let unknown = unknown.map(|name| Problem::Unknown { variable: name.clone() }).collect::<Vec<_>>();
         self.problems.extend(unknown);
     }
@@ -188,21 +225,107 @@ impl Reader {
         })
     }
 
+    fn protected(&mut self) -> HashSet<BucketName> {
+        const ACCEPTED: &str = "Lightsail bucket names separated by commas (3 to 54 characters of a-z, 0-9 and hyphen)";
+        self.list("PROTECTED_BUCKETS", ACCEPTED).into_iter().collect()
+    }
+
+    /// The Regions of the search: all that Lightsail has, or those that are chosen.
+    fn regions(&mut self) -> Vec<Region> {
+        const NAME: &str = "SEARCH_REGIONS";
+        const ACCEPTED: &str =
+            "codes of Regions that have Lightsail, separated by commas, such as eu-west-1,eu-central-1";
+        let chosen: Vec<Region> = self.list(NAME, ACCEPTED);
+        let has_lightsail = |region: &Region| REGIONS.iter().any(|(name, _)| *name == region.as_str());
+        for region in chosen.iter().filter(|region| !has_lightsail(region)) {
+            self.refuse(NAME, region.to_string(), ACCEPTED);
+        }
+        if !chosen.is_empty() {
+            return chosen;
+        }
+        REGIONS.iter().filter_map(|(name, _)| name.parse().ok()).collect()
+    }
+
+    /// Role and accounts: neither means anything without the other, and who leaves out the accounts allows none.
+    fn member_role(&mut self) -> Option<MemberRole> {
+        const NAME: &str = "MEMBER_ROLE_NAME";
+        const EXTERNAL_ID: &str = "MEMBER_EXTERNAL_ID";
+        const ACCOUNTS: &str = "ALLOWED_ACCOUNTS";
+        let accounts: Vec<AccountId> = self.list(ACCOUNTS, "account IDs of 12 digits, separated by commas");
+        let external_id = self.get(EXTERNAL_ID).map(str::to_owned);
+        // STS API reference, "AssumeRole", ExternalId.
+        if let Some(id) = external_id.as_ref().filter(|id| !fits(id, 2..=1224, "+=,.@:/-_")) {
+            self.refuse(EXTERNAL_ID, id.clone(), "2 to 1224 characters of A-Z, a-z, 0-9 and +=,.@:/-_");
+        }
+        let Some(name) = self.get(NAME).map(str::to_owned) else {
+            let [there, external] = [ACCOUNTS, EXTERNAL_ID].map(|name| self.get(name).is_some());
+            if there || external {
+                let because_of = if there { ACCOUNTS } else { EXTERNAL_ID };
+                self.problems.push(Problem::MissingBeside { variable: NAME, because_of });
+            }
+            return None;
+        };
+        // IAM API reference, "CreateRole", RoleName.
+        if !fits(&name, 1..=64, "+=,.@-_") {
+            self.refuse(
+                NAME,
+                name.clone(),
+                "a role's name without its path: 1 to 64 characters of A-Z, a-z, 0-9 and +=,.@-_",
+            );
+        }
+        if self.get(ACCOUNTS).is_none() {
+            self.problems.push(Problem::MissingBeside { variable: ACCOUNTS, because_of: NAME });
+        }
+        Some(MemberRole { name, external_id, accounts })
+    }
+
+    fn verify_for(&mut self) -> Duration {
+        let default = Pace::default().verify_for;
+        let Some(value) = self.get("VERIFY_FOR").map(str::to_owned) else { return default };
+        let seconds = value.parse::<f64>().ok().filter(|seconds| (0.0..=LONGEST_VERIFICATION).contains(seconds));
+        seconds.map(Duration::from_secs_f64).unwrap_or_else(|| {
+            self.refuse("VERIFY_FOR", value, "a number of seconds from 0 to 900, such as 2.5 (10 is the default)");
+            default
+        })
+    }
+
+    /// The names in a list, in order; each that is none is a problem, and none is dropped.
+    fn list<Name: FromStr>(&mut self, variable: &'static str, accepted: &'static str) -> Vec<Name> {
+        let Some(value) = self.get(variable).map(str::to_owned) else { return Vec::new() };
+        let mut names = Vec::new();
+        for part in value.split(',').map(str::trim) {
+            match part.parse() {
+                Ok(name) => names.push(name),
+                Err(_) => self.refuse(variable, part.to_owned(), accepted),
+            }
+        }
+        names
+    }
+
     /// The variables that every AWS SDK knows (AWS SDKs and Tools reference, "Service-specific endpoints").
-    fn endpoint(&mut self) -> Option<String> {
+    fn endpoints(&mut self) -> Endpoints {
         const IGNORE: &str = "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS";
         match self.get(IGNORE).map(str::to_ascii_lowercase).as_deref() {
-            Some("true") => return None,
+            Some("true") => return Endpoints::default(),
             None | Some("false") => {}
             Some(other) => self.refuse(IGNORE, other.to_owned(), "true, false (the default)"),
         }
-        let value = self.get(ENDPOINT)?.to_owned();
+        Endpoints { lightsail: self.endpoint(LIGHTSAIL_ENDPOINT), sts: self.endpoint(STS_ENDPOINT) }
+    }
+
+    fn endpoint(&mut self, variable: &'static str) -> Option<String> {
+        let value = self.get(variable)?.to_owned();
         if !is_loopback(&value) {
-            self.refuse(ENDPOINT, value, "http or https at a loopback address, such as http://127.0.0.1:4599");
+            self.refuse(variable, value, "http or https at a loopback address, such as http://127.0.0.1:4599");
             return None;
         }
         Some(value)
     }
+}
+
+/// Whether `text` is so long and of letters, digits and `others` only.
+fn fits(text: &str, length: std::ops::RangeInclusive<usize>, others: &str) -> bool {
+    length.contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c))
 }
 
 fn is_loopback(url: &str) -> bool {
@@ -227,8 +350,11 @@ mod tests {
     #[test]
     fn what_lambda_sets_is_enough() {
         let config = read(&[]).unwrap();
-        assert_eq!((config.region.as_str(), config.mode, config.endpoint), ("eu-west-1", Mode::Enforce, None));
-        assert_eq!((config.credentials.session_token, config.most_keys), (None, 20));
+        assert_eq!(
+            (config.region.as_str(), config.policy.mode, config.endpoints),
+            ("eu-west-1", Mode::Enforce, Endpoints::default())
+        );
+        assert_eq!((config.credentials.session_token, config.policy.most_keys), (None, 20));
     }
 
     #[test]
@@ -242,13 +368,104 @@ mod tests {
             ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "yes"),
             ("AWS_ENDPOINT_URL_LIGHTSAIL", "https://lightsail.evil.test"),
         ]);
-        insta::assert_snapshot!(error.unwrap_err(), @r#"the environment cannot be used: RESPONDER_MOD is not a variable of this function; accepted: RESPONDER_MODE, MAX_KEYS_PER_ALERT; AWS_REGION is "Ireland"; accepted: a Region code such as eu-central-1; RESPONDER_MODE is "enforced"; accepted: enforce (the default), dry_run; MAX_KEYS_PER_ALERT is "0"; accepted: a whole number from 1 to 1000 (20 is the default); AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is "yes"; accepted: true, false (the default); AWS_ENDPOINT_URL_LIGHTSAIL is "https://lightsail.evil.test"; accepted: http or https at a loopback address, such as http://127.0.0.1:4599; AWS_ACCESS_KEY_ID is missing"#);
+        insta::assert_snapshot!(error.unwrap_err(), @r#"the environment cannot be used: RESPONDER_MOD is not a variable of this function; accepted: RESPONDER_MODE, PROTECTED_BUCKETS, MAX_KEYS_PER_ALERT, MEMBER_ROLE_NAME, MEMBER_EXTERNAL_ID, ALLOWED_ACCOUNTS, SEARCH_REGIONS, VERIFY_FOR; AWS_REGION is "Ireland"; accepted: a Region code such as eu-central-1; RESPONDER_MODE is "enforced"; accepted: enforce (the default), dry_run; MAX_KEYS_PER_ALERT is "0"; accepted: a whole number from 1 to 1000 (20 is the default); AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is "yes"; accepted: true, false (the default); AWS_ENDPOINT_URL_LIGHTSAIL is "https://lightsail.evil.test"; accepted: http or https at a loopback address, such as http://127.0.0.1:4599; AWS_ACCESS_KEY_ID is missing"#);
+    }
+
+    #[test]
+    fn policy_regions_and_other_accounts_are_read() {
+        let config = read(&[
+            ("RESPONDER_MODE", "dry_run"),
+            ("PROTECTED_BUCKETS", "photos, backups"),
+            ("SEARCH_REGIONS", "eu-west-1,eu-central-1"),
+            ("MEMBER_ROLE_NAME", "lightsail-key-responder"),
+            ("MEMBER_EXTERNAL_ID", "corp:1/2"),
+            ("ALLOWED_ACCOUNTS", "111122223333,444455556666"),
+            ("VERIFY_FOR", "2.5"),
+        ])
+        .unwrap();
+        assert_eq!(config.policy.mode, Mode::DryRun);
+        assert!(config.policy.protects_name(&"backups".parse().unwrap()).is_some());
+        assert_eq!(config.regions.iter().map(Region::as_str).collect::<Vec<_>>(), ["eu-west-1", "eu-central-1"]);
+        let role = config.member_role.unwrap();
+        assert_eq!((role.name.as_str(), role.external_id.as_deref()), ("lightsail-key-responder", Some("corp:1/2")));
+        assert_eq!(role.accounts.iter().map(AccountId::as_str).collect::<Vec<_>>(), ["111122223333", "444455556666"]);
+        assert_eq!(config.pace.verify_for, Duration::from_millis(2500));
+    }
+
+    #[test]
+    fn what_is_not_set_forbids_nothing_searches_everywhere_and_acts_in_no_other_account() {
+        let config = read(&[("PROTECTED_BUCKETS", ""), ("ALLOWED_ACCOUNTS", " ")]).unwrap();
+        assert!(config.policy.protected.is_empty() && config.member_role.is_none());
+        assert_eq!((config.regions.len(), config.pace.verify_for), (REGIONS.len(), Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn a_part_of_a_list_that_cannot_be_read_stops_the_function() {
+        for (variable, value, says) in [
+            (
+                "PROTECTED_BUCKETS",
+                "photos,My.Bucket",
+                r#"PROTECTED_BUCKETS is "My.Bucket"; accepted: Lightsail bucket"#,
+            ),
+            ("PROTECTED_BUCKETS", "photos,", r#"PROTECTED_BUCKETS is ""; accepted: Lightsail bucket names"#),
+            ("PROTECTED_BUCKETS", "photos backups", r#"PROTECTED_BUCKETS is "photos backups"; accepted"#),
+            ("SEARCH_REGIONS", "eu-west-1;eu-west-2", r#"SEARCH_REGIONS is "eu-west-1;eu-west-2"; accepted"#),
+            ("SEARCH_REGIONS", "me-south-1", r#"SEARCH_REGIONS is "me-south-1"; accepted: codes of Regions that have"#),
+            ("VERIFY_FOR", "10s", r#"VERIFY_FOR is "10s"; accepted: a number of seconds from 0 to 900"#),
+            ("VERIFY_FOR", "-1", r#"VERIFY_FOR is "-1"; accepted"#),
+            ("VERIFY_FOR", "NaN", r#"VERIFY_FOR is "NaN"; accepted"#),
+            ("VERIFY_FOR", "10000", r#"VERIFY_FOR is "10000"; accepted"#),
+        ] {
+            let error = read(&[(variable, value)]).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn role_and_accounts_go_together() {
+        let whole =
+            [("MEMBER_ROLE_NAME", "responder"), ("ALLOWED_ACCOUNTS", "111122223333"), ("MEMBER_EXTERNAL_ID", "ab")];
+        assert!(read(&whole).is_ok());
+        for (left_out, says) in [
+            (0, "MEMBER_ROLE_NAME is missing, and ALLOWED_ACCOUNTS means nothing without it"),
+            (1, "ALLOWED_ACCOUNTS is missing, and MEMBER_ROLE_NAME means nothing without it"),
+        ] {
+            let mut some = whole.to_vec();
+            some.remove(left_out);
+            assert!(read(&some).unwrap_err().to_string().ends_with(says));
+        }
+        for (variable, value) in [
+            ("MEMBER_ROLE_NAME", "arn:aws:iam::111122223333:role/responder"),
+            ("MEMBER_EXTERNAL_ID", "a"),
+            ("ALLOWED_ACCOUNTS", "11112222333"),
+            ("ALLOWED_ACCOUNTS", "*"),
+        ] {
+            let changed = whole.map(|(name, good)| (name, if name == variable { value } else { good }));
+            let error = read(&changed).unwrap_err().to_string();
+            assert!(error.contains(&format!("{variable} is {value:?}; accepted: ")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_variable_stops_the_function() {
+        for name in [
+            "PROTECTED_BUCKET",
+            "PROTECT_BUCKETS",
+            "MAX_KEYS",
+            "ALLOWED_ACCOUNT",
+            "MEMBER_ROLE",
+            "VERIFY",
+            "SEARCH_REGION",
+        ] {
+            let error = read(&[(name, "x")]).unwrap_err().to_string();
+            assert!(error.contains(&format!("{name} is not a variable of this function; accepted: ")), "{error}");
+        }
     }
 
     #[test]
     fn an_endpoint_must_be_loopback() {
         for good in ["http://127.0.0.1:4599", "https://127.1.2.3", "http://[::1]:80/", "http://localhost:4566"] {
-            assert_eq!(read(&[(ENDPOINT, good)]).unwrap().endpoint.as_deref(), Some(good));
+            assert_eq!(read(&[(LIGHTSAIL_ENDPOINT, good)]).unwrap().endpoints.lightsail.as_deref(), Some(good));
         }
         for bad in [
             "http://127.0.0.1@evil.test",
@@ -260,14 +477,14 @@ mod tests {
             "ftp://127.0.0.1",
             "http://",
         ] {
-            assert!(read(&[(ENDPOINT, bad)]).is_err(), "{bad}");
+            assert!(read(&[(LIGHTSAIL_ENDPOINT, bad)]).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn configured_endpoints_can_be_switched_off_as_in_every_sdk() {
-        let config = read(&[(ENDPOINT, "http://evil.test"), ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")]);
-        assert_eq!(config.unwrap().endpoint, None);
+        let config = read(&[(LIGHTSAIL_ENDPOINT, "http://evil.test"), ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")]);
+        assert_eq!(config.unwrap().endpoints, Endpoints::default());
     }
 
     #[test]

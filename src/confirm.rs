@@ -10,8 +10,9 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::deadline::{Deadline, Pauses};
-use crate::lightsail::{Failure, InRegion, Lightsail, Operation};
+use crate::lightsail::{Failure, InRegion, Operation};
 use crate::names::{AccessKeyId, BucketName};
+use crate::pace::Pace;
 use crate::revoke::Revocation;
 
 /// Kept of the time for work so that the key is looked for even when an operation does not end.
@@ -64,14 +65,15 @@ pub enum Proof {
 }
 
 /// Follows `revocation` to its end.
-pub async fn confirm(lightsail: &Lightsail, revocation: Revocation, deadline: Deadline) -> Confirmation {
+pub async fn confirm(revocation: Revocation, deadline: Deadline, pace: &Pace) -> Confirmation {
     let Revocation { target, key, mut operations, .. } = revocation;
     let followed = deadline.less(FOR_THE_LOOK);
-    let mut failure = follow(&lightsail.in_region(&target.region, followed), &mut operations, followed).await;
+    let mut failure = follow(&target.lightsail(followed), &mut operations, followed.pauses(pace)).await;
     // A delete that failed leaves the key where it is: one look, to say so, and the time goes to Lambda's retry.
-    let pauses = (!operations.iter().any(Operation::has_failed)).then(|| deadline.pauses());
+    let failed = operations.iter().any(Operation::has_failed);
+    let pauses = (!failed).then(|| deadline.at_most(pace.verify_for).pauses(pace));
     let (verification, absent_at) =
-        verify(&lightsail.in_region(&target.region, deadline), &target.bucket, &key, pauses, &mut failure).await;
+        verify(&target.lightsail(deadline), &target.bucket, &key, pauses, &mut failure).await;
     Confirmation { operations, verification, absent_at, failure }
 }
 
@@ -97,10 +99,9 @@ impl Confirmation {
 }
 
 /// Reads the operations that have not ended, again and again, until all have or the time is over.
-async fn follow(lightsail: &InRegion, operations: &mut [Operation], deadline: Deadline) -> Option<Failure> {
+async fn follow(lightsail: &InRegion, operations: &mut [Operation], mut pauses: Pauses) -> Option<Failure> {
     let mut lost = vec![false; operations.len()];
     let mut failure = None;
-    let mut pauses = deadline.pauses();
     loop {
         let mut pending = false;
         for (operation, lost) in operations.iter_mut().zip(&mut lost) {

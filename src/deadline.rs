@@ -9,15 +9,13 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::time::Instant;
 
+use crate::pace::Pace;
+
 /// Kept back for the record and the answer. At 128 MB a function has 7 % of a processor, so this is generous.
 const RESERVE: Duration = Duration::from_secs(1);
 
 /// Lambda's longest time-out (Lambda quotas). Whoever claims more is not Lambda, and time must not overflow.
 const LONGEST_INVOCATION: Duration = Duration::from_secs(900);
-
-/// The first pause between two looks at something unfinished, and the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// When work must have ended.
 #[derive(Clone, Copy, Debug)]
@@ -42,8 +40,17 @@ impl Deadline {
 
     /// An earlier deadline for work after which more must fit: by `early`, or by half of what is left if that is less.
     pub fn less(self, early: Duration) -> Self {
-        let left = self.work_ends.saturating_duration_since(Instant::now());
-        Self { work_ends: self.work_ends - early.min(left / 2) }
+        Self { work_ends: self.work_ends - early.min(self.left() / 2) }
+    }
+
+    /// This deadline, or an earlier one `time` from now.
+    pub fn at_most(self, time: Duration) -> Self {
+        Self { work_ends: self.work_ends.min(Instant::now() + time) }
+    }
+
+    /// The time left to work in.
+    pub fn left(self) -> Duration {
+        self.work_ends.saturating_duration_since(Instant::now())
     }
 
     /// Runs `work` until it ends or the time is over; then it is dropped.
@@ -51,9 +58,10 @@ impl Deadline {
         tokio::time::timeout_at(self.work_ends, work).await.map_err(|_| DeadlineReached)
     }
 
-    /// Pauses that grow from 100 ms by half each time to 2 s, and end when no whole pause fits any more.
-    pub fn pauses(self) -> Pauses {
-        Pauses { next: FIRST_PAUSE, deadline: self }
+    /// Pauses that grow by half each time, and end when no whole pause fits any more. Each is shortened by up to a
+    /// quarter at random, so that copies of this function do not ask in step.
+    pub fn pauses(self, pace: &Pace) -> Pauses {
+        Pauses { next: pace.first_pause, longest: pace.longest_pause, deadline: self }
     }
 }
 
@@ -61,18 +69,19 @@ impl Deadline {
 #[derive(Debug)]
 pub struct Pauses {
     next: Duration,
+    longest: Duration,
     deadline: Deadline,
 }
 
 impl Pauses {
     /// Sleeps for one pause, or says at once that it would not end in time.
     pub async fn pause(&mut self) -> Result<(), DeadlineReached> {
-        let ends = Instant::now() + self.next;
+        let ends = Instant::now() + self.next.mul_f64(1.0 - fastrand::f64() / 4.0);
         if ends >= self.deadline.work_ends {
             return Err(DeadlineReached);
         }
         tokio::time::sleep_until(ends).await;
-        self.next = (self.next * 3 / 2).min(LONGEST_PAUSE);
+        self.next = (self.next * 3 / 2).min(self.longest);
         Ok(())
     }
 }
@@ -101,14 +110,25 @@ mod tests {
     #[tokio::test]
     async fn pauses_grow_and_end_before_the_deadline() {
         let started = Instant::now();
-        let deadline = Deadline::new(Duration::from_millis(1_000));
-        let mut pauses = deadline.pauses();
-        let mut taken = 0;
-        while pauses.pause().await.is_ok() {
-            taken += 1;
+        let mut pauses = Deadline::new(Duration::from_millis(1_000)).pauses(&Pace::default());
+        let mut taken = Vec::new();
+        loop {
+            let before = Instant::now();
+            if pauses.pause().await.is_err() {
+                break;
+            }
+            taken.push(before.elapsed());
         }
-        // 100 + 150 + 225 = 475; the next, 337, would end at 812 of 750.
-        assert_eq!(taken, 3);
+        // At most 100, 150, 225 and 337 ms, each up to a quarter shorter: 750 ms have room for three or four.
+        assert!((3..=4).contains(&taken.len()), "{taken:?}");
+        assert!(taken[2] > taken[0] && taken[0] >= Duration::from_millis(75), "{taken:?}");
         assert!(started.elapsed() < Duration::from_millis(750));
+    }
+
+    #[tokio::test]
+    async fn an_earlier_deadline_never_makes_it_later() {
+        let deadline = Deadline::new(Duration::from_secs(60));
+        assert!(deadline.at_most(Duration::from_secs(10)).left() <= Duration::from_secs(10));
+        assert!(deadline.at_most(Duration::from_secs(600)).left() <= Duration::from_secs(59));
     }
 }

@@ -74,6 +74,8 @@ pub struct Exposure {
     pub account: Option<AccountId>,
     /// The Region of the buckets, if the alert says so.
     pub region: Option<Region>,
+    /// Whether it asks that the key is only looked for.
+    pub dry_run: bool,
 }
 
 /// Reads what arrived together. More than `most` keys in it are none to act on.
@@ -90,26 +92,28 @@ pub fn read(messages: &[Message], most: usize) -> Vec<Incident> {
 }
 
 /// One key is acted on once, however often it is named: the first exposure gets the others' buckets as well, and the owner
-/// where only they say one. Alerts that disagree on the owner cannot both be right, which is an error of its own: the key
+/// where only they say one; a wish to delete nothing binds only who wishes it. Alerts that disagree on the owner cannot both be right, which is an error of its own: the key
 /// may be alive in the account that is not looked at.
 fn merge(incidents: &mut Vec<Incident>) {
-    let mut named: HashMap<AccessKeyId, (Vec<BucketName>, Vec<AccountId>)> = HashMap::new();
+    let mut named: HashMap<AccessKeyId, (Vec<BucketName>, Vec<AccountId>, bool)> = HashMap::new();
     for exposure in incidents.iter().filter_map(|incident| incident.reading.as_ref().ok()).flatten() {
-        let (buckets, owners) = named.entry(exposure.key.clone()).or_default();
+        let (buckets, owners, to_delete) = named.entry(exposure.key.clone()).or_default();
         buckets.extend(exposure.buckets.iter().cloned());
         owners.extend(exposure.account.iter().cloned());
+        *to_delete |= !exposure.dry_run;
     }
     let mut disputed = Vec::new();
     incidents.retain_mut(|incident| {
         let Ok(exposures) = &mut incident.reading else { return true };
         exposures.retain_mut(|exposure| {
-            let Some((buckets, owners)) = named.remove(&exposure.key) else { return false };
+            let Some((buckets, owners, to_delete)) = named.remove(&exposure.key) else { return false };
             let owners = distinct(owners);
             if owners.len() > 1 {
                 let why = Unreadable::Owners { key: exposure.key.clone(), owners: owners.len() };
                 disputed.push(Incident::without_key(incident.alert.clone(), why));
             }
             exposure.buckets = distinct(buckets);
+            exposure.dry_run = !to_delete;
             exposure.account = exposure.account.take().or_else(|| owners.into_iter().next());
             true
         });

@@ -25,5 +25,10 @@ pub mod audit;
 pub mod outcome;
 
 pub mod config;
+pub mod policy;
+
 pub mod deadline;
+pub mod pace;
+
 pub mod lightsail;
+pub mod member;

@@ -3,12 +3,17 @@
 //! Lightsail has no call that finds a key's bucket, and its API is regional. Invariant: "nowhere" is said only when every
 //! page, bucket and Region was read; whatever could not be is named.
 
+use std::ops::ControlFlow;
+use std::pin::pin;
+
+use futures_util::future::Either;
 use futures_util::stream::{self, FuturesUnordered, StreamExt};
 use serde::Serialize;
 
 use crate::deadline::Deadline;
 use crate::incident::Exposure;
-use crate::lightsail::{BucketKey, Failure, FailureKind, InRegion, Lightsail};
+use crate::lightsail::{Bucket, BucketKey, Failure, FailureKind, InRegion};
+use crate::member::{Account, Member, SessionName};
 use crate::names::{AccessKeyId, BucketName, Region};
 
 /// Where Lightsail has an API endpoint, and whether an account must first opt in to the Region: botocore's endpoint list
@@ -36,12 +41,22 @@ pub const REGIONS: [(&str, bool); 19] = [
     ("ap-northeast-2", false),
 ];
 
-/// Buckets of one Region that are read side by side: an account has some twenty (Lightsail FAQ).
-const BUCKETS_AT_ONCE: usize = 4;
+/// Buckets of one Region that are read side by side. With the page that may be on its way this makes at most eight
+/// connections a Region: each costs a TLS handshake, and a small function has a fraction of a processor. An account has
+/// some twenty buckets (Lightsail FAQ): three round trips.
+const BUCKETS_AT_ONCE: usize = 7;
+
+/// Accounts that are searched side by side, each in all Regions. They share connections.
+const ACCOUNTS_AT_ONCE: usize = 4;
+
+/// Buckets that are tried by name. A finding about S3 may name any number; the search finds the key on any other.
+const MOST_NAMED: usize = 10;
 
 /// A bucket to delete the key from.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Target {
+    /// The account that it is in.
+    pub account: Account,
     /// The bucket.
     pub bucket: BucketName,
     /// Its Region.
@@ -77,17 +92,30 @@ pub enum Look {
 #[derive(Debug)]
 pub enum Search {
     /// The first bucket on which the key was seen.
-    Found(Target, BucketKey),
+    Found(Box<Found>),
     /// It is on no bucket of any Region, and all were read.
     Nowhere(Extent),
     /// It was not seen, and some of what there is could not be read.
     Incomplete(Extent),
 }
 
+/// Where a key was seen.
+#[derive(Debug)]
+pub struct Found {
+    /// Where.
+    pub target: Target,
+    /// The bucket, as it was listed.
+    pub bucket: Bucket,
+    /// The key, as it was listed.
+    pub key: BucketKey,
+}
+
 /// How far a search went.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Extent {
-    /// Regions whose list of buckets was read to its end, or that the account has not enabled.
+    /// Accounts of which everything was read.
+    pub accounts_read: usize,
+    /// Regions whose list of buckets was read to its end, or that the account has not enabled; of all accounts.
     pub regions_read: usize,
     /// Buckets whose keys were read.
     pub buckets_read: usize,
@@ -98,22 +126,26 @@ pub struct Extent {
 /// Something that could not be read.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Unread {
-    /// The Region.
-    pub region: String,
+    /// The account, if we know its ID.
+    pub account: Option<String>,
+    /// The Region, or none where the account could not be entered.
+    pub region: Option<String>,
     /// The bucket, or none where the Region's list of buckets could not be read.
     pub bucket: Option<String>,
     /// Why.
     pub failure: Failure,
 }
 
-/// The buckets that the alert names, in its Region or else our own.
-pub fn named(exposure: &Exposure, own: &Region) -> Vec<Target> {
-    let hinted = exposure.region.as_ref().filter(|region| is_lightsail_region(region));
-    let region = hinted.or(Some(own).filter(|region| is_lightsail_region(region)));
-    let Some(region) = region else { return Vec::new() };
-    let target =
-        |bucket: &BucketName| Target { bucket: bucket.clone(), region: region.clone(), found_by: FoundBy::Alert };
-    exposure.buckets.iter().map(target).collect()
+/// The buckets that the alert names, in its Region or else our own; the first ten.
+pub fn named(exposure: &Exposure, account: &Account, own: &Region) -> Vec<Target> {
+    let Some(region) = named_region(exposure, own) else { return Vec::new() };
+    let target = |bucket: &BucketName| Target {
+        account: account.clone(),
+        bucket: bucket.clone(),
+        region: region.clone(),
+        found_by: FoundBy::Alert,
+    };
+    exposure.buckets.iter().take(MOST_NAMED).map(target).collect()
 }
 
 /// Looks whether `key` is on `bucket`.
@@ -125,20 +157,46 @@ pub async fn look(lightsail: &InRegion, bucket: &BucketName, key: &AccessKeyId) 
     }
 }
 
-/// Looks for `key` on every bucket of every Region, all Regions side by side, and stops at the first that has it.
-pub async fn search(lightsail: &Lightsail, key: &AccessKeyId, deadline: Deadline) -> Search {
-    let regions = REGIONS.iter().filter_map(|(name, _)| name.parse::<Region>().ok());
-    let mut searches: FuturesUnordered<_> = regions
-        .map(|region| async move { search_region(&lightsail.in_region(&region, deadline), &region, key).await })
-        .collect();
-    let mut extent = Extent::default();
-    while let Some(search) = searches.next().await {
-        match search {
-            Search::Found(..) => return search,
-            Search::Nowhere(part) | Search::Incomplete(part) => extent.add(part),
-        }
+/// The bucket of `target` with its tags; none if it is not there.
+pub async fn describe(target: &Target, deadline: Deadline) -> Result<Option<Bucket>, Failure> {
+    target.lightsail(deadline).bucket(&target.bucket).await
+}
+
+/// `regions` in the order in which they are asked: that of the alert, our own, the rest.
+pub fn in_order(regions: &[Region], alert: Option<&Region>, own: &Region) -> Vec<Region> {
+    let mut regions = regions.to_vec();
+    regions.sort_by_key(|region| (Some(region) != alert, region != own));
+    regions
+}
+
+/// Looks for `key` on every bucket of `regions` in `home` and `others`, side by side, and stops at the first that has it.
+pub async fn search(
+    home: Account,
+    others: Vec<Member<'_>>,
+    session: &SessionName,
+    regions: &[Region],
+    key: &AccessKeyId,
+    deadline: Deadline,
+) -> Search {
+    let home = Either::Left(async move { search_account(home, regions, key, deadline).await });
+    let others = others.into_iter().map(|member| {
+        Either::Right(async move {
+            match member.open(session, deadline).await {
+                Ok(account) => search_account(account, regions, key, deadline).await,
+                Err(failure) => {
+                    let account = Some(member.id().to_string());
+                    let unread = vec![Unread { account, region: None, bucket: None, failure }];
+                    ControlFlow::Continue(Extent { unread, ..Extent::default() })
+                }
+            }
+        })
+    });
+    let searches = stream::iter(std::iter::once(home).chain(others)).buffer_unordered(ACCOUNTS_AT_ONCE);
+    match first_or_all(searches).await {
+        ControlFlow::Break(found) => Search::Found(found),
+        ControlFlow::Continue(extent) if extent.unread.is_empty() => Search::Nowhere(extent),
+        ControlFlow::Continue(extent) => Search::Incomplete(extent),
     }
-    extent.judge()
 }
 
 /// Whether `failure` is how an opt-in Region answers an account that has not enabled it: it does not know the account's
@@ -149,50 +207,94 @@ pub fn is_disabled(region: &Region, failure: &Failure) -> bool {
     unknown && REGIONS.iter().any(|(name, opt_in)| *opt_in && *name == region.as_str())
 }
 
+fn named_region<'a>(exposure: &'a Exposure, own: &'a Region) -> Option<&'a Region> {
+    exposure
+        .region
+        .as_ref()
+        .filter(|region| is_lightsail_region(region))
+        .or(Some(own).filter(|own| is_lightsail_region(own)))
+}
+
 /// Whether Lightsail has an endpoint in `region`.
 fn is_lightsail_region(region: &Region) -> bool {
     REGIONS.iter().any(|(name, _)| *name == region.as_str())
 }
 
-async fn search_region(lightsail: &InRegion, region: &Region, key: &AccessKeyId) -> Search {
-    let (buckets, failure) = lightsail.get_buckets().await;
-    let mut extent = Extent::default();
-    match failure {
-        // It can hold nothing of the account. (One that has listed buckets is enabled.)
-        Some(failure) if buckets.is_empty() && is_disabled(region, &failure) => extent.regions_read = 1,
-        // What was listed before the failure is looked at all the same: the key may be there.
-        Some(failure) => extent.unread.push(Unread { region: region.to_string(), bucket: None, failure }),
-        None => extent.regions_read = 1,
-    }
-    let looks = buckets.into_iter().map(|bucket| async {
-        let look = look(lightsail, &bucket, key).await;
-        (bucket, look)
+/// A search under way: it breaks off where the key is seen, and else says how far it went.
+type Step = ControlFlow<Box<Found>, Extent>;
+
+async fn search_account(account: Account, regions: &[Region], key: &AccessKeyId, deadline: Deadline) -> Step {
+    let searches: FuturesUnordered<_> =
+        regions.iter().map(|region| search_region(&account, region, key, deadline)).collect();
+    let mut extent = first_or_all(searches).await?;
+    extent.accounts_read = usize::from(extent.unread.is_empty());
+    ControlFlow::Continue(extent)
+}
+
+/// Buckets are looked at while further pages are on their way: a key on the first page does not wait for the last.
+async fn search_region(account: &Account, region: &Region, key: &AccessKeyId, deadline: Deadline) -> Step {
+    let lightsail = &account.lightsail.in_region(region, deadline);
+    let looks = lightsail.buckets().enumerate().map(|(number, bucket)| async move {
+        let bucket = bucket.map_err(|failure| (number, failure))?;
+        let look = look(lightsail, &bucket.name, key).await;
+        Ok((bucket, look))
     });
-    let mut looks = stream::iter(looks).buffer_unordered(BUCKETS_AT_ONCE);
-    while let Some((bucket, look)) = looks.next().await {
-        match look {
-            Look::Listed(seen) => {
-                return Search::Found(Target { bucket, region: region.clone(), found_by: FoundBy::Search }, seen);
+    let mut looks = pin!(looks.buffer_unordered(BUCKETS_AT_ONCE));
+    let unread = |bucket: Option<&Bucket>, failure| Unread {
+        account: account.id.as_ref().map(ToString::to_string),
+        region: Some(region.to_string()),
+        bucket: bucket.map(|bucket| bucket.name.to_string()),
+        failure,
+    };
+    let mut extent = Extent { regions_read: 1, ..Extent::default() };
+    while let Some(read) = looks.next().await {
+        match read {
+            Ok((bucket, Look::Listed(key))) => {
+                let name = bucket.name.clone();
+                let (account, region) = (account.clone(), region.clone());
+                let target = Target { account, bucket: name, region, found_by: FoundBy::Search };
+                return ControlFlow::Break(Box::new(Found { target, bucket, key }));
             }
-            Look::NotListed => extent.buckets_read += 1,
+            Ok((_, Look::NotListed)) => extent.buckets_read += 1,
             // Not found, though AWS has just listed it: perhaps deleted since, but nothing proves that.
-            Look::NoBucket(failure) | Look::Unread(failure) => {
-                extent.unread.push(Unread { region: region.to_string(), bucket: Some(bucket.to_string()), failure });
+            Ok((bucket, Look::NoBucket(failure) | Look::Unread(failure))) => {
+                extent.unread.push(unread(Some(&bucket), failure));
+            }
+            // It can hold nothing of the account. (A Region that has listed buckets is enabled.)
+            Err((0, failure)) if is_disabled(region, &failure) => {}
+            // What was listed before and after it is looked at all the same: the key may be there.
+            Err((_, failure)) => {
+                extent.regions_read = 0;
+                extent.unread.push(unread(None, failure));
             }
         }
     }
-    extent.judge()
+    ControlFlow::Continue(extent)
+}
+
+/// The first that found the key, without waiting for the others, or how far all of them went.
+async fn first_or_all(searches: impl stream::Stream<Item = Step>) -> Step {
+    let mut searches = pin!(searches);
+    let mut extent = Extent::default();
+    while let Some(part) = searches.next().await {
+        extent.add(part?);
+    }
+    ControlFlow::Continue(extent)
+}
+
+impl Target {
+    /// Lightsail where it is.
+    pub fn lightsail(&self, deadline: Deadline) -> InRegion {
+        self.account.lightsail.in_region(&self.region, deadline)
+    }
 }
 
 impl Extent {
     fn add(&mut self, part: Extent) {
+        self.accounts_read += part.accounts_read;
         self.regions_read += part.regions_read;
         self.buckets_read += part.buckets_read;
         self.unread.extend(part.unread);
-    }
-
-    fn judge(self) -> Search {
-        if self.unread.is_empty() { Search::Nowhere(self) } else { Search::Incomplete(self) }
     }
 }
 
@@ -200,29 +302,37 @@ impl Extent {
 mod tests {
     use super::*;
 
-    fn exposure(buckets: &[&str], region: Option<&str>) -> Exposure {
+    fn exposure(region: Option<&str>) -> Exposure {
         Exposure {
             key: "AKIAIOSFODNN7EXAMPLE".parse().unwrap(),
-            buckets: buckets.iter().map(|name| name.parse().unwrap()).collect(),
+            buckets: Vec::new(),
             account: None,
             region: region.map(|region| region.parse().unwrap()),
+            dry_run: false,
         }
     }
 
-    fn regions(exposure: &Exposure, own: &str) -> Vec<String> {
-        named(exposure, &own.parse().unwrap()).into_iter().map(|target| target.region.to_string()).collect()
+    fn region(exposure: &Exposure, own: &str) -> Option<String> {
+        named_region(exposure, &own.parse().unwrap()).map(ToString::to_string)
     }
 
     #[test]
     fn the_region_of_the_alert_goes_before_our_own() {
-        assert_eq!(regions(&exposure(&["photos"], Some("eu-west-1")), "us-east-1"), ["eu-west-1"]);
-        assert_eq!(regions(&exposure(&["photos"], None), "us-east-1"), ["us-east-1"]);
+        assert_eq!(region(&exposure(Some("eu-west-1")), "us-east-1").unwrap(), "eu-west-1");
+        assert_eq!(region(&exposure(None), "us-east-1").unwrap(), "us-east-1");
+        let regions = ["us-east-1", "us-east-2", "eu-west-1", "sa-east-1"].map(|name| name.parse().unwrap());
+        let ordered = in_order(&regions, regions.get(3), &regions[2]);
+        assert_eq!(
+            ordered.iter().map(Region::as_str).collect::<Vec<_>>(),
+            ["sa-east-1", "eu-west-1", "us-east-1", "us-east-2"]
+        );
+        assert_eq!(in_order(&regions, Some(&"me-south-1".parse().unwrap()), &regions[0]), regions);
     }
 
     #[test]
     fn a_region_without_lightsail_is_never_called() {
-        assert_eq!(regions(&exposure(&["photos"], Some("me-south-1")), "us-east-1"), ["us-east-1"]);
-        assert!(regions(&exposure(&["photos"], Some("me-south-1")), "us-west-1").is_empty());
+        assert_eq!(region(&exposure(Some("me-south-1")), "us-east-1").unwrap(), "us-east-1");
+        assert_eq!(region(&exposure(Some("me-south-1")), "us-west-1"), None);
     }
 
     #[test]

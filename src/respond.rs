@@ -5,36 +5,44 @@
 //! one, and whatever went wrong with one key does not stop the others.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse};
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all, select};
 use serde::Serialize;
 use tokio::time::Instant;
 use tracing::{Instrument, info_span};
 
-use crate::audit::{Audit, Facts, Record};
-use crate::config::{Config, Mode};
+use crate::audit::{Audit, Evidence, Facts, Record};
+use crate::config::Config;
 use crate::confirm::{Proof, Verification, confirm};
 use crate::deadline::Deadline;
 use crate::envelope::{self, Delivery, Message};
 use crate::incident::{self, Alert, Exposure, Incident, Unactionable, Unreadable};
-use crate::lightsail::{Failure, FailureKind, Lightsail, Wire};
+use crate::lightsail::{Failure, FailureKind, Wire};
 use crate::locate::{self, FoundBy, Look, Search, Target};
+use crate::member::{Account, Accounts, Member, SessionName};
 use crate::names::{AccessKeyId, AccountId, Region};
 use crate::outcome::{InvocationError, Outcome};
+use crate::pace::Pace;
 use crate::plain_text::PlainText;
+use crate::policy::{Mode, Policy, Protection};
 use crate::revoke::{Revocation, revoke};
+
+/// Kept of the time for work so that the key is searched for even when the buckets that the alert names do not answer.
+const FOR_THE_SEARCH: Duration = Duration::from_secs(20);
 
 /// The function, ready for any number of invocations.
 pub struct Responder {
     region: Region,
-    mode: Mode,
-    most_keys: usize,
-    lightsail: Lightsail,
+    regions: Vec<Region>,
+    policy: Policy,
+    accounts: Accounts,
+    pace: Pace,
     audit: Audit,
     warm: AtomicBool,
 }
@@ -76,9 +84,10 @@ impl Responder {
     pub fn new(config: &Config, audit: Audit) -> Self {
         Self {
             region: config.region.clone(),
-            mode: config.mode,
-            most_keys: config.most_keys,
-            lightsail: Lightsail::new(config),
+            regions: config.regions.clone(),
+            policy: config.policy.clone(),
+            accounts: Accounts::new(config),
+            pace: config.pace.clone(),
             audit,
             warm: AtomicBool::new(false),
         }
@@ -117,7 +126,8 @@ impl Responder {
 
     /// The records of what arrived together. No message at all stands for a payload that could not be opened.
     async fn answer(&self, invocation: &Invocation, messages: &[Message]) -> Vec<Record> {
-        let read = without_panic(|| incident::read(messages, self.most_keys)).filter(|incidents| !incidents.is_empty());
+        let read =
+            without_panic(|| incident::read(messages, self.policy.most_keys)).filter(|incidents| !incidents.is_empty());
         let panicked = || vec![Incident { alert: Alert::default(), reading: Err(Unreadable::Panicked.into()) }];
         let incidents = read.unwrap_or_else(panicked);
         let records = join_all(incidents.iter().map(|incident| self.incident(invocation, incident))).await;
@@ -134,7 +144,7 @@ impl Responder {
     }
 
     fn nothing_to_do(&self, invocation: &Invocation, alert: &Alert, why: &Unactionable) -> Record {
-        let mut facts = Facts::new(invocation, &self.region, self.mode, alert);
+        let mut facts = Facts::new(invocation, &self.region, self.policy.mode, alert);
         facts.why = Some(why.to_string());
         let outcome = match why {
             Unactionable::TooMany(_) => Outcome::Protected,
@@ -145,8 +155,11 @@ impl Responder {
     }
 
     async fn settle(&self, invocation: &Invocation, alert: &Alert, exposure: &Exposure) -> Record {
-        let mut facts = Facts::new(invocation, &self.region, self.mode, alert);
+        let mut facts = Facts::new(invocation, &self.region, self.policy.mode, alert);
         facts.exposure = Some(exposure.clone());
+        if exposure.dry_run {
+            facts.mode = Mode::DryRun;
+        }
         let acted = AssertUnwindSafe(self.act(exposure, &mut facts)).catch_unwind().await;
         let outcome = acted.unwrap_or_else(|_| {
             let wire = facts.deletes.last().cloned().unwrap_or_default();
@@ -157,48 +170,85 @@ impl Responder {
         self.audit.record(&facts, outcome)
     }
 
-    /// The story of one key: the buckets that the alert names, then all others.
+    /// The story of one key: whose it is, then the buckets that the alert names, then all others.
     async fn act(&self, exposure: &Exposure, facts: &mut Facts) -> Outcome {
-        if let Some(owner) = exposure.account.as_ref().filter(|owner| Some(*owner) != facts.own_account()) {
+        let Some(reach) = self.accounts.reach(exposure.account.as_ref(), facts.own_account()) else {
+            let owner = exposure.account.as_ref().map_or("another", AccountId::as_str);
             let own = facts.own_account().map_or("its own, which it does not know,", AccountId::as_str);
-            facts.why = Some(format!("the alert is about account {owner}, and this function acts in {own} only"));
+            facts.why = Some(format!("the alert is about account {owner}, and this function may act in {own} only"));
+            if self.accounts.has_members() {
+                facts.why = Some(format!("the alert is about account {owner}, which is not in ALLOWED_ACCOUNTS"));
+            }
             return Outcome::WrongAccount;
+        };
+        let session = SessionName::of(&facts.alert_id());
+        let home = match reach.home.open(&session, facts.invocation.deadline).await {
+            Ok(home) => home,
+            Err(failure) => {
+                facts.fail(failure);
+                return Outcome::Failed;
+            }
+        };
+        facts.account.clone_from(&home.id);
+        let outcome = self.find_and_delete(home, reach.others, &session, exposure, facts).await;
+        if outcome.error_type().is_some() {
+            reach.home.forget().await;
         }
+        outcome
+    }
+
+    async fn find_and_delete(
+        &self,
+        home: Account,
+        others: Vec<Member<'_>>,
+        session: &SessionName,
+        exposure: &Exposure,
+        facts: &mut Facts,
+    ) -> Outcome {
         let mut past = Past::default();
-        for target in locate::named(exposure, &self.region) {
-            match self.attempt(target, &exposure.key, facts).await {
+        let hints = facts.invocation.deadline.less(FOR_THE_SEARCH);
+        for target in locate::named(exposure, &home, &self.region) {
+            let searched = self.regions.contains(&target.region);
+            match self.attempt(target, &exposure.key, facts, hints).await {
                 Attempt::Ended(outcome) => return outcome,
-                Attempt::Refused => return Outcome::Failed,
                 Attempt::Accepted => {
                     // The search looks at the other buckets as well, and the record stays with this one.
                     past.accepted = true;
                     break;
                 }
                 Attempt::NotThere => past.bucket_is_ours = true,
-                Attempt::NoBucket | Attempt::Unknown => {}
+                Attempt::NoBucket => {}
+                // The search reads it again, unless it leaves that Region out.
+                Attempt::Unknown => past.unread |= !searched,
             }
         }
-        self.search(&exposure.key, facts, past).await
-    }
-
-    /// Every bucket of every Region. A key has one bucket, so the first that lists it is the one.
-    async fn search(&self, key: &AccessKeyId, facts: &mut Facts, past: Past) -> Outcome {
-        let search = locate::search(&self.lightsail, key, facts.invocation.deadline);
+        let key = &exposure.key;
+        let regions = locate::in_order(&self.regions, exposure.region.as_ref(), &self.region);
+        let search = locate::search(home, others, session, &regions, key, facts.invocation.deadline);
         match search.instrument(info_span!("locate")).await {
-            Search::Found(target, seen) => {
-                facts.evidence = Some(seen);
-                match self.attempt(target, key, facts).await {
+            Search::Found(found) => {
+                facts.account.clone_from(&found.target.account.id);
+                facts.evidence = Evidence::Listed(found.key);
+                facts.target = Some(found.target.clone());
+                if let Some(protection) = self.policy.protects(&found.bucket) {
+                    return protected(&found.target, protection, facts);
+                }
+                if facts.mode == Mode::DryRun {
+                    return Outcome::DryRun;
+                }
+                match self.attempt(found.target, key, facts, facts.invocation.deadline).await {
                     Attempt::Ended(outcome) => outcome,
                     Attempt::Accepted => Outcome::Revoked,
                     // Seen there a moment ago, and gone now: a copy of this alert was faster.
                     Attempt::NotThere => Outcome::AlreadyAbsent,
-                    Attempt::Refused | Attempt::NoBucket | Attempt::Unknown => Outcome::Failed,
+                    Attempt::NoBucket | Attempt::Unknown => Outcome::Failed,
                 }
             }
             Search::Nowhere(extent) => {
                 facts.search = Some(extent);
                 match past {
                     Past { accepted: true, .. } => Outcome::Revoked,
+                    Past { unread: true, .. } => Outcome::Failed,
                     Past { bucket_is_ours: true, .. } => Outcome::AlreadyAbsent,
                     _ => Outcome::NotLightsailKey,
                 }
@@ -208,7 +258,7 @@ impl Responder {
                 let more_than_not_found = |failure: &Failure| failure.kind != FailureKind::NotFound;
                 match past {
                     Past { accepted: true, .. } => Outcome::Unconfirmed,
-                    Past { bucket_is_ours: true, .. } => Outcome::SearchIncomplete,
+                    Past { bucket_is_ours: true, unread: false, .. } => Outcome::SearchIncomplete,
                     _ if facts.failure.as_ref().is_some_and(more_than_not_found) => Outcome::Failed,
                     _ => Outcome::SearchIncomplete,
                 }
@@ -216,21 +266,53 @@ impl Responder {
         }
     }
 
-    /// Deletes the key from one bucket and follows it to the end, or finds out why it could not be deleted there.
-    async fn attempt(&self, target: Target, key: &AccessKeyId, facts: &mut Facts) -> Attempt {
+    /// Deletes the key from one bucket and follows it to the end, or finds out why it could not be deleted there. The key
+    /// is read for evidence beside the delete, once that has been written to its connection, and never holds it up.
+    async fn attempt(&self, target: Target, key: &AccessKeyId, facts: &mut Facts, deadline: Deadline) -> Attempt {
         facts.target = Some(target.clone());
-        if self.mode == Mode::DryRun {
-            return self.look(&target, key, facts, Outcome::DryRun).await;
+        if let Some(protection) = self.policy.protects_name(&target.bucket) {
+            let attempt = self.look(&target, key, facts, deadline, Outcome::Protected).await;
+            if matches!(attempt, Attempt::Ended(_)) {
+                protected(&target, protection, facts);
+            }
+            return attempt;
+        }
+        if facts.mode == Mode::DryRun {
+            return self.look(&target, key, facts, deadline, Outcome::DryRun).await;
         }
         let wire = Wire::default();
         facts.deletes.push(wire.clone());
-        let lightsail = self.lightsail.in_region(&target.region, facts.invocation.deadline);
-        match revoke(&lightsail, &target, key, &wire).instrument(info_span!("revoke")).await {
-            Ok(revocation) => self.conclude(revocation, facts).await,
+        let lightsail = target.lightsail(deadline);
+        let wanted = facts.evidence == Evidence::None;
+        let evidence = async {
+            if !wanted {
+                return None;
+            }
+            wire.sent().await;
+            Some(locate::look(&lightsail, &target.bucket, key).await)
+        };
+        let mut evidence = pin!(evidence.fuse());
+        let revoking = revoke(&lightsail, &target, key, &wire).instrument(info_span!("revoke"));
+        let (revoked, mut seen) = beside(revoking, evidence.as_mut()).await;
+        match revoked {
+            Ok(revocation) => {
+                let (attempt, later) = beside(self.conclude(revocation, facts), evidence).await;
+                if wanted {
+                    facts.evidence = Evidence::of(seen.or(later).flatten());
+                }
+                attempt
+            }
             Err(failure) => {
                 tracing::warn!(%failure, "the delete was not accepted");
                 facts.fail(failure);
-                let attempt = self.look(&target, key, facts, Outcome::Failed).await;
+                if seen.is_none() && wire.was_sent() {
+                    seen = Some(evidence.await);
+                }
+                let attempt = match seen.flatten() {
+                    // A key that was listed beside the delete may be gone now; one that was not does not come back.
+                    None | Some(Look::Listed(_)) => self.look(&target, key, facts, deadline, Outcome::Failed).await,
+                    Some(look) => judge_look(look, facts, Outcome::Failed),
+                };
                 facts.verification = match attempt {
                     Attempt::NotThere => Some(Verification::of_one_look(true)),
                     Attempt::Ended(_) => Some(Verification::of_one_look(false)),
@@ -244,13 +326,13 @@ impl Responder {
     /// Follows an accepted delete to its end.
     async fn conclude(&self, revocation: Revocation, facts: &mut Facts) -> Attempt {
         // The one thing that must be on record even if the process is killed before the record is written.
-        let Target { bucket, region, found_by } = &revocation.target;
+        let Target { bucket, region, found_by, .. } = &revocation.target;
         tracing::info!(key = %revocation.key, %bucket, %region, request_id = revocation.request_id, "delete accepted");
         let found_by = *found_by;
         facts.accepted_at = Some(revocation.accepted_at);
         facts.request_id = revocation.request_id.clone();
         facts.operations = revocation.operations.clone();
-        let confirming = confirm(&self.lightsail, revocation, facts.invocation.deadline);
+        let confirming = confirm(revocation, facts.invocation.deadline, &self.pace);
         let confirmation = confirming.instrument(info_span!("confirm")).await;
         let proof = confirmation.proof();
         if let Some(operation) = confirmation.failed_operation() {
@@ -274,26 +356,68 @@ impl Responder {
         }
     }
 
-    /// Looks whether the key is on the bucket of `target`; if it is, that ends the matter as `if_listed`.
-    async fn look(&self, target: &Target, key: &AccessKeyId, facts: &mut Facts, if_listed: Outcome) -> Attempt {
-        let lightsail = self.lightsail.in_region(&target.region, facts.invocation.deadline);
-        match locate::look(&lightsail, &target.bucket, key).instrument(info_span!("look")).await {
-            Look::Listed(seen) => {
-                facts.evidence = Some(seen);
-                Attempt::Ended(if_listed)
-            }
-            Look::NotListed => Attempt::NotThere,
-            Look::NoBucket(_) => {
-                facts.target = None;
-                Attempt::NoBucket
-            }
-            Look::Unread(failure) => {
-                let refused = |failure: &Failure| failure.refuses_us() && !locate::is_disabled(&target.region, failure);
-                let twice = refused(&failure) && facts.failure.as_ref().is_some_and(refused);
-                facts.fail(failure);
-                if twice { Attempt::Refused } else { Attempt::Unknown }
+    /// Looks whether the key is on the bucket of `target`; if it is, that ends the matter as `if_listed`, or as protected.
+    async fn look(
+        &self,
+        target: &Target,
+        key: &AccessKeyId,
+        facts: &mut Facts,
+        deadline: Deadline,
+        if_listed: Outcome,
+    ) -> Attempt {
+        let lightsail = target.lightsail(deadline);
+        let look = locate::look(&lightsail, &target.bucket, key).instrument(info_span!("look")).await;
+        let attempt = judge_look(look, facts, if_listed);
+        // What has the tag would not be deleted, or was not: IAM denies it, and does not say why.
+        let denied = facts.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::AccessDenied);
+        if matches!(attempt, Attempt::Ended(Outcome::DryRun)) || (denied && matches!(attempt, Attempt::Ended(_))) {
+            match locate::describe(target, deadline).await {
+                Ok(bucket) => {
+                    if let Some(protection) = bucket.and_then(|bucket| self.policy.protects(&bucket)) {
+                        return Attempt::Ended(protected(target, protection, facts));
+                    }
+                }
+                Err(failure) => facts.fail(failure),
             }
         }
+        attempt
+    }
+}
+
+/// What one look means; if the key is listed, that ends the matter as `if_listed`.
+fn judge_look(look: Look, facts: &mut Facts, if_listed: Outcome) -> Attempt {
+    match look {
+        Look::Listed(seen) => {
+            facts.evidence = Evidence::Listed(seen);
+            Attempt::Ended(if_listed)
+        }
+        Look::NotListed => Attempt::NotThere,
+        Look::NoBucket(_) => {
+            facts.target = None;
+            Attempt::NoBucket
+        }
+        Look::Unread(failure) => {
+            facts.fail(failure);
+            Attempt::Unknown
+        }
+    }
+}
+
+/// Nothing is deleted from this bucket, and someone must decide.
+fn protected(target: &Target, protection: Protection, facts: &mut Facts) -> Outcome {
+    let Target { bucket, region, .. } = target;
+    facts.why = Some(format!("bucket {bucket} in {region} {protection}"));
+    Outcome::Protected
+}
+
+/// Runs `aside` as long as `work` lasts, which is always polled first; what came of `aside` if it ended first.
+async fn beside<Work: Future, Aside: Future>(
+    work: Work,
+    aside: Pin<&mut Aside>,
+) -> (Work::Output, Option<Aside::Output>) {
+    match select(pin!(work), aside).await {
+        Either::Left((done, _)) => (done, None),
+        Either::Right((seen, work)) => (work.await, Some(seen)),
     }
 }
 
@@ -307,8 +431,6 @@ enum Attempt {
     NotThere,
     /// No such bucket here.
     NoBucket,
-    /// AWS refuses us, for deleting and for reading: it would do so everywhere.
-    Refused,
     /// Neither deleted nor looked at.
     Unknown,
 }
@@ -318,6 +440,8 @@ enum Attempt {
 struct Past {
     accepted: bool,
     bucket_is_ours: bool,
+    /// One of them could not be read, and is where no search looks.
+    unread: bool,
 }
 
 /// Runs the reading of an alert; our own panic there is no reason to leave no record.

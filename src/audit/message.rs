@@ -1,6 +1,9 @@
 //! Facts and outcome -> the sentence that a person reads at three in the morning: what is so, and what to do.
 
-use super::Facts;
+use chrono::SecondsFormat;
+
+use super::{Evidence, Facts};
+use crate::locate::Unread;
 use crate::outcome::Outcome;
 
 /// How many unread places a sentence names; the record has them all. There are 19 Regions.
@@ -12,7 +15,12 @@ pub(super) fn message(facts: &Facts, outcome: Outcome) -> String {
     let place = place(facts);
     match outcome {
         Outcome::Revoked => {
-            format!("Deleted access key {key}{place}: {}; absent when read back{}", ends(facts), after(facts))
+            format!(
+                "Deleted access key {key}{place}: {}; absent when read back{}; {}",
+                ends(facts),
+                after(facts),
+                use_of(facts)
+            )
         }
         Outcome::AlreadyAbsent => format!(
             "Access key {key} is already gone: it is not on the bucket that was named, nor on any other{}{}",
@@ -68,6 +76,29 @@ fn after(facts: &Facts) -> String {
     elapsed.map_or_else(String::new, |ms| format!("; {ms} ms after the invocation"))
 }
 
+/// When the key was used last: what a person asks first, and nobody can tell after the delete.
+fn use_of(facts: &Facts) -> String {
+    let unknown = match &facts.evidence {
+        Evidence::Listed(key) => {
+            let used = key.last_used.as_ref();
+            return used.and_then(|used| Some((used.at?, used))).map_or_else(
+                || "never used, as far as AWS tells".to_owned(),
+                |(at, used)| {
+                    format!(
+                        "last used {} with {} in {}",
+                        at.to_rfc3339_opts(SecondsFormat::Secs, true),
+                        used.service,
+                        used.region
+                    )
+                },
+            );
+        }
+        Evidence::TooLate => "gone before it could be read",
+        Evidence::None | Evidence::Unread => "not read",
+    };
+    format!("its last use is not known: {unknown}")
+}
+
 /// What a failed delete left behind, as far as it is known.
 fn carried_out(facts: &Facts) -> &'static str {
     match absent(facts) {
@@ -94,10 +125,14 @@ fn absent(facts: &Facts) -> Option<bool> {
 }
 
 fn extent(facts: &Facts) -> String {
-    let account = facts.own_account().map_or_else(String::new, |account| format!(" of account {account}"));
     facts.search.as_ref().map_or_else(String::new, |search| {
+        let accounts = match (&facts.account, search.accounts_read) {
+            (_, accounts @ 2..) => format!(" of {accounts} accounts"),
+            (Some(account), _) => format!(" of account {account}"),
+            (None, _) => String::new(),
+        };
         let [regions, buckets] = [(search.regions_read, "Region"), (search.buckets_read, "bucket")].map(count);
-        format!("{account} ({regions} and {buckets} read)")
+        format!("{accounts} ({regions} and {buckets} read)")
     })
 }
 
@@ -111,9 +146,15 @@ fn lost_answer(facts: &Facts) -> &'static str {
 
 fn unread(facts: &Facts) -> String {
     let unread = facts.search.as_ref().map(|search| search.unread.as_slice()).unwrap_or_default();
-    let name = |unread: &crate::locate::Unread| match &unread.bucket {
-        Some(bucket) => format!("bucket {bucket} in {}", unread.region),
-        None => unread.region.clone(),
+    let name = |unread: &Unread| {
+        let elsewhere =
+            unread.account.as_deref().filter(|id| facts.account.as_ref().is_none_or(|own| own.as_str() != *id));
+        let of = elsewhere.map_or_else(String::new, |account| format!(" of account {account}"));
+        match (&unread.bucket, &unread.region) {
+            (Some(bucket), Some(region)) => format!("bucket {bucket} in {region}{of}"),
+            (None, Some(region)) => format!("{region}{of}"),
+            (_, None) => format!("account {}", unread.account.as_deref().unwrap_or("unknown")),
+        }
     };
     let names = unread.iter().take(NAMED).map(name).collect::<Vec<_>>().join(", ");
     let more = match unread.len().saturating_sub(NAMED) {

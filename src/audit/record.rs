@@ -87,7 +87,9 @@ struct AccessKey {
     id: String,
     /// The account that the alert says owns the key.
     owner_account: Option<String>,
-    /// The rest as it was listed before the delete; null where the delete went first.
+    /// What was seen of it before it was deleted: `listed` with the members below, `too_late` if it was gone already when
+    /// it was read beside the delete, `unread`; null where nothing was deleted or sent.
+    evidence: Option<&'static str>,
     status: Option<String>,
     created_at: Option<DateTime<Utc>>,
     last_used: Option<crate::lightsail::LastUsed>,
@@ -172,7 +174,7 @@ fn cloud(facts: &Facts) -> Value {
     let hinted = facts.exposure.as_ref().and_then(|exposure| exposure.region.as_ref());
     let region = facts.target.as_ref().map(|target| &target.region).or(hinted).unwrap_or(&facts.own_region);
     let mut cloud = json!({"provider": "AWS", "region": region.as_str()});
-    if let Some(account) = facts.own_account() {
+    if let Some(account) = &facts.account {
         cloud["account"] = json!({"uid": account.as_str()});
     }
     cloud
@@ -235,16 +237,24 @@ fn unmapped(facts: &Facts) -> Unmapped {
         verification: facts.verification.clone(),
         search: facts.search.clone(),
         timing_ms: timing(facts),
-        failure: facts.failure.clone(),
+        failure: failure(facts),
     }
+}
+
+/// Whatever it is a failure of: what matters of it is whether a delete may have been carried out.
+fn failure(facts: &Facts) -> Option<Failure> {
+    let mut failure = facts.failure.clone()?;
+    failure.may_have_been_carried_out |= facts.may_be_deleted();
+    Some(failure)
 }
 
 fn access_key(facts: &Facts) -> Option<AccessKey> {
     let exposure = facts.exposure.as_ref()?;
-    let seen: Option<&BucketKey> = facts.evidence.as_ref();
+    let seen: Option<&BucketKey> = facts.evidence.key();
     Some(AccessKey {
         id: exposure.key.to_string(),
         owner_account: exposure.account.as_ref().map(ToString::to_string),
+        evidence: facts.evidence.code(),
         status: seen.and_then(|seen| seen.status.clone()),
         created_at: seen.and_then(|seen| seen.created_at),
         last_used: seen.and_then(|seen| seen.last_used.clone()),

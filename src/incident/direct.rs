@@ -1,4 +1,4 @@
-//! `{"accessKeyId", "bucketName", "region", "reason"}` -> [`Incident`]s: the door for people, scanners and scripts.
+//! `{"accessKeyId", "bucketName", "region", "accountId", "reason", "dryRun"}` -> [`Incident`]s: the door for people, scanners and scripts.
 //!
 //! Comes by direct invocation, or as the `detail` of an EventBridge event of our own [`DETAIL_TYPE`]. Only the key is
 //! required, and it may be a list of keys. Invariant: a member that we do not know is refused, since it may ask for caution
@@ -7,15 +7,15 @@
 
 use serde_json::{Map, Value};
 
-use super::{Alert, Exposure, Incident, Unactionable, Unreadable, hint, keys};
+use super::{Alert, Exposure, Incident, Unactionable, Unreadable, hint, keys, owner};
 use crate::envelope::kind;
 use crate::plain_text::PlainText;
 
 /// The `detail-type` of the EventBridge event that scanners and scripts send.
 pub(super) const DETAIL_TYPE: &str = "Lightsail Bucket Access Key Exposed";
 
-const MEMBERS: [&str; 4] = ["accessKeyId", "bucketName", "region", "reason"];
-const ACCEPTED: &str = "accessKeyId, bucketName, region, reason";
+const MEMBERS: [&str; 6] = ["accessKeyId", "bucketName", "region", "accountId", "reason", "dryRun"];
+const ACCEPTED: &str = "accessKeyId, bucketName, region, accountId, reason, dryRun";
 
 /// Whether this is ours, whatever else it looks like: nothing else has the member.
 pub(super) fn is_one(value: &Value) -> bool {
@@ -54,7 +54,12 @@ pub(super) fn read(value: &Value) -> Vec<Incident> {
 fn exposures(members: &Map<String, Value>, ids: Vec<&str>, alert: &mut Alert) -> Result<Vec<Exposure>, Unactionable> {
     let buckets: Vec<_> = hint("bucketName", text(members, "bucketName")?, alert).into_iter().collect();
     let region = hint("region", text(members, "region")?, alert);
-    let exposure = |key| Exposure { key, buckets: buckets.clone(), account: None, region: region.clone() };
+    let account = owner("accountId", text(members, "accountId")?)?;
+    let dry_run = members.get("dryRun").and_then(Value::as_bool).unwrap_or_default();
+    let exposure = |key| {
+        let (buckets, account, region) = (buckets.clone(), account.clone(), region.clone());
+        Exposure { key, buckets, account, region, dry_run }
+    };
     Ok(keys("accessKeyId", ids, alert)?.into_iter().map(exposure).collect())
 }
 
@@ -73,8 +78,14 @@ fn ids(members: &Map<String, Value>) -> Result<Vec<&str>, Unreadable> {
     if let Some(member) = members.keys().find(|member| !MEMBERS.contains(&member.as_str())) {
         return Err(Unreadable::UnknownMember { member: PlainText::of(member).to_string(), accepted: ACCEPTED });
     }
-    for member in ["bucketName", "region", "reason"] {
+    for member in ["bucketName", "region", "accountId", "reason"] {
         text(members, member)?;
+    }
+    match members.get("dryRun") {
+        None | Some(Value::Null | Value::Bool(_)) => {}
+        Some(other) => {
+            return Err(Unreadable::WrongType { member: "dryRun", kind: kind(other), accepted: "a boolean" });
+        }
     }
     Ok(ids)
 }
@@ -132,9 +143,28 @@ mod tests {
 
     #[test]
     fn a_wish_that_this_version_cannot_grant_stops_it() {
-        let incident = reading(&json!({"accessKeyId": KEY, "dryRun": true}));
+        let incident = reading(&json!({"accessKeyId": KEY, "notBefore": "2026-12-01"}));
         let why = incident.reading.unwrap_err().to_string();
-        assert_eq!(why, "unknown member \"dryRun\"; accepted: accessKeyId, bucketName, region, reason");
+        assert_eq!(
+            why,
+            "unknown member \"notBefore\"; accepted: accessKeyId, bucketName, region, accountId, reason, dryRun"
+        );
+    }
+
+    #[test]
+    fn a_wish_to_delete_nothing_and_the_owner_are_read() {
+        let incident = reading(&json!({"accessKeyId": KEY, "dryRun": true, "accountId": "111122223333"}));
+        let exposure = &incident.reading.unwrap()[0];
+        assert_eq!((exposure.dry_run, exposure.account.as_ref().unwrap().as_str()), (true, "111122223333"));
+        for more in [json!(false), json!(null)] {
+            assert!(!reading(&json!({"accessKeyId": KEY, "dryRun": more})).reading.unwrap()[0].dry_run);
+        }
+    }
+
+    #[test]
+    fn an_owner_that_is_none_is_an_error_since_the_key_would_be_looked_for_in_the_wrong_place() {
+        let why = reading(&json!({"accessKeyId": KEY, "accountId": "1111"})).reading.unwrap_err().to_string();
+        assert!(why.starts_with("accountId is not an account ID: 4 characters"), "{why}");
     }
 
     #[test]
@@ -150,6 +180,8 @@ mod tests {
             (json!({"accessKeyId": KEY, "bucketName": 1}), "bucketName is a number, not a string"),
             (json!({"accessKeyId": KEY, "region": {}}), "region is an object, not a string"),
             (json!({"accessKeyId": KEY, "reason": true}), "reason is a boolean, not a string"),
+            (json!({"accessKeyId": KEY, "accountId": 111_122_223_333_u64}), "accountId is a number, not a string"),
+            (json!({"accessKeyId": KEY, "dryRun": "true"}), "dryRun is a string, not a boolean"),
         ] {
             let why = reading(&event).reading.unwrap_err();
             assert!(matches!(why, Unactionable::Unreadable(_)), "{event}");

@@ -188,7 +188,13 @@ pub(super) fn expose(
         let Some(named) = owners.get(key.as_str()) else { continue };
         let region = bucket_region.cloned().or_else(|| region(members.region, [named.region], alert));
         let account = account(members.account, named.account);
-        exposures.push(account.map(|account| Exposure { key, buckets: buckets.clone(), account, region }));
+        exposures.push(account.map(|account| Exposure {
+            key,
+            buckets: buckets.clone(),
+            account,
+            region,
+            dry_run: false,
+        }));
     }
     Ok(exposures)
 }

@@ -65,7 +65,7 @@ fn exposures(event: &Value, resources: &[String], alert: &mut Alert) -> Result<V
     let region = hint("detail.eventRegion", text(event, "/eventRegion").filter(|region| *region != "global"), alert);
     let exposure = |key: AccessKeyId| {
         let account = account.as_ref().or_else(|| owners.get(key.as_str())).cloned();
-        Exposure { account, key, buckets: Vec::new(), region: region.clone() }
+        Exposure { account, key, buckets: Vec::new(), region: region.clone(), dry_run: false }
     };
     Ok(keys.into_iter().map(exposure).collect())
 }

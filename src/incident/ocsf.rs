@@ -248,7 +248,7 @@ mod tests {
     fn exposure(key: &str, buckets: &[&str], account: &str, region: &str) -> Exposure {
         let buckets = buckets.iter().map(|name| name.parse().unwrap()).collect();
         let account = Some(account.parse().unwrap());
-        Exposure { key: key.parse().unwrap(), buckets, account, region: Some(region.parse().unwrap()) }
+        Exposure { key: key.parse().unwrap(), buckets, account, region: Some(region.parse().unwrap()), dry_run: false }
     }
 
     #[test]

@@ -232,7 +232,7 @@ mod tests {
     fn exposure(key: &str, buckets: &[&str], region: &str) -> Exposure {
         let buckets = buckets.iter().map(|name| name.parse().unwrap()).collect();
         let account = Some("111122223333".parse().unwrap());
-        Exposure { key: key.parse().unwrap(), buckets, account, region: Some(region.parse().unwrap()) }
+        Exposure { key: key.parse().unwrap(), buckets, account, region: Some(region.parse().unwrap()), dry_run: false }
     }
 
     #[test]

@@ -44,7 +44,7 @@ fn exposures(item: &Value, check: Option<&str>, alert: &mut Alert) -> Result<Vec
     }
     acts(item.get("status"))?;
     let named = text(item, "/check-item-detail/Access Key ID").filter(|id| !id.is_empty());
-    let exposure = |key| Exposure { key, buckets: Vec::new(), account: None, region: None };
+    let exposure = |key| Exposure { key, buckets: Vec::new(), account: None, region: None, dry_run: false };
     Ok(keys("detail.check-item-detail[\"Access Key ID\"]", named, alert)?.into_iter().map(exposure).collect())
 }
 

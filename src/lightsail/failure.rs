@@ -11,7 +11,10 @@ use serde::Serialize;
 use super::wire::Wire;
 use crate::plain_text::PlainText;
 
-pub(super) type SdkError<E> = aws_sdk_lightsail::error::SdkError<E, HttpResponse>;
+/// The one call whose work must not be forgotten.
+pub(super) const DELETE: &str = "DeleteBucketAccessKey";
+
+pub(crate) type SdkError<E> = aws_sdk_lightsail::error::SdkError<E, HttpResponse>;
 
 /// A Lightsail call that did not end well. Its `Display` is fit for a log line.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -30,7 +33,7 @@ pub struct Failure {
     pub attempts: u32,
     /// Whether the same call may end better a few minutes later.
     pub retryable: bool,
-    /// Whether AWS may have done what was asked in spite of this failure.
+    /// Whether AWS may have done a delete of ours all the same.
     pub may_have_been_carried_out: bool,
 }
 
@@ -67,12 +70,17 @@ pub enum FailureKind {
 }
 
 impl Failure {
-    pub(super) fn from_sdk<E>(operation: &'static str, error: &SdkError<E>, wire: &Wire) -> Self
+    /// What an SDK's error says. A call that reads does no work that could be done all the same.
+    pub(crate) fn from_sdk<E>(operation: &'static str, error: &SdkError<E>, wire: &Wire) -> Self
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
         use aws_sdk_lightsail::error::SdkError as Sdk;
         let (kind, message) = match error {
+            // The SDK takes what it cannot parse for an error of the service.
+            Sdk::ServiceError(service) if service.raw().status().is_success() => {
+                (FailureKind::GarbledAnswer, Some("the answer could not be read"))
+            }
             Sdk::ServiceError(service) => {
                 let meta = service.err();
                 let status = service.raw().status().as_u16();
@@ -84,7 +92,7 @@ impl Failure {
             Sdk::ResponseError(_) => (FailureKind::GarbledAnswer, Some("the answer could not be read")),
             Sdk::TimeoutError(_) => (FailureKind::NoAnswer, Some("no answer in time")),
             Sdk::DispatchFailure(failure) if failure.is_timeout() => (FailureKind::NoAnswer, Some("no answer in time")),
-            Sdk::DispatchFailure(_) if wire.may_be_done() => (FailureKind::NoAnswer, Some("the connection was lost")),
+            Sdk::DispatchFailure(_) if wire.was_sent() => (FailureKind::NoAnswer, Some("the connection was lost")),
             Sdk::DispatchFailure(_) => (FailureKind::NoAnswer, Some("no connection could be made")),
             _ => (FailureKind::Other, Some("the request could not be built")),
         };
@@ -95,17 +103,19 @@ impl Failure {
         }
     }
 
-    pub(super) fn garbled(operation: &'static str, what: &str, wire: &Wire) -> Self {
+    /// An answer that does not hold what was asked for.
+    pub(crate) fn garbled(operation: &'static str, what: &str, wire: &Wire) -> Self {
         Self::new(operation, FailureKind::GarbledAnswer, Some(what), wire)
     }
 
-    pub(super) fn out_of_time(operation: &'static str, wire: &Wire) -> Self {
+    /// The invocation's time ran out during the call.
+    pub(crate) fn out_of_time(operation: &'static str, wire: &Wire) -> Self {
         Self::new(operation, FailureKind::OutOfTime, Some("the time for this invocation ran out"), wire)
     }
 
     /// A failure that no single call reports: the operation that a delete set going failed, or our own code did.
     pub fn of_delete(kind: FailureKind, code: Option<PlainText>, message: Option<PlainText>, wire: &Wire) -> Self {
-        Self { code, message, ..Self::new("DeleteBucketAccessKey", kind, None, wire) }
+        Self { code, message, ..Self::new(DELETE, kind, None, wire) }
     }
 
     fn new(operation: &'static str, kind: FailureKind, message: Option<&str>, wire: &Wire) -> Self {
@@ -124,7 +134,7 @@ impl Failure {
             request_id: None,
             attempts: wire.attempts(),
             retryable,
-            may_have_been_carried_out: wire.may_be_done(),
+            may_have_been_carried_out: operation == DELETE && wire.may_be_done(),
         }
     }
 
@@ -166,6 +176,7 @@ fn kind(code: &str, message: &str, status: u16) -> FailureKind {
         | "InvalidSignatureException"
         | "SignatureDoesNotMatch"
         | "RequestExpired"
+        | "RequestTimeTooSkewed"
         | "IncompleteSignatureException"
         | "MissingAuthenticationTokenException" => FailureKind::Unauthenticated,
         "InvalidInputException" | "ValidationException" | "SerializationException" => FailureKind::InvalidInput,

@@ -36,6 +36,8 @@ BY_FILE = {
     "manual-too-many-keys.json": (None, "by hand"),
     "manual-unknown-key.json": (None, "by hand"),
     "manual-unknown-member.json": (None, "by hand"),
+    "manual-dry-run.json": (None, "by hand"),
+    "manual-other-account.json": (None, "by hand"),
     "manual-wrong-bucket.json": (None, "by hand"),
     "manual.json": (None, "by hand"),
     "not-an-object.json": (None, "by hand"),

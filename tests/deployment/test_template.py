@@ -127,9 +127,10 @@ def test_alarms_watch_the_function_and_the_queue_and_stay_quiet_without_data(res
 
 @pytest.fixture
 def statements(resources):
+    """The statements of the role, those that depend on a parameter too."""
     (role,) = resources("AWS::IAM::Role").values()
     (policy,) = role["Policies"]
-    return policy["PolicyDocument"]["Statement"]
+    return [one["Fn::If"][1] if "Fn::If" in one else one for one in policy["PolicyDocument"]["Statement"]]
 
 
 def lightsail_operations():
@@ -153,17 +154,36 @@ def test_the_role_allows_nothing_else_but_its_own_log_and_queue(statements):
     assert allowed.pop("lightsail:DeleteBucketAccessKey") == bucket
     assert (allowed.pop("logs:CreateLogStream"), allowed.pop("logs:PutLogEvents")) == (log, log)
     assert allowed.pop("sqs:SendMessage") == QUEUE
+    role = {"Fn::Sub": "arn:${AWS::Partition}:iam::*:role/${MemberRoleName}"}
+    assert allowed.pop("sts:AssumeRole") == role
     # What is left reads, and has no resource type.
     assert all(re.fullmatch(r"lightsail:Get\w+", action) for action in allowed)
     assert set(allowed.values()) == {"*"}
 
 
 def test_a_responder_that_was_taken_over_can_make_no_key_and_destroy_no_bucket(statements):
-    (deny,) = [one for one in statements if one["Effect"] == "Deny"]
-    assert deny["Resource"] == "*" and "Condition" not in deny
+    (deny,) = [one for one in statements if one["Effect"] == "Deny" and "Condition" not in one]
+    assert deny["Resource"] == "*"
     denied = {action.removeprefix("lightsail:") for action in deny["Action"]}
     assert {"CreateBucketAccessKey", "DeleteBucket"} <= denied
     assert denied <= set(lightsail_operations())
+
+
+def test_a_role_elsewhere_is_assumed_only_where_it_is_configured_and_only_in_accounts_that_are_named(resources, root):
+    (role,) = resources("AWS::IAM::Role").values()
+    choices = [one["Fn::If"] for one in role["Policies"][0]["PolicyDocument"]["Statement"] if "Fn::If" in one]
+    ((condition, statement, otherwise),) = choices
+    assert (condition, otherwise) == ("HasMembers", {"Ref": "AWS::NoValue"})
+    assert statement["Action"] == ["sts:AssumeRole"]
+    assert statement["Condition"] == {"StringEquals": {"aws:ResourceAccount": {"Ref": "AllowedAccounts"}}}
+    assert (root / "src/member.rs").read_text().count(".assume_role()") == 1
+
+
+def test_a_bucket_with_the_tag_is_protected_by_iam_as_by_the_code(statements, code):
+    (deny,) = [one for one in statements if one["Effect"] == "Deny" and "Condition" in one]
+    key, value = quoted(code("policy.rs", r"pub const PROTECT_TAG: [^=]+= \((.*?)\);"))
+    assert (deny["Action"], deny["Resource"]) == (["lightsail:DeleteBucketAccessKey"], "*")
+    assert deny["Condition"] == {"StringEqualsIgnoreCase": {f"aws:ResourceTag/{key}": value}}
 
 
 # Template and code ---------------------------------------------------------------------------------------------------
@@ -188,7 +208,7 @@ def test_the_variables_are_those_of_the_code_and_none_can_redirect_it(function, 
 
 
 def test_the_modes_are_those_of_the_code(template, function, code):
-    modes = quoted(code("config.rs", r"impl Mode \{(.*?)\n\}"))
+    modes = quoted(code("policy.rs", r"impl Mode \{(.*?)\n\}"))
     assert function["Environment"]["Variables"]["RESPONDER_MODE"] == {"Ref": "Mode"}
     assert sorted(template["Parameters"]["Mode"]["AllowedValues"]) == sorted(modes)
     assert template["Parameters"]["Mode"]["Default"] in modes
@@ -219,7 +239,7 @@ def test_the_rule_leaves_out_the_finding_types_that_the_code_ignores(patterns, c
 
 
 def test_three_of_the_longest_calls_and_the_reserve_fit_into_the_timeout(function, code):
-    call = int(code("lightsail.rs", r"\nconst CALL: Duration = Duration::from_secs\((\d+)\)"))
+    call = int(code("pace.rs", r"\n            call: Duration::from_secs\((\d+)\)"))
     reserve = int(code("deadline.rs", r"const RESERVE: Duration = Duration::from_secs\((\d+)\)"))
     assert 0 < 3 * call + reserve <= function["Timeout"]
 

@@ -20,7 +20,9 @@ async fn what_is_denied_is_not_tried_again() {
         .fold(scene, |scene, operation| scene.scripted(every(operation, Fault::AccessDenied)));
     let answer = scene.respond(&by_hand()).await;
     assert_eq!((answer.outcome(), answer.error_type()), ("failed", "Responder.Failed"));
-    assert_eq!(scene.operations(), ["DeleteBucketAccessKey", "GetBucketAccessKeys"]);
+    // The key is looked for all the same: the bucket may be another account's. No request is made twice.
+    assert_eq!((scene.count("DeleteBucketAccessKey"), scene.count("GetBucketAccessKeys")), (1, 1));
+    assert_eq!(scene.count("GetBuckets"), 19);
     let failure = answer.unmapped("/failure");
     assert_eq!(failure["operation"], "DeleteBucketAccessKey");
     assert_eq!(failure["code"], "AccessDeniedException");
@@ -45,7 +47,7 @@ async fn a_delete_that_is_refused_while_the_key_is_listed_is_failed() {
         let scene = Scene::with_key_on_photos().await.scripted(every("DeleteBucketAccessKey", fault.clone()));
         let answer = scene.respond(&by_hand()).await;
         assert_eq!(answer.outcome(), "failed", "{fault:?}");
-        assert_eq!(scene.operations(), ["DeleteBucketAccessKey", "GetBucketAccessKeys"], "{fault:?}");
+        assert_eq!(scene.count("DeleteBucketAccessKey"), 1, "{fault:?}");
         assert_eq!(answer.unmapped("/failure/may_have_been_carried_out"), false, "{fault:?}");
         assert_eq!(answer.unmapped("/access_key/status"), "Active", "{fault:?}");
         assert_eq!(scene.keys("us-east-1", "photos"), [KEY, SIBLING], "{fault:?}");
@@ -138,7 +140,8 @@ async fn what_does_not_end_is_answered_before_the_deadline() {
         ("DeleteBucketAccessKey", Fault::OperationPending { polls: u32::MAX }, "unconfirmed"),
         ("DeleteBucketAccessKey", Fault::StillListed { reads: u32::MAX }, "unconfirmed"),
         ("DeleteBucketAccessKey", Fault::HangBefore, "failed"),
-        ("DeleteBucketAccessKey", Fault::NeverEnds, "failed"),
+        // The answer is lost, and then the key is found to be nowhere.
+        ("DeleteBucketAccessKey", Fault::NeverEnds, "already_absent"),
         ("GetOperation", Fault::HangBefore, "unconfirmed"),
         ("GetBucketAccessKeys", Fault::HangBefore, "unconfirmed"),
         ("GetBucketAccessKeys", Fault::Throttled, "unconfirmed"),

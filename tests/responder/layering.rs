@@ -37,11 +37,11 @@ fn names(files: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
-fn only_lightsail_names_the_sdk() {
-    assert_eq!(
-        files_with(&["aws_sdk_lightsail", "aws_smithy"]),
-        names(&["lightsail.rs", "lightsail/failure.rs", "lightsail/wire.rs"])
-    );
+fn only_lightsail_names_its_sdk_and_only_member_that_of_sts() {
+    let sdk = ["failure", "retry", "shapes", "wire"].map(|module| format!("lightsail/{module}.rs"));
+    let sdk: BTreeSet<_> = sdk.into_iter().chain(["lightsail.rs".to_owned()]).collect();
+    assert_eq!(files_with(&["aws_sdk_lightsail", "aws_smithy"]), sdk);
+    assert_eq!(files_with(&["aws_sdk_sts"]), names(&["member.rs"]));
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn only_main_and_outcome_name_the_lambda_runtime() {
 
 #[test]
 fn only_locate_revoke_and_confirm_call_lightsail() {
-    let calls = [".get_buckets()", ".get_bucket_access_keys(", ".get_operation(", ".delete_bucket_access_key("];
+    let calls = [".buckets()", ".bucket(", ".get_bucket_access_keys(", ".get_operation(", ".delete_bucket_access_key("];
     let mut callers = files_with(&calls);
     // Where the calls are made of.
     assert!(callers.remove("lightsail.rs"));
@@ -66,7 +66,7 @@ fn only_locate_revoke_and_confirm_call_lightsail() {
 #[test]
 fn only_respond_calls_the_stages() {
     assert_eq!(
-        files_with(&["incident::read(messages", "locate::search(", "revoke(&", "confirm(&"]),
+        files_with(&["incident::read(messages", "locate::search(", "revoke(&", "= confirm("]),
         names(&["respond.rs"])
     );
 }

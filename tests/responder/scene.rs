@@ -8,12 +8,18 @@ use lightsail_key_responder::audit::Audit;
 use lightsail_key_responder::config::Config;
 use lightsail_key_responder::outcome::InvocationError;
 use lightsail_key_responder::respond::{Responder, Response};
-use lightsail_simulator::{Script, Seed, SeenRequest, Settings, Simulator};
+use lightsail_simulator::{Role, Script, Seed, SeenRequest, Settings, Simulator};
 use serde_json::{Value, json};
 
 pub(crate) const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 pub(crate) const SIBLING: &str = "AKIAI44QH8DHBEXAMPLE";
 pub(crate) const ACCOUNT: &str = "012345678912";
+/// Accounts that a function of [`Scene::with_members`] may act in, and one that it may not.
+pub(crate) const MEMBER: &str = "111122223333";
+pub(crate) const OTHER_MEMBER: &str = "444455556666";
+pub(crate) const STRANGER: &str = "777788889999";
+pub(crate) const ROLE: &str = "lightsail-key-responder";
+pub(crate) const EXTERNAL_ID: &str = "security:responder";
 const SECRET: &str = "simulated-secret";
 
 pub(crate) struct Scene {
@@ -55,9 +61,28 @@ impl Scene {
         Self { simulator, responder, log }
     }
 
+    /// `new`, for a function that may act in two member accounts, and with the role that it assumes in the first.
+    pub(crate) async fn with_members() -> Self {
+        let variables = [
+            ("MEMBER_ROLE_NAME", ROLE),
+            ("MEMBER_EXTERNAL_ID", EXTERNAL_ID),
+            ("ALLOWED_ACCOUNTS", &format!("{MEMBER},{ACCOUNT},{OTHER_MEMBER}")),
+        ];
+        let scene = Self::with(Settings::default(), &variables).await;
+        scene.simulator.role(Role::new(MEMBER, ROLE).external_id(EXTERNAL_ID)).unwrap();
+        scene
+    }
+
     /// `new`, with the key and a sibling on bucket `photos` in `us-east-1`.
     pub(crate) async fn with_key_on_photos() -> Self {
         Self::new().await.seeded("us-east-1", "photos", &[KEY, SIBLING])
+    }
+
+    /// A bucket with keys in another account, in `eu-west-1`.
+    pub(crate) fn seeded_in(self, account: &str, bucket: &str, keys: &[&str]) -> Self {
+        let seed = Seed::bucket("eu-west-1", bucket).account(account);
+        self.simulator.seed(keys.iter().fold(seed, |seed, key| seed.key(*key))).unwrap();
+        self
     }
 
     pub(crate) fn seeded(self, region: &str, bucket: &str, keys: &[&str]) -> Self {
@@ -166,6 +191,7 @@ fn responder(endpoint: &str, variables: &[(&str, &str)]) -> (Responder, Log) {
         ("AWS_SECRET_ACCESS_KEY", SECRET),
         ("AWS_SESSION_TOKEN", "simulated-token"),
         ("AWS_ENDPOINT_URL_LIGHTSAIL", endpoint),
+        ("AWS_ENDPOINT_URL_STS", endpoint),
     ];
     let variables = lambda.iter().chain(variables).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let log = Log::default();

@@ -1,9 +1,13 @@
 //! Without a bucket, or with a wrong one: every bucket of every Region is read, and "nowhere" is said only after that.
 
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use lightsail_key_responder::locate::REGIONS;
 use lightsail_simulator::{Fault, Script, Seed, SeedKey, Settings};
 use serde_json::json;
 
-use crate::scene::{KEY, SIBLING, Scene, by_hand, key_only};
+use crate::scene::{KEY, SIBLING, Scene, by_hand, event, key_only};
 
 #[tokio::test]
 async fn a_key_is_found_in_any_region_on_any_page() {
@@ -164,4 +168,102 @@ async fn many_unread_buckets_make_a_long_record_and_a_short_sentence() {
     let answer = scene.respond(&key_only()).await;
     assert_eq!(answer.unmapped("/search/unread").as_array().unwrap().len(), 30);
     assert!(answer.message().contains(" and 10 more ("), "{}", answer.message());
+}
+
+#[tokio::test]
+async fn the_region_of_the_alert_is_asked_first_and_then_our_own() {
+    let scene = Scene::new().await;
+    let answer = scene.respond(&json!({"accessKeyId": KEY, "region": "sa-east-1"})).await;
+    assert_eq!(answer.outcome(), "not_lightsail_key");
+    let regions: Vec<_> = scene.simulator.requests().into_iter().map(|seen| seen.region).collect();
+    assert_eq!((regions.len(), &regions[..2]), (19, &["sa-east-1".to_owned(), "us-east-1".to_owned()][..]));
+}
+
+#[tokio::test]
+async fn a_variable_narrows_the_search() {
+    let scene = Scene::with(Settings::default(), &[("SEARCH_REGIONS", "eu-west-1,eu-west-2")]).await;
+    let scene = scene.seeded("eu-west-2", "photos", &[KEY]).seeded("eu-west-3", "logs", &[SIBLING]);
+    assert_eq!(scene.respond(&key_only()).await.outcome(), "revoked");
+    let answer = scene.respond(&json!({"accessKeyId": SIBLING})).await;
+    assert_eq!((answer.outcome(), answer.unmapped("/search/regions_read")), ("not_lightsail_key", &json!(2)));
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_named_is_tried_where_the_search_does_not_look_and_what_is_unread_there_is_an_error() {
+    let scene = Scene::with(Settings::default(), &[("SEARCH_REGIONS", "eu-west-1")]).await;
+    let scene = scene.seeded("us-east-1", "photos", &[KEY]);
+    let denied = ["DeleteBucketAccessKey", "GetBucketAccessKeys"];
+    for operation in denied {
+        scene.simulator.script(Script::new(operation, Fault::AccessDenied)).unwrap();
+    }
+    let answer = scene.respond(&by_hand()).await;
+    assert_eq!((answer.outcome(), answer.unmapped("/search/regions_read")), ("failed", &json!(1)));
+    assert_eq!(scene.respond(&by_hand()).await.outcome(), "revoked");
+}
+
+#[tokio::test]
+async fn a_named_bucket_that_fails_does_not_stop_the_search() {
+    for fault in [Fault::AccessDenied, Fault::InvalidInput, Fault::Throttled, Fault::ServiceException] {
+        let scene = Scene::new().await.seeded("eu-west-1", "backups", &[KEY]);
+        for operation in ["DeleteBucketAccessKey", "GetBucketAccessKeys"] {
+            let there = Script::new(operation, fault.clone()).in_region("us-east-1").every();
+            scene.simulator.script(there).unwrap();
+        }
+        let answer = scene.respond(&by_hand()).await;
+        assert_eq!((answer.outcome(), answer.unmapped("/bucket/name")), ("revoked", &json!("backups")), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn named_buckets_that_do_not_answer_leave_time_for_the_search() {
+    let scene = Scene::new().await.seeded("eu-west-1", "backups", &[KEY]);
+    let silent = Script::new("DeleteBucketAccessKey", Fault::HangBefore).in_region("us-east-1").every();
+    let scene = scene.scripted(silent);
+    let answer = scene.respond_within(&by_hand(), Duration::from_secs(5)).await;
+    assert_eq!((answer.outcome(), answer.unmapped("/bucket/name")), ("revoked", &json!("backups")));
+}
+
+#[tokio::test]
+async fn of_very_many_named_buckets_the_first_ten_are_tried_and_the_rest_is_searched() {
+    let scene = Scene::new().await.seeded("us-east-1", "photos", &[KEY]);
+    let mut finding = event("guardduty-s3-exfiltration");
+    let named: Vec<_> = (0..50).map(|number| json!({"name": format!("bucket-{number}")})).collect();
+    finding["detail"]["resource"]["s3BucketDetails"] = named.into_iter().chain([json!({"name": "photos"})]).collect();
+    let answer = scene.respond(&finding).await;
+    assert_eq!((answer.outcome(), answer.unmapped("/bucket/found_by")), ("revoked", &json!("search")));
+    assert_eq!(scene.count("DeleteBucketAccessKey"), 11);
+}
+
+/// Every request takes so long that what the machine adds does not matter, and so the time counts the round trips.
+const ROUND_TRIP: Duration = Duration::from_millis(1500);
+
+#[tokio::test]
+async fn a_search_takes_at_most_eight_round_trips_over_at_most_eight_connections_a_region() {
+    let slow = || Settings { latency_ms: 1500, ..Settings::default() };
+    for there in [true, false] {
+        let mut scene = Scene::with(slow(), &[]).await;
+        for (region, _) in REGIONS {
+            for number in 0..20 {
+                let keys: &[&str] = if there && region == "ap-southeast-5" && number == 19 { &[KEY] } else { &[] };
+                scene = scene.seeded(region, &format!("{region}-{number:02}"), keys);
+            }
+        }
+        let started = Instant::now();
+        let answer = scene.respond(&key_only()).await;
+        let round_trips = started.elapsed().as_secs_f64() / ROUND_TRIP.as_secs_f64();
+        assert_eq!(answer.outcome(), if there { "revoked" } else { "not_lightsail_key" });
+        assert!(round_trips < 8.0, "{round_trips} round trips");
+        let requests = scene.simulator.requests();
+        let mut connections: HashMap<&str, HashSet<u64>> = HashMap::new();
+        for seen in &requests {
+            connections.entry(&seen.region).or_default().insert(seen.connection);
+        }
+        assert_eq!(connections.len(), 19);
+        let most = connections.values().map(HashSet::len).max();
+        let all = connections.values().flatten().collect::<HashSet<_>>().len();
+        assert!(most <= Some(8), "{most:?} connections to one Region, {all} in all");
+        if !there {
+            assert_eq!((scene.count("GetBuckets"), scene.count("GetBucketAccessKeys")), (19, 380));
+        }
+    }
 }

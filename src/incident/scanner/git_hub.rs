@@ -66,7 +66,7 @@ fn exposures(
         _ => None,
     };
     let secret = secret.ok_or(Ignored::NotTold { source_name: NAME })?;
-    let exposure = |key| Exposure { key, buckets: Vec::new(), account: None, region: None };
+    let exposure = |key| Exposure { key, buckets: Vec::new(), account: None, region: None, dry_run: false };
     Ok(keys(member, [secret], alert)?.into_iter().map(exposure).collect())
 }
 

@@ -58,7 +58,7 @@ fn exposures(finding: &Value, detector: Option<&str>, alert: &mut Alert) -> Resu
     let keys = keys("Raw", named.map(AsRef::as_ref), alert)?;
     // `ExtraData.account` is the account of the key's IAM user. Nobody has published in whose account the users are that
     // Lightsail makes for its bucket keys, and if that is AWS's, the alert would be about a foreign account.
-    let exposure = |key| Exposure { key, buckets: Vec::new(), account: None, region: None };
+    let exposure = |key| Exposure { key, buckets: Vec::new(), account: None, region: None, dry_run: false };
     Ok(keys.into_iter().map(exposure).collect())
 }
 
