@@ -16,7 +16,7 @@ pub use wire::Wire;
 
 use std::sync::Arc;
 
-use aws_sdk_lightsail::config::retry::RetryConfig;
+use aws_sdk_lightsail::config::retry::{RetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_lightsail::config::timeout::TimeoutConfig;
 use aws_sdk_lightsail::config::{BehaviorVersion, Credentials, SharedHttpClient, StalledStreamProtectionConfig};
 use aws_sdk_lightsail::operation::RequestId;
@@ -60,6 +60,7 @@ impl Lightsail {
             .credentials_provider(own_credentials(&config.credentials))
             .http_client(http)
             .retry_config(retries(&config.pace))
+            .retry_partition(every_call_its_retries())
             .retry_classifier(Unreadable)
             .timeout_config(timeouts(&config.pace))
             // It guards streamed bodies without a time limit; ours have one.
@@ -97,6 +98,12 @@ pub(crate) fn retries(pace: &Pace) -> RetryConfig {
         .with_max_attempts(pace.attempts)
         .with_initial_backoff(pace.first_backoff)
         .with_max_backoff(pace.longest_backoff)
+}
+
+/// No quota of retries for the process: the SDK's own is used up by some nine calls that fail, and a function that stays
+/// warm in a storm would then try everything only once. How often one call is tried is bounded all the same.
+pub(crate) fn every_call_its_retries() -> RetryPartition {
+    RetryPartition::custom("lightsail-key-responder").token_bucket(TokenBucket::unlimited()).build()
 }
 
 /// The SDK has none of its own but for connecting.

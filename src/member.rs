@@ -211,6 +211,7 @@ fn sts(config: &Config, http: SharedHttpClient) -> Client {
         .credentials_provider(lightsail::own_credentials(&config.credentials))
         .http_client(http)
         .retry_config(lightsail::retries(&config.pace))
+        .retry_partition(lightsail::every_call_its_retries())
         .retry_classifier(lightsail::Unreadable)
         .timeout_config(lightsail::timeouts(&config.pace))
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());

@@ -93,7 +93,10 @@ impl Failure {
             Sdk::TimeoutError(_) => (FailureKind::NoAnswer, Some("no answer in time")),
             Sdk::DispatchFailure(failure) if failure.is_timeout() => (FailureKind::NoAnswer, Some("no answer in time")),
             Sdk::DispatchFailure(_) if wire.was_sent() => (FailureKind::NoAnswer, Some("the connection was lost")),
-            Sdk::DispatchFailure(_) => (FailureKind::NoAnswer, Some("no connection could be made")),
+            Sdk::DispatchFailure(_) => {
+                let message = format!("no connection could be made: {}", first_cause(error));
+                return Self::new(operation, FailureKind::NoAnswer, Some(&message), wire);
+            }
             _ => (FailureKind::Other, Some("the request could not be built")),
         };
         Self {
@@ -157,6 +160,15 @@ impl fmt::Display for Failure {
             attempts => write!(f, " ({attempts} attempts)"),
         }
     }
+}
+
+/// What began it: "connection refused", or what is wrong with the peer's certificate. Of our own stack, not of strangers.
+fn first_cause(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(earlier) = cause.source() {
+        cause = earlier;
+    }
+    cause.to_string()
 }
 
 /// Codes: API model of Lightsail; "Common errors" of the API reference; the SDK's list of throttling codes.

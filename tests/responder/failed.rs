@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use lightsail_simulator::{Fault, Member, Script};
+use lightsail_simulator::{Fault, Member, Script, Settings};
 use serde_json::json;
 
 use crate::scene::{KEY, SIBLING, Scene, by_hand};
@@ -178,7 +178,21 @@ async fn an_address_where_nobody_listens_is_failed_and_nothing_was_sent() {
     assert_eq!(answer.unmapped("/failure/attempts"), 5);
     assert_eq!(answer.unmapped("/failure/may_have_been_carried_out"), false);
     assert!(answer.message().contains("nothing was deleted"), "{}", answer.message());
+    assert!(answer.message().contains("no connection could be made: Connection refused"), "{}", answer.message());
     assert_eq!(answer.unmapped("/search/unread").as_array().unwrap().len(), 19);
+}
+
+#[tokio::test]
+async fn a_warm_function_has_its_retries_after_any_number_of_failures() {
+    let scene = Scene::with(Settings::default(), &[("SEARCH_REGIONS", "us-east-1")]).await;
+    let scene = scene.seeded("us-east-1", "photos", &[KEY]);
+    let storm = Script::new("DeleteBucketAccessKey", Fault::HttpStatus { status: 503 }).times(5 * 12);
+    let scene = scene.scripted(storm);
+    for _ in 0..12 {
+        let answer = scene.respond(&by_hand()).await;
+        assert_eq!((answer.outcome(), answer.unmapped("/failure/attempts")), ("failed", &json!(5)));
+    }
+    assert_eq!(scene.respond(&by_hand()).await.outcome(), "revoked");
 }
 
 #[tokio::test]
