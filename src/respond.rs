@@ -222,6 +222,8 @@ impl Responder {
                 Attempt::Unknown => past.unread |= !searched,
             }
         }
+        // That the key is not on a bucket of the alert says nothing of where it is, unless it is nowhere else.
+        let looked = if past.accepted { None } else { facts.verification.take() };
         let key = &exposure.key;
         let regions = locate::in_order(&self.regions, exposure.region.as_ref(), &self.region);
         let search = locate::search(home, others, session, &regions, key, facts.invocation.deadline);
@@ -246,6 +248,7 @@ impl Responder {
             }
             Search::Nowhere(extent) => {
                 facts.search = Some(extent);
+                facts.verification = facts.verification.take().or(looked);
                 match past {
                     Past { accepted: true, .. } => Outcome::Revoked,
                     Past { unread: true, .. } => Outcome::Failed,

@@ -267,3 +267,12 @@ async fn a_search_takes_at_most_eight_round_trips_over_at_most_eight_connections
         }
     }
 }
+
+#[tokio::test]
+async fn that_a_key_is_not_on_the_bucket_that_was_named_is_no_proof_while_it_may_be_elsewhere() {
+    let scene = Scene::new().await.seeded("us-east-1", "photos", &[SIBLING]).seeded("eu-west-1", "logs", &[KEY]);
+    let scene = scene.scripted(Script::new("GetBuckets", Fault::AccessDenied).every().in_region("eu-west-1"));
+    let answer = scene.respond(&by_hand()).await;
+    assert_eq!((answer.outcome(), answer.unmapped("/verification")), ("search_incomplete", &json!(null)));
+    assert_eq!(scene.keys("eu-west-1", "logs"), [KEY]);
+}
