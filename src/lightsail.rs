@@ -14,7 +14,8 @@ pub use retry::Unreadable;
 pub use shapes::{Bucket, BucketKey, LastUsed, Location, Operation};
 pub use wire::Wire;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_lightsail::config::retry::{RetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_lightsail::config::timeout::TimeoutConfig;
@@ -23,22 +24,29 @@ use aws_sdk_lightsail::operation::RequestId;
 use aws_sdk_lightsail::{Client, Config};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use futures_util::stream::{self, Stream};
+use tokio::sync::Semaphore;
 
 use crate::config;
 use crate::deadline::Deadline;
 use crate::names::{AccessKeyId, BucketName, Region};
 use crate::pace::Pace;
 
+/// Reads of one Region under way at once, whoever they are for: each may need a connection of its own, with a TLS handshake,
+/// and a process in Lambda has 1,024 descriptors (Lambda quotas). Deletes do not wait for them.
+const READS_AT_ONCE: usize = 8;
+
 /// The way to Lightsail, in any Region.
 #[derive(Clone, Debug)]
 pub struct Lightsail {
     config: Arc<Config>,
+    reads: Arc<Mutex<HashMap<Region, Arc<Semaphore>>>>,
 }
 
 /// Lightsail in one Region, until a deadline.
 #[derive(Clone, Debug)]
 pub struct InRegion {
     client: Client,
+    reads: Arc<Semaphore>,
     deadline: Deadline,
 }
 
@@ -66,18 +74,23 @@ impl Lightsail {
             // It guards streamed bodies without a time limit; ours have one.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         builder.set_endpoint_url(config.endpoints.lightsail.clone());
-        Self { config: Arc::new(builder.build()) }
+        Self { config: Arc::new(builder.build()), reads: Arc::default() }
     }
 
     /// The same with other credentials. Connections are shared.
     pub fn with(&self, credentials: Credentials) -> Self {
-        Self { config: Arc::new(self.config.to_builder().credentials_provider(credentials).build()) }
+        let config = self.config.to_builder().credentials_provider(credentials).build();
+        Self { config: Arc::new(config), reads: Arc::clone(&self.reads) }
     }
 
     /// Lightsail in `region`; no call goes on past `deadline`. Connections are shared between all of them.
     pub fn in_region(&self, region: &Region, deadline: Deadline) -> InRegion {
+        let reads = {
+            let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(reads.entry(region.clone()).or_insert_with(|| Arc::new(Semaphore::new(READS_AT_ONCE))))
+        };
         let region = aws_sdk_lightsail::config::Region::new(region.to_string());
-        InRegion { client: Client::from_conf(self.config.to_builder().region(region).build()), deadline }
+        InRegion { client: Client::from_conf(self.config.to_builder().region(region).build()), reads, deadline }
     }
 }
 
@@ -206,6 +219,14 @@ impl InRegion {
     where
         E: aws_sdk_lightsail::error::ProvideErrorMetadata + std::error::Error + 'static,
     {
+        let call = async {
+            let _permit = match operation {
+                failure::DELETE => None,
+                // It is never closed.
+                _ => self.reads.acquire().await.ok(),
+            };
+            call.await
+        };
         match self.deadline.within(call).await {
             Ok(answer) => answer.map_err(|error| Failure::from_sdk(operation, &error, wire)),
             Err(_) => Err(Failure::out_of_time(operation, wire)),

@@ -144,9 +144,12 @@ impl Home<'_> {
     }
 
     /// Forgets the session there: it was refused, and may have been taken back.
-    pub async fn forget(&self) {
-        if let Self::Member(member) = self {
-            *member.session.lock().await = None;
+    pub fn forget(&self) {
+        // Whoever holds the lock is getting a new one.
+        if let Self::Member(member) = self
+            && let Ok(mut session) = member.session.try_lock()
+        {
+            *session = None;
         }
     }
 }
