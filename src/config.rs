@@ -193,7 +193,10 @@ impl Reader {
 
     fn refuse_unknown(&mut self) {
         let names = self.variables.iter().map(|(name, _)| name);
-        let ours_by_its_looks = |name: &str| PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        let ours_by_its_looks = |name: &str| {
+            let name = name.to_ascii_uppercase();
+            PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        };
         let unknown = names.filter(|name| ours_by_its_looks(name) && !OURS.contains(&name.as_str()));
         let unknown = unknown.map(|name| Problem::Unknown { variable: name.clone() }).collect::<Vec<_>>();
         self.problems.extend(unknown);
@@ -289,12 +292,13 @@ impl Reader {
         })
     }
 
-    /// The names in a list, in order; each that is none is a problem, and none is dropped.
-    fn list<Name: FromStr>(&mut self, variable: &'static str, accepted: &'static str) -> Vec<Name> {
+    /// The names in a list, in order and each once; each that is none is a problem, and none is dropped.
+    fn list<Name: FromStr + PartialEq>(&mut self, variable: &'static str, accepted: &'static str) -> Vec<Name> {
         let Some(value) = self.get(variable).map(str::to_owned) else { return Vec::new() };
         let mut names = Vec::new();
         for part in value.split(',').map(str::trim) {
             match part.parse() {
+                Ok(name) if names.contains(&name) => {}
                 Ok(name) => names.push(name),
                 Err(_) => self.refuse(variable, part.to_owned(), accepted),
             }
@@ -376,7 +380,7 @@ mod tests {
         let config = read(&[
             ("RESPONDER_MODE", "dry_run"),
             ("PROTECTED_BUCKETS", "photos, backups"),
-            ("SEARCH_REGIONS", "eu-west-1,eu-central-1"),
+            ("SEARCH_REGIONS", "eu-west-1,eu-central-1,eu-west-1"),
             ("MEMBER_ROLE_NAME", "lightsail-key-responder"),
             ("MEMBER_EXTERNAL_ID", "corp:1/2"),
             ("ALLOWED_ACCOUNTS", "111122223333,444455556666"),
@@ -456,6 +460,7 @@ mod tests {
             "MEMBER_ROLE",
             "VERIFY",
             "SEARCH_REGION",
+            "protected_buckets",
         ] {
             let error = read(&[(name, "x")]).unwrap_err().to_string();
             assert!(error.contains(&format!("{name} is not a variable of this function; accepted: ")), "{error}");

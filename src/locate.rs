@@ -119,6 +119,8 @@ pub struct Extent {
     pub regions_read: usize,
     /// Buckets whose keys were read.
     pub buckets_read: usize,
+    /// Regions with Lightsail that were not searched, since `SEARCH_REGIONS` leaves them out.
+    pub regions_left_out: usize,
     /// What could not be read, and why.
     pub unread: Vec<Unread>,
 }
@@ -162,9 +164,12 @@ pub async fn describe(target: &Target, deadline: Deadline) -> Result<Option<Buck
     target.lightsail(deadline).bucket(&target.bucket).await
 }
 
-/// `regions` in the order in which they are asked: that of the alert, our own, the rest.
-pub fn in_order(regions: &[Region], alert: Option<&Region>, own: &Region) -> Vec<Region> {
-    let mut regions = regions.to_vec();
+/// The Regions to search in the order in which they are asked: that of the alert, which is read even where `chosen` leaves
+/// it out, our own, the rest.
+pub fn regions_to_search(chosen: &[Region], alert: Option<&Region>, own: &Region) -> Vec<Region> {
+    let alert = alert.filter(|region| is_lightsail_region(region));
+    let mut regions = chosen.to_vec();
+    regions.extend(alert.filter(|region| !chosen.contains(region)).cloned());
     regions.sort_by_key(|region| (Some(region) != alert, region != own));
     regions
 }
@@ -192,11 +197,12 @@ pub async fn search(
         })
     });
     let searches = stream::iter(std::iter::once(home).chain(others)).buffer_unordered(ACCOUNTS_AT_ONCE);
-    match first_or_all(searches).await {
-        ControlFlow::Break(found) => Search::Found(found),
-        ControlFlow::Continue(extent) if extent.unread.is_empty() => Search::Nowhere(extent),
-        ControlFlow::Continue(extent) => Search::Incomplete(extent),
-    }
+    let mut extent = match first_or_all(searches).await {
+        ControlFlow::Break(found) => return Search::Found(found),
+        ControlFlow::Continue(extent) => extent,
+    };
+    extent.regions_left_out = REGIONS.len().saturating_sub(regions.len());
+    if extent.unread.is_empty() { Search::Nowhere(extent) } else { Search::Incomplete(extent) }
 }
 
 /// Whether `failure` is how an opt-in Region answers an account that has not enabled it: it does not know the account's
@@ -321,12 +327,19 @@ mod tests {
         assert_eq!(region(&exposure(Some("eu-west-1")), "us-east-1").unwrap(), "eu-west-1");
         assert_eq!(region(&exposure(None), "us-east-1").unwrap(), "us-east-1");
         let regions = ["us-east-1", "us-east-2", "eu-west-1", "sa-east-1"].map(|name| name.parse().unwrap());
-        let ordered = in_order(&regions, regions.get(3), &regions[2]);
+        let ordered = regions_to_search(&regions, regions.get(3), &regions[2]);
         assert_eq!(
             ordered.iter().map(Region::as_str).collect::<Vec<_>>(),
             ["sa-east-1", "eu-west-1", "us-east-1", "us-east-2"]
         );
-        assert_eq!(in_order(&regions, Some(&"me-south-1".parse().unwrap()), &regions[0]), regions);
+        assert_eq!(regions_to_search(&regions, Some(&"me-south-1".parse().unwrap()), &regions[0]), regions);
+    }
+
+    #[test]
+    fn the_region_of_the_alert_is_searched_even_where_it_is_left_out() {
+        let chosen: Vec<Region> = vec!["eu-west-1".parse().unwrap()];
+        let searched = regions_to_search(&chosen, Some(&"us-east-1".parse().unwrap()), &chosen[0]);
+        assert_eq!(searched.iter().map(Region::as_str).collect::<Vec<_>>(), ["us-east-1", "eu-west-1"]);
     }
 
     #[test]

@@ -192,7 +192,7 @@ impl Responder {
         facts.account.clone_from(&home.id);
         let outcome = self.find_and_delete(home, reach.others, &session, exposure, facts).await;
         if outcome.error_type().is_some() {
-            reach.home.forget().await;
+            reach.home.forget();
         }
         outcome
     }
@@ -206,9 +206,10 @@ impl Responder {
         facts: &mut Facts,
     ) -> Outcome {
         let mut past = Past::default();
+        let regions = locate::regions_to_search(&self.regions, exposure.region.as_ref(), &self.region);
         let hints = facts.invocation.deadline.less(FOR_THE_SEARCH);
         for target in locate::named(exposure, &home, &self.region) {
-            let searched = self.regions.contains(&target.region);
+            let searched = regions.contains(&target.region);
             match self.attempt(target, &exposure.key, facts, hints).await {
                 Attempt::Ended(outcome) => return outcome,
                 Attempt::Accepted => {
@@ -223,9 +224,8 @@ impl Responder {
             }
         }
         // That the key is not on a bucket of the alert says nothing of where it is, unless it is nowhere else.
-        let looked = if past.accepted { None } else { facts.verification.take() };
+        let looked = facts.verification.take();
         let key = &exposure.key;
-        let regions = locate::in_order(&self.regions, exposure.region.as_ref(), &self.region);
         let search = locate::search(home, others, session, &regions, key, facts.invocation.deadline);
         match search.instrument(info_span!("locate")).await {
             Search::Found(found) => {
@@ -248,7 +248,7 @@ impl Responder {
             }
             Search::Nowhere(extent) => {
                 facts.search = Some(extent);
-                facts.verification = facts.verification.take().or(looked);
+                facts.verification = looked;
                 match past {
                     Past { accepted: true, .. } => Outcome::Revoked,
                     Past { unread: true, .. } => Outcome::Failed,

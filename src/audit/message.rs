@@ -37,19 +37,25 @@ pub(super) fn message(facts: &Facts, outcome: Outcome) -> String {
         Outcome::DryRun => format!("Dry run: access key {key}{place} is live and would have been deleted"),
         Outcome::Unreadable => format!("No access key could be read, so nothing was deleted: {}", why(facts)),
         Outcome::Protected => format!("Nothing was deleted, and someone must decide: {}", why(facts)),
-        Outcome::WrongAccount => format!("Access key {key} was not looked for: {}", why(facts)),
+        Outcome::WrongAccount => {
+            format!("Access key {key} was not looked for: {}. Delete it there, or have it allowed", why(facts))
+        }
         Outcome::SearchIncomplete => format!(
-            "Access key {key} may be live: it was not found, but not everything could be read: {}",
+            "Access key {key} may be live: it was not found, but not everything could be read: {}. Send the alert again \
+             when that can be read, or delete the key by hand",
             unread(facts)
         ),
         Outcome::Unconfirmed => format!(
-            "Access key {key}{place}: the delete was accepted, but that the key is gone is not proven: {}; {}",
+            "Access key {key}{place}: the delete was accepted, but that the key is gone is not proven: {}; {}. Send the \
+             alert again: the repeat proves it",
             ends(facts),
             looked(facts)
         ),
-        Outcome::Failed => {
-            format!("Access key {key}{place} must be taken as live: {}; {}", failure(facts), carried_out(facts))
-        }
+        Outcome::Failed => format!(
+            "Access key {key}{place} must be taken as live: {}; {}. Send the alert again, or delete the key by hand",
+            failure(facts),
+            carried_out(facts)
+        ),
     }
 }
 
@@ -132,7 +138,11 @@ fn extent(facts: &Facts) -> String {
             (None, _) => String::new(),
         };
         let [regions, buckets] = [(search.regions_read, "Region"), (search.buckets_read, "bucket")].map(count);
-        format!("{accounts} ({regions} and {buckets} read)")
+        let left_out = match search.regions_left_out {
+            0 => String::new(),
+            regions => format!("; SEARCH_REGIONS leaves out {}", count((regions, "other"))),
+        };
+        format!("{accounts} ({regions} and {buckets} read{left_out})")
     })
 }
 

@@ -155,7 +155,7 @@ async fn a_key_that_was_found_and_may_not_be_deleted_is_failed() {
     assert_eq!(answer.outcome(), "failed");
     assert_eq!(answer.unmapped("/bucket/name"), "backups");
     assert_eq!(answer.unmapped("/verification"), &json!(null));
-    assert!(answer.message().ends_with("nothing was deleted"), "{}", answer.message());
+    assert!(answer.message().contains("; nothing was deleted. "), "{}", answer.message());
 }
 
 #[tokio::test]
@@ -186,19 +186,33 @@ async fn a_variable_narrows_the_search() {
     assert_eq!(scene.respond(&key_only()).await.outcome(), "revoked");
     let answer = scene.respond(&json!({"accessKeyId": SIBLING})).await;
     assert_eq!((answer.outcome(), answer.unmapped("/search/regions_read")), ("not_lightsail_key", &json!(2)));
+    assert!(
+        answer.message().contains("2 Regions and 1 bucket read; SEARCH_REGIONS leaves out 17 others"),
+        "{}",
+        answer.message()
+    );
+}
+
+#[tokio::test]
+async fn the_region_of_the_alert_is_searched_even_where_the_variable_leaves_it_out() {
+    let scene = Scene::with(Settings::default(), &[("SEARCH_REGIONS", "eu-west-1")]).await;
+    let scene = scene.seeded("us-east-2", "photos", &[KEY]);
+    let answer = scene.respond(&json!({"accessKeyId": KEY, "region": "us-east-2"})).await;
+    assert_eq!((answer.outcome(), answer.unmapped("/bucket/region")), ("revoked", &json!("us-east-2")));
 }
 
 #[tokio::test]
 async fn a_bucket_that_is_named_is_tried_where_the_search_does_not_look_and_what_is_unread_there_is_an_error() {
     let scene = Scene::with(Settings::default(), &[("SEARCH_REGIONS", "eu-west-1")]).await;
     let scene = scene.seeded("us-east-1", "photos", &[KEY]);
-    let denied = ["DeleteBucketAccessKey", "GetBucketAccessKeys"];
-    for operation in denied {
+    for operation in ["DeleteBucketAccessKey", "GetBucketAccessKeys"] {
         scene.simulator.script(Script::new(operation, Fault::AccessDenied)).unwrap();
     }
-    let answer = scene.respond(&by_hand()).await;
+    // No Region is named: it is tried in the function's own.
+    let own_region = json!({"accessKeyId": KEY, "bucketName": "photos"});
+    let answer = scene.respond(&own_region).await;
     assert_eq!((answer.outcome(), answer.unmapped("/search/regions_read")), ("failed", &json!(1)));
-    assert_eq!(scene.respond(&by_hand()).await.outcome(), "revoked");
+    assert_eq!(scene.respond(&own_region).await.outcome(), "revoked");
 }
 
 #[tokio::test]
@@ -275,4 +289,22 @@ async fn that_a_key_is_not_on_the_bucket_that_was_named_is_no_proof_while_it_may
     let answer = scene.respond(&by_hand()).await;
     assert_eq!((answer.outcome(), answer.unmapped("/verification")), ("search_incomplete", &json!(null)));
     assert_eq!(scene.keys("eu-west-1", "logs"), [KEY]);
+}
+
+#[tokio::test]
+async fn twenty_keys_that_are_searched_for_at_once_share_the_connections_of_a_region() {
+    let mut scene = Scene::with(Settings { latency_ms: 20, ..Settings::default() }, &[]).await;
+    for number in 0..20 {
+        scene = scene.seeded("eu-west-1", &format!("bucket-{number:02}"), &[&format!("AKIAQQQQQQQQQQQQQQ{number:02}")]);
+    }
+    let keys: Vec<_> = (0..20).map(|number| format!("AKIAQQQQQQQQQQQQQQ{number:02}")).collect();
+    let (lines, result) = scene.deliver(&json!({"accessKeyId": keys})).await;
+    assert!(result.is_ok(), "{result:?}");
+    assert!(lines.len() == 20 && lines.iter().all(|line| line["audit"]["status_code"] == "revoked"));
+    // Reads never are more than eight at once; the deletes do not wait for them.
+    let at = |seen: &lightsail_simulator::SeenRequest| seen.at_ms;
+    let reads = scene.simulator.requests().into_iter().filter(|seen| seen.region == "eu-west-1");
+    let reads: Vec<_> = reads.filter(|seen| seen.operation != "DeleteBucketAccessKey").collect();
+    let most = reads.iter().map(|one| reads.iter().filter(|other| at(one).abs_diff(at(other)) < 10).count()).max();
+    assert!(most <= Some(16), "{most:?} reads within 20 ms");
 }
