@@ -27,6 +27,8 @@ OWN_SECRET_ACCESS_KEY = "oWnS3cr3tOfTheFunct1on/NeverShow+Me7XyZQ"
 OWN_SESSION_TOKEN = "oWnSess10nToken" * 12
 
 REGION = "us-east-1"
+# The account that AWS's emulator puts into the function's ARN, and the simulator's own for callers that name none.
+ACCOUNT = "012345678912"
 INVOCATIONS = "/2015-03-31/functions/function/invocations"
 PATIENCE_SECONDS = 20.0
 
@@ -87,8 +89,21 @@ class Simulator:
     def endpoint(self) -> str:
         return "http://{}:{}".format(*self.address)
 
-    def seed(self, region: str, bucket: str, keys: list[str]) -> None:
-        self._post("seed", {"region": region, "bucket": bucket, "keys": keys})
+    def seed(
+        self,
+        region: str,
+        bucket: str,
+        keys: list[Any],
+        account: str = ACCOUNT,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """A bucket with exactly these keys: IDs, or objects as the simulator's README has them."""
+        tagged = [{"key": key, "value": value} for key, value in (tags or {}).items()]
+        self._post("seed", {"account": account, "region": region, "bucket": bucket, "keys": keys, "tags": tagged})
+
+    def role(self, account: str, name: str, **more: Any) -> None:
+        """A role that may be assumed; `more` has its `externalId` and `lastsSeconds`."""
+        self._post("roles", {"account": account, "name": name, **more})
 
     def script(self, operation: str, fault: Mapping[str, Any], count: int | str = "every", **which: Any) -> None:
         """Lets `fault` befall requests of `operation`; `which` has the other members of a script."""
@@ -101,13 +116,19 @@ class Simulator:
         """Every request that came in, in order of arrival."""
         return self._call("GET", "requests")
 
+    def forget_requests(self) -> None:
+        """Clears that list."""
+        self._call("DELETE", "requests")
+
     def operations_seen(self) -> list[str]:
         return [request["operation"] for request in self.requests()]
 
-    def keys(self) -> set[tuple[str, str, str]]:
-        """Region, bucket and ID of every key that works, or that is listed as if it did."""
+    def keys(self, account: str | None = None) -> set[tuple[str, str, str]]:
+        """Region, bucket and ID of every key that works, or that is listed as if it did; of one account, or of all."""
         found = set()
         for shelf in self._call("GET", "state")["accounts"]:
+            if account not in (None, shelf["account"]):
+                continue
             for bucket in shelf["buckets"]:
                 for key in bucket["accessKeys"] + bucket["stillListed"]:
                     found.add((shelf["region"], bucket["name"], key["accessKeyId"]))
@@ -158,9 +179,9 @@ class Function:
 
 
 @contextmanager
-def simulator(program: Path, directory: Path) -> Iterator[Simulator]:
-    """A fresh simulator that verifies signatures; its log goes to `directory`."""
-    command = [str(program), "--listen", "127.0.0.1:0", "--secret-access-key", OWN_SECRET_ACCESS_KEY]
+def simulator(program: Path, directory: Path, *options: str) -> Iterator[Simulator]:
+    """A fresh simulator that verifies signatures; its log goes to `directory`; `options` are further arguments."""
+    command = [str(program), "--listen", "127.0.0.1:0", "--secret-access-key", OWN_SECRET_ACCESS_KEY, *options]
     stdout, stderr = directory / "simulator.out", directory / "simulator.err"
     with running(command, {}, directory, stdout, stderr) as process:
 
@@ -186,9 +207,10 @@ def function(bootstrap: Path, endpoint: str, directory: Path, **settings: str) -
     with running(command, environment, directory, stdout, stderr) as process:
         address = ("127.0.0.1", invoke_port)
 
+        # The runtime API may listen some milliseconds after the door for invocations: a function that is started in
+        # between finds nobody there, and ends.
         def accepts() -> bool:
-            with closing(socket.socket()) as probe:
-                return probe.connect_ex(address) == 0
+            return all(is_open(port) for port in (invoke_port, runtime_port))
 
         wait_for(accepts, process, "AWS's Lambda runtime emulator", stderr)
         yield Function(address, stdout, stderr)
@@ -207,6 +229,7 @@ def own_environment(endpoint: str) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": OWN_SECRET_ACCESS_KEY,
         "AWS_SESSION_TOKEN": OWN_SESSION_TOKEN,
         "AWS_ENDPOINT_URL_LIGHTSAIL": endpoint,
+        "AWS_ENDPOINT_URL_STS": endpoint,
     }
 
 
@@ -278,6 +301,12 @@ def wait_for(condition: Callable[[], Any], process: subprocess.Popen[bytes], nam
 def tail(log: Path, lines: int = 15) -> str:
     """The end of a log, for a message."""
     return "\n".join(f"  | {line}" for line in log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def is_open(port: int) -> bool:
+    """Whether something listens on a port of the loopback address."""
+    with closing(socket.socket()) as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def free_ports(count: int) -> list[int]:

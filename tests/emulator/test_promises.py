@@ -168,6 +168,35 @@ def test_the_delete_is_the_first_request_on_the_wire(event, region, lightsail, s
     assert [record["status_code"] for record in function.records()] == ["revoked"]
 
 
+# Each: what befalls the requests, and what the record says of the key as it was.
+BESIDE = {
+    "the delete takes its time": ([on(DELETE, "latency", ms=300)], "listed"),
+    "the read comes too late": ([on(KEYS, "latency", count=1, ms=100), on(FOLLOW, "latency", ms=300)], "too_late"),
+    "the read is not waited for": ([on(KEYS, "latency", count=1, ms=2_000)], "unread"),
+    "the read is denied": ([on(DELETE, "latency", ms=300), on(KEYS, "access_denied", count=1)], "unread"),
+}
+
+
+@pytest.mark.parametrize(("scripts", "evidence"), BESIDE.values(), ids=BESIDE)
+def test_the_read_for_evidence_goes_beside_the_delete_and_never_before_it(scripts, evidence, lightsail, start):
+    function = start()
+    # A fresh process, that has no connection yet, and a warm one, that has several.
+    for _ in range(2):
+        lightsail.reset()
+        lightsail.forget_requests()
+        lightsail.seed(HERE, BUCKET, [KEY, SIBLING])
+        for script in scripts:
+            lightsail.script(**script)
+        answer = function.invoke(BY_HAND)
+        assert answer.error_type is None and answer.seconds < 2
+        first, second, *_ = lightsail.requests()
+        assert (first["operation"], second["operation"]) == (DELETE, KEYS)
+        assert second["at_ms"] - first["at_ms"] < 250, "it did not wait for the delete's answer"
+        record = function.records()[-1]
+        assert (record["status_code"], record["unmapped"]["access_key"]["evidence"]) == ("revoked", evidence)
+        assert lightsail.keys() == {(HERE, BUCKET, SIBLING)}
+
+
 DENIED = [on(operation, "access_denied") for operation in EVERYTHING]
 HANGS = [on(operation, "hang_before") for operation in EVERYTHING]
 NAMELESS_FINDING = b'{"detail-type": "GuardDuty Finding", "source": "aws.guardduty"'

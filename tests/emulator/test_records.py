@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 import alerts
+import harness
 import ocsf
 import pytest
 from alerts import BUCKET, KEY, SIBLING
@@ -110,7 +111,7 @@ def test_a_record_carries_lambdas_request_id_and_the_functions_account(lightsail
     function.invoke(alerts.by_hand())
     record = function.records()[0]
     assert f"RequestId: {record['unmapped']['invocation']['request_id']} " in function.log()
-    assert record["cloud"]["account"]["uid"] == "012345678912"
+    assert record["cloud"]["account"]["uid"] == harness.ACCOUNT
 
 
 def records_in(value):

@@ -1,7 +1,13 @@
 """No secret in anything that the function says, at any log level: not one in the event, and not its own."""
 
 import copy
+import http.client
 import json
+import re
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import alerts
 import cases
@@ -75,6 +81,123 @@ def test_a_secret_that_aws_repeats_never_comes_out(lightsail, start):
 
 
 LEVELS = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR"]
+MEMBER = "111122223333"
+MEMBERS = {"MEMBER_ROLE_NAME": "responder", "ALLOWED_ACCOUNTS": MEMBER}
+OF_A_MEMBER = alerts.by_hand(accountId=MEMBER)
+
+
+@contextmanager
+def recorder(address: tuple[str, int]) -> Iterator[tuple[str, list[str]]]:
+    """A door to the simulator that keeps what comes back through it: nothing else tells the secret of a session, which
+    STS makes up. Yields endpoint and answers. Requests pass as they came: their headers are signed, Host too."""
+    answers: list[str] = []
+
+    class Door(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            with closing(http.client.HTTPConnection(*address, timeout=30)) as behind:
+                behind.putrequest("POST", self.path, skip_host=True, skip_accept_encoding=True)
+                for name, value in self.headers.items():
+                    behind.putheader(name, value)
+                behind.endheaders(body)
+                answer = behind.getresponse()
+                content = answer.read()
+            answers.append(content.decode())
+            self.send_response_only(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() not in ("connection", "content-length", "transfer-encoding"):
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Door) as server:
+        server.daemon_threads = True
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield "http://127.0.0.1:{}".format(*server.server_address[1:]), answers
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def secrets_in(answers):
+    """The secrets and tokens in what STS answered, in half an answer as far as they go."""
+    return [found for text in answers for found in re.findall(r"<(?:SecretAccessKey|SessionToken)>([^<]+)", text)]
+
+
+def parts_of(secret):
+    """Its stretches without punctuation, as of SECRET: whatever cuts or escapes a text leaves one of them whole."""
+    parts = re.findall(r"[A-Za-z0-9]{7,}", secret)
+    assert parts, secret
+    return parts
+
+
+# What befalls Lightsail with the session, at the first invocation or the second.
+SESSION_TROUBLE = {
+    "nothing": [],
+    "the delete is denied": [("DeleteBucketAccessKey", {"kind": "access_denied"}, {"count": 1})],
+    "the session is refused": [
+        ("DeleteBucketAccessKey", {"kind": "error", "code": "ExpiredTokenException"}, {"count": 1}),
+    ],
+    "the connection is lost": [("DeleteBucketAccessKey", {"kind": "reset_before"}, {"count": 1})],
+    "an answer is not JSON": [("GetBucketAccessKeys", {"kind": "not_json"}, {})],
+    "the operation is not told": [("GetOperation", {"kind": "http_status", "status": 502}, {"count": 1})],
+    "STS is throttled at first": [("AssumeRole", {"kind": "throttled"}, {"count": 1})],
+    "STS gives half an answer at first": [("AssumeRole", {"kind": "truncated"}, {"count": 1})],
+}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_credentials_of_an_assumed_session_never_come_out_at_any_level(level, lightsail, start):
+    assert_sessions_stay_secret([], level, lightsail, start)
+
+
+@pytest.mark.parametrize("trouble", SESSION_TROUBLE.values(), ids=SESSION_TROUBLE)
+def test_the_credentials_of_an_assumed_session_never_come_out_whatever_goes_wrong(trouble, lightsail, start):
+    assert_sessions_stay_secret(trouble, "TRACE", lightsail, start)
+
+
+def test_the_credentials_of_an_assumed_session_never_come_out_when_aws_repeats_them(lightsail, start):
+    def repeat(secrets):
+        message = f"Not signed with: {' and '.join(secrets)}"
+        fault = {"kind": "error", "code": "InvalidSignatureException", "message": message}
+        for operation in ("DeleteBucketAccessKey", "GetBucketAccessKeys", "GetBuckets"):
+            lightsail.script(operation, fault)
+
+    assert_sessions_stay_secret([], "TRACE", lightsail, start, between=repeat)
+    assert any(request.get("fault") for request in lightsail.requests())
+
+
+def assert_sessions_stay_secret(trouble, level, lightsail, start, between=lambda secrets: None):
+    """Invokes one process twice for another account's key, and looks for what STS answered in all that it says."""
+    lightsail.role(MEMBER, "responder")
+    lightsail.seed("us-east-1", BUCKET, [KEY, SIBLING], account=MEMBER)
+    for operation, fault, which in trouble:
+        lightsail.script(operation, fault, **which)
+    with recorder(lightsail.address) as (endpoint, answers):
+        function = start(AWS_LAMBDA_LOG_LEVEL=level, AWS_ENDPOINT_URL_STS=endpoint, **MEMBERS)
+        said = function.invoke(OF_A_MEMBER).text
+        between(secrets_in(answers))
+        said += function.invoke(OF_A_MEMBER).text
+    said += function.log()
+
+    assert {fault["kind"] for _, fault, _ in trouble} <= {request.get("fault") for request in lightsail.requests()}
+    # What was recorded is what was used: Lightsail saw the session, and no other way leads to that account.
+    assert len(function.records()) == 2
+    assert MEMBER in {request["account"] for request in lightsail.requests() if request["operation"] != "AssumeRole"}
+    secrets = secrets_in(answers)
+    assert len(secrets) >= 2 and {len(secret) for secret in secrets} >= {40, 356}
+    assert [part for secret in secrets for part in parts_of(secret) if part in said] == []
+    assert [part for part in OWN_PARTS if part in said] == []
+
+
 # SQS makes it, and must be told the same again.
 MESSAGE_ID = "messageId"
 FORMATS = sorted(cases.EVENTS.glob("*.json"))

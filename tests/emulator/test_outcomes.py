@@ -1,0 +1,419 @@
+"""Every outcome of the README's table, at the process: the record, what Lambda's caller sees, and what is left.
+
+A test is named for the outcome that it is about; the last two hold that there is one for each, and none besides.
+"""
+
+import re
+from pathlib import Path
+
+import alerts
+import harness
+import pytest
+from alerts import BUCKET, KEY, SIBLING
+
+ROOT = Path(__file__).resolve().parents[2]
+
+DELETE = "DeleteBucketAccessKey"
+FOLLOW = "GetOperation"
+KEYS = "GetBucketAccessKeys"
+BUCKETS = "GetBuckets"
+
+HERE = "us-east-1"
+BY_HAND = alerts.by_hand()
+KEY_ONLY = alerts.by_hand(bucketName=None, region=None)
+BOTH = {(HERE, BUCKET, KEY), (HERE, BUCKET, SIBLING)}
+SIBLING_ONLY = {(HERE, BUCKET, SIBLING)}
+
+MEMBER = "111122223333"
+STRANGER = "777788889999"
+MEMBERS = {"MEMBER_ROLE_NAME": "responder", "ALLOWED_ACCOUNTS": MEMBER}
+
+# `status_id` and `status` of OCSF 1.8, class Remediation Activity; 99 is "Other", whose caption is the source's own.
+OCSF_STATUS = {
+    "revoked": (1, "Success"),
+    "already_absent": (3, "Does Not Exist"),
+    "not_lightsail_key": (5, "Unsupported"),
+    "ignored": (99, "Ignored"),
+    "dry_run": (99, "DryRun"),
+    "unconfirmed": (4, "Partial"),
+    "failed": (2, "Failure"),
+    "search_incomplete": (6, "Error"),
+    "protected": (99, "Protected"),
+    "wrong_account": (5, "Unsupported"),
+    "unreadable": (6, "Error"),
+}
+
+
+def what_lambda_sees():
+    """Outcome -> the `errorType` of Lambda's caller, none for success, as the README promises it."""
+    row = r"^\| `([a-z_]+)` \| [^|]+ \| (?:(success)|`(Responder\.[A-Za-z]+)`) \|$"
+    rows = re.findall(row, (ROOT / "README.md").read_text(), re.M)
+    return {outcome: error_type or None for outcome, _, error_type in rows}
+
+
+@pytest.fixture
+def photos(lightsail):
+    """The simulator with the key and its sibling on their bucket."""
+    lightsail.seed(HERE, BUCKET, [KEY, SIBLING])
+    return lightsail
+
+
+def assert_ends(function, event, outcome, *says):
+    """Sends `event`, and returns the one record: it has `outcome` in every way there is, and its sentence `says` so."""
+    answer = function.invoke(event)
+    (line,) = function.record_lines()
+    record = line["audit"]
+    message = record["message"]
+    assert record["status_code"] == outcome, message
+    assert (record["status_id"], record["status"]) == OCSF_STATUS[outcome]
+    error_type = what_lambda_sees()[outcome]
+    assert answer.error_type == error_type
+    if error_type is None:
+        assert answer.records == [record]
+        assert line["level"] == "WARN"
+    else:
+        assert answer.records == [] and answer.error_message == message
+        assert line["level"] == "ERROR"
+    for part in says:
+        assert part in message
+    return record
+
+
+def requests_of(lightsail, operation):
+    return [request for request in lightsail.requests() if request["operation"] == operation]
+
+
+@pytest.mark.parametrize("event", [BY_HAND, KEY_ONLY], ids=["bucket named", "after a search"])
+def test_revoked(event, photos, start):
+    record = assert_ends(start(), event, "revoked", f"Deleted access key {KEY} of bucket {BUCKET} in {HERE}: Succeeded")
+    assert photos.keys() == SIBLING_ONLY
+    assert "; absent when read back; " in record["message"]
+    # What a person asks first: whether somebody used it. Beside the delete the answer may come too late.
+    evidence = record["unmapped"]["access_key"]["evidence"]
+    known = {
+        "listed": "never used, as far as AWS tells",
+        "too_late": "its last use is not known: gone before it could be read",
+    }
+    assert record["message"].endswith(f"; {known[evidence]}")
+    assert evidence == "listed" or event is BY_HAND, "a search sees the key before anything deletes it"
+
+
+def test_revoked_says_when_and_where_the_key_was_used_last(lightsail, start):
+    used = {"lastUsedDate": "2026-11-23T22:10:00Z", "region": "eu-west-1", "serviceName": "s3"}
+    lightsail.seed(HERE, BUCKET, [{"id": KEY, "lastUsed": used}, SIBLING])
+    record = assert_ends(start(), KEY_ONLY, "revoked", "; last used 2026-11-23T22:10:00Z with s3 in eu-west-1")
+    assert record["unmapped"]["access_key"]["last_used"]["region"] == "eu-west-1"
+    assert lightsail.keys() == SIBLING_ONLY
+
+
+def test_already_absent(lightsail, start):
+    lightsail.seed(HERE, BUCKET, [SIBLING])
+    record = assert_ends(
+        start(),
+        BY_HAND,
+        "already_absent",
+        f"Access key {KEY} is already gone: it is not on the bucket that was named, nor on any other",
+        f"of account {harness.ACCOUNT} (19 Regions and 1 bucket read)",
+    )
+    assert record["unmapped"]["search"]["unread"] == []
+    assert lightsail.keys() == SIBLING_ONLY
+
+
+@pytest.mark.parametrize("event", [BY_HAND, KEY_ONLY], ids=["no such bucket", "key only"])
+def test_not_lightsail_key(event, lightsail, start):
+    lightsail.seed("eu-west-1", "unrelated", [SIBLING])
+    assert_ends(
+        start(),
+        event,
+        "not_lightsail_key",
+        f"Access key {KEY} is on no Lightsail bucket of account {harness.ACCOUNT} (19 Regions and 1 bucket read)",
+        "may be live: look for it in IAM",
+    )
+    assert lightsail.keys() == {("eu-west-1", "unrelated", SIBLING)}
+
+
+IGNORED = {
+    "a sample finding": ("guardduty-sample.json", "sample"),
+    "a temporary credential": ("manual-temporary-credential.json", "ASIA"),
+    "a source that does not say the key": (
+        "gitguardian.json",
+        "look up the access key ID there, and invoke this function by hand with it",
+    ),
+}
+
+
+@pytest.mark.parametrize(("file", "says"), IGNORED.values(), ids=IGNORED)
+def test_ignored(file, says, photos, start):
+    record = assert_ends(start(), alerts.from_file(file), "ignored", "Nothing to delete: ", says)
+    assert record["unmapped"]["why"] in record["message"]
+    assert photos.keys() == BOTH and photos.requests() == []
+
+
+DRY_RUNS = {
+    "by variable": ({"RESPONDER_MODE": "dry_run"}, BY_HAND),
+    "by variable, whatever the alert wishes": ({"RESPONDER_MODE": "dry_run"}, {**BY_HAND, "dryRun": False}),
+    "by variable, key only": ({"RESPONDER_MODE": "dry_run"}, KEY_ONLY),
+    "by `dryRun`": ({}, {**BY_HAND, "dryRun": True}),
+    "by `dryRun`, key only": ({}, {**KEY_ONLY, "dryRun": True}),
+    "by `dryRun`, by EventBridge": (
+        {},
+        alerts.of_our_own(detail={"accessKeyId": KEY, "bucketName": BUCKET, "region": HERE, "dryRun": True}),
+    ),
+}
+
+
+@pytest.mark.parametrize(("settings", "event"), DRY_RUNS.values(), ids=DRY_RUNS)
+def test_dry_run(settings, event, photos, start):
+    record = assert_ends(
+        start(**settings),
+        event,
+        "dry_run",
+        f"Dry run: access key {KEY} of bucket {BUCKET} in {HERE} is live and would have been deleted",
+    )
+    assert record["unmapped"]["mode"] == "dry_run"
+    assert record["unmapped"]["access_key"]["evidence"] == "listed"
+    assert photos.keys() == BOTH and requests_of(photos, DELETE) == []
+
+
+NAMED = {"PROTECTED_BUCKETS": f"backups-2019,{BUCKET}"}
+BY_NAME = f"bucket {BUCKET} in {HERE} is in PROTECTED_BUCKETS"
+BY_TAG = f"bucket {BUCKET} in {HERE} has the tag responder:protect=true"
+TAG = {"stage": "prod", "responder:protect": "true"}
+# Each: the variables, the bucket's tags, the event, and what the sentence says of it.
+PROTECTED = {
+    "by variable": (NAMED, {}, BY_HAND, BY_NAME),
+    "by variable, in a finding": (NAMED, {}, alerts.guardduty(), BY_NAME),
+    "by variable, after a search": (NAMED, {}, KEY_ONLY, BY_NAME),
+    "by variable, in a dry run": (NAMED, {}, {**BY_HAND, "dryRun": True}, BY_NAME),
+    "by tag, after a search": ({}, TAG, KEY_ONLY, BY_TAG),
+    "by tag, another bucket being named": ({}, TAG, alerts.by_hand(bucketName="archive"), BY_TAG),
+    "by tag, in a dry run": ({}, TAG, {**BY_HAND, "dryRun": True}, BY_TAG),
+    "by tag, in a dry run by variable": ({"RESPONDER_MODE": "dry_run"}, TAG, KEY_ONLY, BY_TAG),
+    "too many keys": ({}, {}, alerts.from_file("manual-too-many-keys.json"), "MAX_KEYS_PER_ALERT"),
+    "more keys than the variable allows": (
+        {"MAX_KEYS_PER_ALERT": "1"},
+        {},
+        alerts.by_hand(accessKeyId=[KEY, SIBLING]),
+        "MAX_KEYS_PER_ALERT",
+    ),
+}
+
+
+@pytest.mark.parametrize(("settings", "tags", "event", "says"), PROTECTED.values(), ids=PROTECTED)
+def test_protected(settings, tags, event, says, lightsail, start):
+    lightsail.seed(HERE, BUCKET, [KEY, SIBLING], tags=tags)
+    assert_ends(start(**settings), event, "protected", "Nothing was deleted, and someone must decide: ", says)
+    assert lightsail.keys() == BOTH
+    # On a bucket that is not protected, and not there either, the delete is how the function asks.
+    assert {request["bucket"] for request in requests_of(lightsail, DELETE)} <= {"archive"}
+
+
+def test_protected_by_the_tag_of_the_bucket_that_is_named(lightsail, start):
+    # Nobody has read a tag before a delete right away: there the role's IAM policy denies it, and does not say why.
+    lightsail.seed(HERE, BUCKET, [KEY, SIBLING], tags=TAG)
+    lightsail.script(DELETE, {"kind": "access_denied"})
+    assert_ends(start(), BY_HAND, "protected", "Nothing was deleted, and someone must decide: ", BY_TAG)
+    assert lightsail.keys() == BOTH
+
+
+# Each: what goes wrong after the delete was accepted, whether the key is still listed in the end, and what is said.
+UNCONFIRMED = {
+    "the operation does not end": (
+        (DELETE, {"kind": "operation_pending", "polls": 10_000}),
+        SIBLING_ONLY,
+        "Started; the key is no longer listed",
+    ),
+    "the key stays listed": (
+        (DELETE, {"kind": "still_listed", "reads": 10_000}),
+        BOTH,
+        "Succeeded; the key is still listed",
+    ),
+    "the operation may not be read": (
+        (FOLLOW, {"kind": "access_denied"}),
+        SIBLING_ONLY,
+        "Started; the key is no longer listed; GetOperation: AccessDeniedException",
+    ),
+    "the keys may not be read": (
+        (KEYS, {"kind": "access_denied"}),
+        SIBLING_ONLY,
+        "Succeeded; the keys could not be read; GetBucketAccessKeys: AccessDeniedException",
+    ),
+}
+
+
+@pytest.mark.parametrize(("script", "left", "says"), UNCONFIRMED.values(), ids=UNCONFIRMED)
+def test_unconfirmed(script, left, says, photos, start):
+    photos.script(*script)
+    function = start(AWS_LAMBDA_FUNCTION_TIMEOUT="5", VERIFY_FOR="0.3")
+    accepted = f"Access key {KEY} of bucket {BUCKET} in {HERE}: the delete was accepted, "
+    accepted += "but that the key is gone is not proven: "
+    record = assert_ends(function, BY_HAND, "unconfirmed", accepted, says)
+    assert record["unmapped"]["timing_ms"]["delete_accepted"] is not None
+    # When the key was seen to be gone, if it was: that alone proves nothing.
+    assert (record["unmapped"]["timing_ms"]["verified"] is not None) == ("no longer listed" in says)
+    assert photos.keys() == left
+
+
+LIVE = f"Access key {KEY} of bucket {BUCKET} in {HERE} must be taken as live: "
+# Each: what goes wrong, what is left, and what is said of it.
+FAILED = {
+    "the delete is denied": (
+        [(DELETE, {"kind": "access_denied"})],
+        BOTH,
+        [LIVE, "AccessDeniedException", "; it is still listed"],
+    ),
+    "the delete is throttled every time": (
+        [(DELETE, {"kind": "throttled"})],
+        BOTH,
+        [LIVE, "ThrottlingException", "(5 attempts)", "; it is still listed"],
+    ),
+    "no connection lasts": (
+        [(operation, {"kind": "reset_before"}) for operation in (DELETE, FOLLOW, KEYS, BUCKETS)],
+        BOTH,
+        [LIVE, "the connection was lost", "; it may have been deleted all the same"],
+    ),
+    "the operation fails": (
+        [(DELETE, {"kind": "operation_failed", "key_stays": True})],
+        BOTH,
+        [LIVE, "; it is still listed"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("scripts", "left", "says"), FAILED.values(), ids=FAILED)
+def test_failed(scripts, left, says, photos, start):
+    for script in scripts:
+        photos.script(*script)
+    record = assert_ends(start(AWS_LAMBDA_FUNCTION_TIMEOUT="30"), BY_HAND, "failed", *says)
+    assert record["unmapped"]["failure"]["operation"] == DELETE
+    assert photos.keys() == left
+
+
+def test_failed_when_the_role_in_the_keys_own_account_cannot_be_assumed(lightsail, start):
+    lightsail.seed(HERE, BUCKET, [KEY, SIBLING], account=MEMBER)
+    record = assert_ends(
+        start(**MEMBERS),
+        alerts.by_hand(accountId=MEMBER),
+        "failed",
+        f"Access key {KEY} must be taken as live: AssumeRole: AccessDenied",
+        "; nothing was deleted",
+    )
+    assert record["unmapped"]["failure"]["may_have_been_carried_out"] is False
+    assert lightsail.keys(MEMBER) == BOTH
+    assert lightsail.operations_seen() == ["AssumeRole"]
+
+
+MAY_BE_LIVE = f"Access key {KEY} may be live: it was not found, but not everything could be read: "
+
+
+@pytest.mark.parametrize("event", [KEY_ONLY, alerts.by_hand(region=None)], ids=["key only", "not on the bucket named"])
+def test_search_incomplete_because_of_a_region(event, lightsail, start):
+    lightsail.seed(HERE, BUCKET, [SIBLING])
+    lightsail.seed("eu-west-3", "backups-2019", [KEY])
+    lightsail.script(BUCKETS, {"kind": "access_denied"}, region="eu-west-3")
+    says = MAY_BE_LIVE + "eu-west-3 (GetBuckets: AccessDeniedException"
+    record = assert_ends(start(), event, "search_incomplete", says)
+    (unread,) = record["unmapped"]["search"]["unread"]
+    assert (unread["account"], unread["region"], unread["bucket"]) == (harness.ACCOUNT, "eu-west-3", None)
+    assert record["unmapped"]["search"]["regions_read"] == 18
+    assert lightsail.keys() == {*SIBLING_ONLY, ("eu-west-3", "backups-2019", KEY)}
+
+
+def test_search_incomplete_because_of_a_bucket(lightsail, start):
+    lightsail.seed("eu-west-3", "backups-2019", [KEY])
+    lightsail.script(KEYS, {"kind": "access_denied"}, region="eu-west-3")
+    says = MAY_BE_LIVE + "bucket backups-2019 in eu-west-3 (GetBucketAccessKeys: AccessDeniedException"
+    record = assert_ends(start(), KEY_ONLY, "search_incomplete", says)
+    (unread,) = record["unmapped"]["search"]["unread"]
+    assert (unread["account"], unread["region"], unread["bucket"]) == (harness.ACCOUNT, "eu-west-3", "backups-2019")
+    assert lightsail.keys() == {("eu-west-3", "backups-2019", KEY)}
+
+
+def test_search_incomplete_because_of_an_account(lightsail, start):
+    # The account is allowed, and has no such role.
+    lightsail.seed(HERE, BUCKET, [KEY, SIBLING], account=MEMBER)
+    function = start(**MEMBERS)
+    says = MAY_BE_LIVE + f"account {MEMBER} (AssumeRole: AccessDenied"
+    record = assert_ends(function, KEY_ONLY, "search_incomplete", says)
+    (unread,) = record["unmapped"]["search"]["unread"]
+    assert (unread["account"], unread["region"], unread["bucket"]) == (MEMBER, None, None)
+    assert record["unmapped"]["search"]["accounts_read"] == 1
+    assert lightsail.keys(MEMBER) == BOTH
+
+
+WRONG_ACCOUNTS = {
+    "no other account is configured": (
+        {},
+        alerts.by_hand(accountId=MEMBER),
+        f"the alert is about account {MEMBER}, and this function may act in {harness.ACCOUNT} only",
+    ),
+    "another one is configured": (
+        MEMBERS,
+        alerts.by_hand(accountId=STRANGER),
+        f"the alert is about account {STRANGER}, which is not in ALLOWED_ACCOUNTS",
+    ),
+    "a finding about another one": (
+        {},
+        alerts.guardduty({"accountId": MEMBER}),
+        f"the alert is about account {MEMBER}, and this function may act in {harness.ACCOUNT} only",
+    ),
+    "in a dry run": (
+        {"RESPONDER_MODE": "dry_run"},
+        alerts.by_hand(accountId=MEMBER),
+        f"the alert is about account {MEMBER}, and this function may act in {harness.ACCOUNT} only",
+    ),
+}
+
+
+@pytest.mark.parametrize(("settings", "event", "says"), WRONG_ACCOUNTS.values(), ids=WRONG_ACCOUNTS)
+def test_wrong_account(settings, event, says, photos, start):
+    for account in (MEMBER, STRANGER):
+        photos.role(account, "responder")
+        photos.seed(HERE, f"photos-{account}", [KEY, SIBLING], account=account)
+    before = photos.keys()
+    record = assert_ends(start(**settings), event, "wrong_account", f"Access key {KEY} was not looked for: ", says)
+    assert record["unmapped"]["access_key"]["owner_account"] in (MEMBER, STRANGER)
+    assert photos.keys() == before and photos.requests() == []
+
+
+UNREADABLE = {
+    "not JSON": (b"not JSON", "JSON"),
+    "a key that is none": (alerts.by_hand(accessKeyId="AKIA123"), "accessKeyId"),
+    "no key": (alerts.by_hand(accessKeyId=None), "accepted: "),
+    "a wish that the function does not know": (
+        {**BY_HAND, "onlyIfUnused": True},
+        'unknown member "onlyIfUnused"; accepted: accessKeyId, bucketName, region, accountId, reason, dryRun',
+    ),
+    "a `dryRun` that is no boolean": ({**BY_HAND, "dryRun": "true"}, "dryRun is a string, not a boolean"),
+    "an account that is none": (alerts.by_hand(accountId="1234-5678-9012"), "accountId"),
+    "an event that nothing reads": (alerts.from_file("unknown-event.json"), "no reader for detail-type"),
+}
+
+
+@pytest.mark.parametrize(("event", "says"), UNREADABLE.values(), ids=UNREADABLE)
+def test_unreadable(event, says, photos, start):
+    assert_ends(start(), event, "unreadable", "No access key could be read, so nothing was deleted: ", says)
+    assert photos.keys() == BOTH and photos.requests() == []
+
+
+def outcomes_in_the_code():
+    """The names that `Outcome::code` gives, in its order."""
+    code = (ROOT / "src/outcome.rs").read_text()
+    (arms,) = re.findall(r"pub fn code\(self\) -> &'static str \{\n(.*?)\n    \}\n", code, re.S)
+    return re.findall(r'^ +Self::[A-Za-z]+ => "([a-z_]+)",$', arms, re.M)
+
+
+def test_there_is_a_test_of_every_outcome_in_the_code_and_of_no_other():
+    codes = outcomes_in_the_code()
+    assert len(set(codes)) == len(codes) > 0
+    tests = [name.removeprefix("test_") for name in globals() if name.startswith("test_")]
+    tests = [name for name in tests if not name.startswith(("there_is_a_test", "the_readme"))]
+    about = {code: [name for name in tests if re.fullmatch(rf"{code}(_[a-z_]+)?", name)] for code in codes}
+    assert [code for code in codes if not about[code]] == [], "an outcome without a test"
+    assert sorted(name for names in about.values() for name in names) == sorted(tests), "a test of no outcome"
+
+
+def test_the_readme_and_ocsf_statuses_have_exactly_the_outcomes_in_the_code():
+    codes = outcomes_in_the_code()
+    assert sorted(what_lambda_sees()) == sorted(codes)
+    assert sorted(OCSF_STATUS) == sorted(codes)
