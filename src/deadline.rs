@@ -38,9 +38,9 @@ impl Deadline {
         Self { work_ends: Instant::now() + remaining.saturating_sub(reserve) }
     }
 
-    /// An earlier deadline for work after which more must fit: by `early`, or by half of what is left if that is less.
+    /// An earlier deadline for work after which more must fit: by `early`, or by a third of what is left if that is less.
     pub fn less(self, early: Duration) -> Self {
-        Self { work_ends: self.work_ends - early.min(self.left() / 2) }
+        Self { work_ends: self.work_ends - early.min(self.left() / 3) }
     }
 
     /// This deadline, or an earlier one `time` from now.
