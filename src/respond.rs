@@ -250,7 +250,9 @@ impl Responder {
                 facts.search = Some(extent);
                 facts.verification = looked;
                 match past {
-                    Past { accepted: true, .. } => Outcome::Revoked,
+                    // Without an operation only the sight of it tells that it was there to be deleted.
+                    Past { accepted: true, .. } if matches!(facts.evidence, Evidence::Listed(_)) => Outcome::Revoked,
+                    Past { accepted: true, .. } => Outcome::AlreadyAbsent,
                     Past { unread: true, .. } => Outcome::Failed,
                     Past { bucket_is_ours: true, .. } => Outcome::AlreadyAbsent,
                     _ => Outcome::NotLightsailKey,

@@ -151,7 +151,7 @@ fn count((number, noun): (usize, &str)) -> String {
 }
 
 fn lost_answer(facts: &Facts) -> &'static str {
-    if facts.may_be_deleted() { "; a delete of ours whose answer was lost may have done it" } else { "" }
+    if facts.may_be_deleted() { "; a delete of ours whose end is not known may have done it" } else { "" }
 }
 
 fn unread(facts: &Facts) -> String {

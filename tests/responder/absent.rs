@@ -35,7 +35,7 @@ async fn a_delete_whose_answer_was_lost_is_resolved_by_reading() {
         }
         assert!(matches!(answer.outcome(), "already_absent" | "revoked"), "{fault:?}: {}", answer.outcome());
         if answer.outcome() == "already_absent" {
-            assert!(answer.message().contains("a delete of ours whose answer was lost"), "{}", answer.message());
+            assert!(answer.message().contains("a delete of ours whose end is not known"), "{}", answer.message());
         }
     }
 }

@@ -136,7 +136,8 @@ async fn a_failed_look_at_the_operation_is_repeated() {
 #[tokio::test]
 async fn an_accepted_delete_without_an_operation_is_believed_only_after_a_complete_search() {
     for fault in [Fault::NoOperations, Fault::EmptyAnswer] {
-        let scene = Scene::with_key_on_photos().await.scripted(Script::new("DeleteBucketAccessKey", fault));
+        let seen_before = Script::new("DeleteBucketAccessKey", fault).late_by(200);
+        let scene = Scene::with_key_on_photos().await.scripted(seen_before);
         let answer = scene.respond(&by_hand()).await;
         assert_eq!(answer.outcome(), "revoked");
         assert_eq!(answer.unmapped("/search/regions_read"), 19);
@@ -146,9 +147,20 @@ async fn an_accepted_delete_without_an_operation_is_believed_only_after_a_comple
 }
 
 #[tokio::test]
+async fn an_accepted_delete_without_an_operation_of_a_key_that_nobody_saw_is_not_called_ours() {
+    let scene = Scene::with_key_on_photos().await;
+    let scene = scene.scripted(Script::new("DeleteBucketAccessKey", Fault::NoOperations));
+    // The read beside the delete comes too late to see it.
+    let answer = scene.respond(&by_hand()).await;
+    assert_eq!(answer.outcome(), "already_absent");
+    assert!(answer.message().contains("a delete of ours whose end is not known"), "{}", answer.message());
+    assert!(!scene.keys("us-east-1", "photos").contains(&KEY.to_owned()));
+}
+
+#[tokio::test]
 async fn the_record_names_the_bucket_whose_delete_was_accepted_and_not_the_next_one() {
     let scene = Scene::with_key_on_photos().await.seeded("us-east-1", "logs", &["AKIAQQQQQQQQQQQQQQQQ"]);
-    let scene = scene.scripted(Script::new("DeleteBucketAccessKey", Fault::NoOperations));
+    let scene = scene.scripted(Script::new("DeleteBucketAccessKey", Fault::NoOperations).late_by(200));
     let mut finding = event("guardduty-s3-exfiltration");
     finding["detail"]["resource"]["s3BucketDetails"] = json!([{"name": "photos"}, {"name": "logs"}]);
     let answer = scene.respond(&finding).await;
