@@ -15,6 +15,10 @@ CORPUS_DIR ?=
 SECONDS ?= 60
 INPUT ?=
 
+# Of `make search-figures`: how long the simulator takes for each answer, and how many buckets a Region has.
+LATENCY_MS ?= 50
+BUCKETS ?= 20
+
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
@@ -35,7 +39,7 @@ export AWS_EC2_METADATA_DISABLED := true
 export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help run simulator artefact build test fmt lint doc test-rust test-reading test-simulator test-runtime \
-  test-template corpus bench fuzz fuzz-one
+  test-template corpus bench search-figures fuzz fuzz-one
 
 help: ## List the targets
 	@grep -hE '^[a-zA-Z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-zA-Z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -72,7 +76,7 @@ lint: ## Run clippy; warnings are errors
 doc: ## Build the documentation; warnings are errors
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_ALL) --no-deps
 
-test-rust: ## Run the unit tests, and the integration tests over the simulator
+test-rust: ## Run the unit tests, the integration tests over the simulator, and the trials under faults and kills
 	cargo test $(CARGO_ALL)
 
 test-reading: ## Check what holds of every alert, on generated ones
@@ -97,6 +101,11 @@ corpus: ## Read published events, and compare with their manifest (CORPUS_DIR=..
 bench: ## Measure how long reading takes, by kind and size of the alert
 	@# By the variable, and not only by the option: Criterion looks for the place of its results there.
 	CARGO_TARGET_DIR=$(TARGET_DIR)/reading cargo bench $(READING) --bench reading -- --noplot
+
+search-figures: $(VENV)/.emulator artefact ## Measure how long a search takes, in round trips (LATENCY_MS=50 BUCKETS=20)
+	@cargo build $(CARGO_ALL) --bins
+	@$(PYTHON) tests/emulator/search_figures.py --bootstrap $(ARTEFACT) \
+	  --simulator $(TARGET_DIR)/debug/lightsail-simulator --latency-ms $(LATENCY_MS) --buckets $(BUCKETS)
 
 fuzz: $(CARGO_FUZZ) ## Fuzz the reading of alerts (SECONDS=60); needs a C++ compiler
 	@mkdir -p $(FUZZ)/corpus $(FUZZ)/seeds $(FUZZ)/findings

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt, stream};
 use lightsail_simulator::Operation::{DeleteBucketAccessKey, GetBucketAccessKeys, GetBuckets, GetOperation};
 use lightsail_simulator::{Fault, Script, Seed, SeenRequest, Settings as SimulatorSettings, Simulator};
-use responder_trials::{ACCOUNT, Answer, End, Kill, Lambda, Moment, SECRET_ACCESS_KEY, Settings, until};
+use responder_trials::{ACCOUNT, Answer, End, Kill, Lambda, Moment, SECRET_ACCESS_KEY, Settings, say, until};
 use serde_json::{Value, json};
 
 /// How often at each point.
@@ -197,12 +197,12 @@ async fn trial(point: Point) {
     let deleted = runs.iter().filter(|run| run.deleted).count();
     let again: usize = runs.iter().map(|run| run.deliveries_after).sum();
     let random = if matches!(point.kill, When::Anywhen(_)) { format!(", seed {seed}") } else { String::new() };
-    eprintln!(
+    say(&format!(
         "{:<32} {} kills, {deleted} with the delete done, {again} deliveries after, {:.1} s{random}",
         point.name,
         runs.len(),
         started.elapsed().as_secs_f64()
-    );
+    ));
     assert_eq!(runs.len(), KILLS);
 }
 

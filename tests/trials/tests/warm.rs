@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lightsail_simulator::{Seed, Settings as SimulatorSettings, Simulator};
-use responder_trials::{Lambda, SECRET_ACCESS_KEY, Settings};
+use responder_trials::{Lambda, SECRET_ACCESS_KEY, Settings, say};
 use serde_json::{Value, json};
 
 const WARM_UP: usize = 1_000;
@@ -66,7 +66,7 @@ async fn ten_thousand_warm_invocations_leave_the_process_as_it_was_and_a_record_
         assert_eq!(outcomes, [*outcome], "invocation {number}: {answer:#?}");
     }
     let (before, after) = (after_warm_up.unwrap(), Held::by(lambda.process_id().unwrap()));
-    eprintln!("{before:?} -> {after:?}, {:.1} s", started.elapsed().as_secs_f64());
+    say(&format!("{INVOCATIONS} warm invocations: {before:?} -> {after:?}, {:.1} s", started.elapsed().as_secs_f64()));
 
     assert_eq!(lambda.processes(), 1, "all by one process");
     assert_eq!(lambda.records().len(), WARM_UP + INVOCATIONS, "one record an invocation");
