@@ -45,9 +45,9 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// One look at the keys of a bucket, just now.
-    pub fn of_one_look(absent: bool) -> Self {
-        Self { absent: Some(absent), reads: 1, at: Some(now()), keys_left: None }
+    /// So many looks at the keys of a bucket, the last one just now.
+    pub fn of_looks(absent: bool, reads: u32) -> Self {
+        Self { absent: Some(absent), reads, at: Some(now()), keys_left: None }
     }
 }
 

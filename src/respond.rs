@@ -309,18 +309,26 @@ impl Responder {
             }
             Err(failure) => {
                 tracing::warn!(%failure, "the delete was not accepted");
+                let gone = failure.kind == FailureKind::NotFound;
                 facts.fail(failure);
                 if seen.is_none() && wire.was_sent() {
                     seen = Some(evidence.await);
                 }
-                let attempt = match seen.flatten() {
+                let mut attempt = match seen.flatten() {
                     // A key that was listed beside the delete may be gone now; one that was not does not come back.
                     None | Some(Look::Listed(_)) => self.look(&target, key, facts, deadline, Outcome::Failed).await,
                     Some(look) => judge_look(look, facts, Outcome::Failed),
                 };
+                let mut reads = 1;
+                // Not found, and still listed: most likely a copy of this alert deleted it a moment ago, and lists lag.
+                let mut pauses = deadline.at_most(self.pace.verify_for).pauses(&self.pace);
+                while gone && matches!(attempt, Attempt::Ended(Outcome::Failed)) && pauses.pause().await.is_ok() {
+                    attempt = self.look(&target, key, facts, deadline, Outcome::Failed).await;
+                    reads += 1;
+                }
                 facts.verification = match attempt {
-                    Attempt::NotThere => Some(Verification::of_one_look(true)),
-                    Attempt::Ended(_) => Some(Verification::of_one_look(false)),
+                    Attempt::NotThere => Some(Verification::of_looks(true, reads)),
+                    Attempt::Ended(_) => Some(Verification::of_looks(false, reads)),
                     _ => None,
                 };
                 attempt

@@ -26,6 +26,19 @@ async fn the_same_alert_again_finds_the_key_gone() {
 }
 
 #[tokio::test]
+async fn a_copy_of_the_alert_waits_for_the_list_to_forget_a_key_that_another_has_deleted() {
+    let scene = Scene::with(Settings::default(), &[("VERIFY_FOR", "0")]).await;
+    let scene = scene.seeded("us-east-1", "photos", &[KEY, SIBLING]);
+    let scene = scene.scripted(Script::new("DeleteBucketAccessKey", Fault::StillListed { reads: 5 }));
+    // The first does not wait, and so leaves it listed.
+    assert_eq!(scene.respond(&by_hand()).await.outcome(), "unconfirmed");
+    let patient = scene.again(&[]);
+    let answer = patient.respond(&by_hand()).await;
+    assert_eq!(answer.outcome(), "already_absent");
+    assert!(answer.unmapped("/verification/reads").as_u64().unwrap() > 1);
+}
+
+#[tokio::test]
 async fn a_delete_whose_answer_was_lost_is_resolved_by_reading() {
     for fault in [Fault::ResetAfter, Fault::Truncated, Fault::NotJson, Fault::HttpStatus { status: 502 }] {
         let scene = Scene::with_key_on_photos().await.scripted(Script::new("DeleteBucketAccessKey", fault.clone()));

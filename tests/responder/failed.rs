@@ -44,7 +44,9 @@ async fn a_delete_that_is_refused_while_the_key_is_listed_is_failed() {
         Fault::error("ExpiredTokenException"),
         Fault::error("SomethingNewException"),
     ] {
-        let scene = Scene::with_key_on_photos().await.scripted(every("DeleteBucketAccessKey", fault.clone()));
+        let scene = Scene::with(Settings::default(), &[("VERIFY_FOR", "0.5")]).await;
+        let scene = scene.seeded("us-east-1", "photos", &[KEY, SIBLING]);
+        let scene = scene.scripted(every("DeleteBucketAccessKey", fault.clone()));
         let answer = scene.respond(&by_hand()).await;
         assert_eq!(answer.outcome(), "failed", "{fault:?}");
         assert_eq!(scene.count("DeleteBucketAccessKey"), 1, "{fault:?}");

@@ -52,6 +52,12 @@ impl Scene {
         Self { responder, log, ..self }
     }
 
+    /// Another function on the same account.
+    pub(crate) fn again(self, variables: &[(&str, &str)]) -> Self {
+        let (responder, log) = responder(&self.simulator.endpoint(), variables);
+        Self { responder, log, ..self }
+    }
+
     /// `new`, with settings of the simulator and more variables for the function.
     pub(crate) async fn with(settings: Settings, variables: &[(&str, &str)]) -> Self {
         // Every signature is verified.

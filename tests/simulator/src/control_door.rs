@@ -20,14 +20,15 @@ use serde_json::{Value, json};
 
 use crate::{role::Role, script::Script, seed::Seed, stage::Stage};
 
-const PATHS: &str = "POST seed, POST roles, POST faults, GET or DELETE requests, GET state, POST reset, GET health";
+const PATHS: &str =
+    "POST seed, POST roles, POST or DELETE faults, GET or DELETE requests, GET state, POST reset, GET health";
 
 /// The routes below `/_simulator`.
 pub(crate) fn routes() -> Router<Arc<Stage>> {
     Router::new()
         .route("/seed", post(seed))
         .route("/roles", post(role))
-        .route("/faults", post(script))
+        .route("/faults", post(script).delete(clear_scripts))
         .route("/requests", get(requests).delete(clear_requests))
         .route("/state", get(state))
         .route("/reset", post(reset))
@@ -47,6 +48,11 @@ async fn role(State(stage): State<Arc<Stage>>, body: Bytes) -> Response {
 async fn script(State(stage): State<Arc<Stage>>, body: Bytes) -> Response {
     let script = read::<Script>(&body).and_then(|script| known_fields_only(&body, script));
     settle(script.and_then(|script| stage.script(script).map_err(|error| error.to_string())))
+}
+
+async fn clear_scripts(State(stage): State<Arc<Stage>>) -> Response {
+    stage.clear_scripts();
+    settle(Ok(()))
 }
 
 async fn requests(State(stage): State<Arc<Stage>>) -> Response {

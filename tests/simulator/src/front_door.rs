@@ -119,10 +119,16 @@ fn describe(head: &Parts, body: &[u8], form: &Form, caller: Option<&Caller>, con
         role_arn: field("RoleArn"),
         role_session_name: field("RoleSessionName"),
         external_id: field("ExternalId"),
+        attempt: header(head, "amz-sdk-request").and_then(attempt),
         user_agent: header(head, "user-agent").map(str::to_owned),
         status: None,
         fault: None,
     }
+}
+
+/// The number in `attempt=2; max=5`. There may be other parts.
+fn attempt(request: &str) -> Option<u32> {
+    request.split(';').find_map(|part| part.trim().strip_prefix("attempt="))?.parse().ok()
 }
 
 /// A target, action, method, path or content type that the protocol does not have finds no

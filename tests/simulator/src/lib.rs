@@ -136,6 +136,12 @@ impl Simulator {
         self.stage.script(script)
     }
 
+    /// Has nothing go wrong any more: forgets the scripts. What they began, such as an answer that
+    /// is held up or an operation that is pending, goes on.
+    pub fn clear_scripts(&self) {
+        self.stage.clear_scripts();
+    }
+
     /// The requests so far, in the order of their arrival.
     pub fn requests(&self) -> Vec<SeenRequest> {
         self.stage.seen().entries().to_vec()

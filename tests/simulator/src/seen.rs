@@ -49,6 +49,9 @@ pub struct SeenRequest {
     /// `ExternalId`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
+    /// Which attempt of its call it is, counted from 1, as AWS's SDKs say in `amz-sdk-request`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
     /// The client's `User-Agent`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<String>,
@@ -120,6 +123,7 @@ mod tests {
             role_arn: None,
             role_session_name: None,
             external_id: None,
+            attempt: None,
             user_agent: None,
             status: None,
             fault: None,

@@ -48,11 +48,16 @@ impl Stage {
         self.scripts().add(script)
     }
 
+    /// Forgets the scripts, and nothing else.
+    pub(crate) fn clear_scripts(&self) {
+        *self.scripts() = Scripts::default();
+    }
+
     /// Forgets buckets, operations, roles, sessions, scripts and requests.
     pub(crate) fn reset(&self) {
         *self.world() = World::default();
         *self.iam() = Iam::default();
-        *self.scripts() = Scripts::default();
+        self.clear_scripts();
         self.seen().clear();
     }
 

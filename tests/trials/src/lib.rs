@@ -8,19 +8,22 @@
 //! ```
 //!
 //! [`Lambda`] stands for the service that starts the process and delivers events again; [`Gate`] for the network between
-//! it and Lightsail. Neither knows what the function does. The program must have been built before:
-//! `cargo build --workspace --bins`, since `cargo test --test` alone does not build it anew.
+//! it and Lightsail. Neither knows what the function does. [`Scene`] is Lightsail with the key in question, and knows what must
+//! hold of every answer. The program must have been built before: `cargo build --workspace --bins`, since
+//! `cargo test --test` alone does not build it anew.
 
 mod gate;
 mod lambda;
 mod process;
 mod runtime_api;
+mod scene;
 
 use std::io::Write;
 
 pub use crate::gate::{Befalls, Gate, Plan};
 pub use crate::lambda::{Answer, End, Kill, Lambda, Settings, until};
 pub use crate::runtime_api::Moment;
+pub use crate::scene::Scene;
 
 /// Shows figures of a trial. A test that passes has what it prints swallowed; these are wanted then.
 pub fn say(text: &str) {

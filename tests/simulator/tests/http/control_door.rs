@@ -6,7 +6,7 @@ use lightsail_simulator::{
 };
 use serde_json::{Value, json};
 
-use crate::client::{Client, control};
+use crate::client::{Client, control, read, send};
 
 const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 
@@ -41,6 +41,42 @@ async fn what_is_seeded_can_be_deleted_and_seen_and_reset() {
     let state = control(&simulator, "GET /_simulator/state", "").await.unwrap().json();
     assert_eq!(state, json!({"accounts": [], "roles": [], "scripts": [], "requests": 0}));
     assert_eq!(control(&simulator, "GET /_simulator/health", "").await.unwrap().json(), json!({"ok": true}));
+}
+
+#[tokio::test]
+async fn scripts_that_are_deleted_befall_nothing_and_all_else_stays() {
+    let simulator = Simulator::start().await.unwrap();
+    let seed = json!({"region": "eu-west-1", "bucket": "invoices", "keys": [KEY]});
+    control(&simulator, "POST /_simulator/seed", &seed.to_string()).await.unwrap();
+    let storm = json!({"operation": "GetBucketAccessKeys", "count": "every", "fault": {"kind": "throttled"}});
+    let client = Client::of(&simulator);
+    let bucket = json!({"bucketName": "invoices"});
+    for _ in 0..2 {
+        control(&simulator, "POST /_simulator/faults", &storm.to_string()).await.unwrap();
+    }
+    assert_eq!(client.error(GetBucketAccessKeys, &bucket).await.unwrap(), "ThrottlingException");
+
+    let answer = control(&simulator, "DELETE /_simulator/faults", "").await.unwrap();
+    assert_eq!((answer.status, answer.json()), (200, json!({"ok": true})));
+    let listed = client.output(GetBucketAccessKeys, &bucket).await.unwrap();
+    assert_eq!(listed["accessKeys"][0]["accessKeyId"], KEY);
+    let state = control(&simulator, "GET /_simulator/state", "").await.unwrap().json();
+    assert_eq!((&state["scripts"], &state["requests"]), (&json!([]), &json!(2)));
+
+    control(&simulator, "POST /_simulator/faults", &storm.to_string()).await.unwrap();
+    assert_eq!(client.error(GetBucketAccessKeys, &bucket).await.unwrap(), "ThrottlingException");
+}
+
+#[tokio::test]
+async fn a_request_says_which_attempt_of_its_call_it_is_if_its_client_does() {
+    let simulator = Simulator::start().await.unwrap();
+    for header in ["amz-sdk-request: attempt=1\r\n", "amz-sdk-request: ttl=1; attempt=12; max=5\r\n", ""] {
+        read(&mut send(simulator.address(), "POST /", header, "{}").await.unwrap()).await.unwrap();
+    }
+    let attempts: Vec<_> = simulator.requests().into_iter().map(|seen| seen.attempt).collect();
+    assert_eq!(attempts, [Some(1), Some(12), None]);
+    let requests = control(&simulator, "GET /_simulator/requests", "").await.unwrap().json();
+    assert_eq!((&requests[0]["attempt"], requests[2].get("attempt")), (&json!(1), None));
 }
 
 #[tokio::test]
@@ -140,7 +176,7 @@ async fn a_path_that_is_not_there_names_those_that_are() {
     for line in ["GET /_simulator/nothing", "GET /_simulator/seed", "PUT /_simulator/requests"] {
         let answer = control(&simulator, line, "").await.unwrap();
         assert_eq!(answer.status, 404, "{line}");
-        assert!(answer.body.contains("POST faults"), "{}", answer.body);
+        assert!(answer.body.contains("POST or DELETE faults"), "{}", answer.body);
     }
     assert!(simulator.requests().is_empty());
 }
