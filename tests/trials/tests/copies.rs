@@ -3,7 +3,7 @@
 //! Sources repeat themselves and each other, and Lambda delivers at least once. Invariants: every copy ends well and has one
 //! record, one of them deletes the key, no other key is touched, and a copy that comes late costs little.
 //!
-//! Summaries go to standard error: `cargo test --workspace --test copies -- --nocapture`.
+//! Summaries go to standard error.
 
 #![expect(clippy::unwrap_used, reason = "a trial may fail by unwrapping")]
 
@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use lightsail_simulator::Operation::DeleteBucketAccessKey;
 use lightsail_simulator::Settings as SimulatorSettings;
-use responder_trials::{ACCOUNT, Lambda, Scene, Settings};
+use responder_trials::{ACCOUNT, Lambda, Scene, Settings, say};
 use serde_json::{Value, json};
 
 const TIME: Duration = Duration::from_secs(60);
@@ -70,7 +70,7 @@ async fn race(event: &Value, good: &[&str]) {
         deletes += scene.simulator.requests().iter().filter(|seen| seen.operation == DeleteBucketAccessKey).count();
     }
     let seconds = started.elapsed().as_secs_f64();
-    eprintln!("{RACES} races of {COPIES} copies of {event}: {outcomes:?}, {deletes} deletes, {seconds:.1} s");
+    say(&format!("{RACES} races of {COPIES} copies of {event}: {outcomes:?}, {deletes} deletes, {seconds:.1} s"));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(deletes > RACES, "no two copies ever went for the key at once");
 }
@@ -96,7 +96,10 @@ async fn ten_copies_in_one_batch_all_end_well() {
         assert!(ended.contains(&"revoked"), "{ended:?}");
         assert!(!scene.key_is_there());
         assert_eq!(scene.harm_to_others(), Vec::<String>::new());
-        eprintln!("a batch of {COPIES} copies of {event}: {ended:?}, {} requests", scene.simulator.requests().len());
+        say(&format!(
+            "a batch of {COPIES} copies of {event}: {ended:?}, {} requests",
+            scene.simulator.requests().len()
+        ));
     }
 }
 
@@ -107,11 +110,11 @@ async fn four_alerts_of_one_incident_end_well_in_every_order() {
     assert_eq!(orders.iter().collect::<BTreeSet<_>>().len(), 24);
     let all: Vec<_> = stream::iter(&orders).map(deliver).buffered(ORDERS_SIDE_BY_SIDE).collect().await;
     let most = all.iter().map(|(most, _)| most).max().unwrap();
-    eprintln!(
+    say(&format!(
         "{} orders: a repeat cost {most} requests at most, of {MOST_REQUESTS_OF_A_REPEAT}; {:.1} s",
         all.len(),
         started.elapsed().as_secs_f64()
-    );
+    ));
     let wrong: Vec<String> = all.into_iter().flat_map(|(_, wrong)| wrong).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -147,7 +150,7 @@ async fn deliver(order: &[usize; 4]) -> (usize, Vec<String>) {
             unless(requests <= MOST_REQUESTS_OF_A_REPEAT, "a repeat is dear");
         }
     }
-    eprintln!("{}", line.join(", "));
+    say(&line.join(", "));
     if lambda.processes() != 1 || lambda.records().len() != order.len() {
         wrong.push(format!("{} processes, {} records", lambda.processes(), lambda.records().len()));
     }

@@ -5,7 +5,7 @@
 //! never denied. A cell counts only if a request met
 //! its slowness or silence.
 //!
-//! One line a cell goes to standard error: `cargo test --workspace --test deadlines -- --nocapture`.
+//! One line a cell goes to standard error.
 
 #![expect(clippy::unwrap_used, reason = "a trial may fail by unwrapping")]
 
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt, stream};
 use lightsail_simulator::Operation::{self, DeleteBucketAccessKey, GetBucketAccessKeys, GetOperation};
 use lightsail_simulator::{Fault, Script, Settings as SimulatorSettings};
-use responder_trials::{Lambda, REGION, Scene, Settings};
+use responder_trials::{Lambda, REGION, Scene, Settings, say};
 
 const TIMES_MS: [u64; 4] = [300, 500, 1_000, 3_000];
 
@@ -76,11 +76,11 @@ async fn the_answer_comes_before_the_deadline_however_slow_lightsail_is() {
     });
     let rows: Vec<Row> = stream::iter(cells).map(trial).buffered(SIDE_BY_SIDE).collect().await;
     for row in &rows {
-        eprintln!("{row}");
+        say(&row.to_string());
     }
     for time in TIMES_MS.map(Duration::from_millis) {
         let least = rows.iter().filter(|row| row.cell.time == time).map(|row| row.left).min().unwrap();
-        eprintln!("of {} ms at least {} ms were left", time.as_millis(), least.as_millis());
+        say(&format!("of {} ms at least {} ms were left", time.as_millis(), least.as_millis()));
     }
     assert_eq!(rows.len(), TIMES_MS.len() * WEATHERS.len() * 2);
     let wrong: Vec<_> =

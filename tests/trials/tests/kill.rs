@@ -4,7 +4,7 @@
 //! does: wherever the process was killed, the key is gone in the end, no other key was touched, and the last delivery's
 //! record says so. Invariant: a run counts only if the process was killed at the step that it is about.
 //!
-//! One line a point goes to standard error: `cargo test --workspace --test kill -- --nocapture`.
+//! One line a point goes to standard error.
 
 #![expect(clippy::unwrap_used, reason = "a trial may fail by unwrapping")]
 

@@ -6,7 +6,7 @@
 //! never denies a delete that was done. A cell counts only if its fault met the attempt that it is about, which the numbers of
 //! the attempts that did arrive tell.
 //!
-//! One line a cell goes to standard error: `cargo test --workspace --test network -- --nocapture`.
+//! One line a cell goes to standard error.
 
 #![expect(clippy::unwrap_used, reason = "a trial may fail by unwrapping")]
 
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt, stream};
 use lightsail_simulator::Operation::{self, DeleteBucketAccessKey, GetBucketAccessKeys, GetBuckets, GetOperation};
 use lightsail_simulator::{Fault, Script, SeenRequest, Settings as SimulatorSettings};
-use responder_trials::{Answer, Befalls, Gate, Lambda, Plan, REGION, Scene, Settings};
+use responder_trials::{Answer, Befalls, Gate, Lambda, Plan, REGION, Scene, Settings, say};
 use serde_json::Value;
 use tokio::net::TcpStream;
 
@@ -130,21 +130,24 @@ async fn whatever_the_network_does_success_is_said_only_of_a_key_that_is_gone_an
         .collect()
         .await;
     rows.sort_by_key(|(number, _)| *number);
-    eprintln!("{:<17} {:<13} {:<8} outcome            requests connections     ms tries", "fault", "call", "attempt");
+    say(&format!(
+        "{:<17} {:<13} {:<8} outcome            requests connections     ms tries",
+        "fault", "call", "attempt"
+    ));
     for (_, row) in &rows {
-        eprintln!("{row}");
+        say(&row.to_string());
     }
     let requests: usize = rows.iter().map(|(_, row)| row.requests).sum();
     let longest = rows.iter().map(|(_, row)| row.took).max().unwrap();
     let again: u32 = rows.iter().map(|(_, row)| row.tries - 1).sum();
-    eprintln!(
+    say(&format!(
         "{} cells, {requests} requests, longest answer {} ms, least time left before the deadline {} ms, {again} tried again \
          since an outage had missed; {:.1} s",
         rows.len(),
         longest.as_millis(),
         TIME.saturating_sub(longest).as_millis(),
         started.elapsed().as_secs_f64()
-    );
+    ));
     assert_eq!(rows.len(), FAULTS.len() * CALLS.len() * 3);
     let wrong: Vec<_> =
         rows.iter().flat_map(|(_, row)| row.wrong.iter().map(move |why| format!("{row}\n    {why}"))).collect();

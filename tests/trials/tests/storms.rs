@@ -3,7 +3,7 @@
 //! The times are real ones, and the pace that of production. Invariants: a try in the storm ends as an error, with a record
 //! and a bounded number of requests; nothing is sent between two tries; the one after the storm ends as `revoked`.
 //!
-//! One line a storm goes to standard error: `cargo test --workspace --test storms -- --nocapture`.
+//! One line a storm goes to standard error.
 
 #![expect(clippy::unwrap_used, reason = "a trial may fail by unwrapping")]
 
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use lightsail_simulator::{Fault, Operation, Script, SeenRequest, Settings as SimulatorSettings};
-use responder_trials::{Lambda, Scene, Settings};
+use responder_trials::{Lambda, Scene, Settings, say};
 use serde_json::Value;
 
 const STORM: Duration = Duration::from_secs(30);
@@ -101,14 +101,14 @@ async fn trial(storm: &str, fault: &Fault, way: Way) -> Vec<String> {
 
         let answers = [vec![first], again].concat();
         let outcomes: Vec<_> = answers.iter().map(|answer| answer.records[0]["status_code"].clone()).collect();
-        eprintln!(
+        say(&format!(
             "{context:<30} {}: {} requests in {} ms, then {}: {} requests",
             outcomes[0],
             in_the_storm.len(),
             took.as_millis(),
             outcomes[1],
             after.len()
-        );
+        ));
         let mut unless = |holds: bool, what: &str| {
             if !holds {
                 wrong.push(format!("{what}: {answers:#?}"));
