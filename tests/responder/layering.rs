@@ -67,7 +67,7 @@ fn only_locate_revoke_and_confirm_call_lightsail() {
 fn only_respond_calls_the_stages() {
     assert_eq!(
         files_with(&["incident::read(messages", "locate::search(", "revoke(&", "= confirm("]),
-        names(&["respond.rs"])
+        names(&["respond.rs", "respond/one_key.rs"])
     );
 }
 
