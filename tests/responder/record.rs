@@ -8,7 +8,7 @@ use std::time::Duration;
 use lightsail_simulator::{Fault, Script, Settings};
 use serde_json::{Value, json};
 
-use crate::scene::{Answer, KEY, SIBLING, Scene, by_hand, event, key_only};
+use crate::scene::{Answer, KEY, MEMBER, SIBLING, Scene, by_hand, event, key_only};
 
 /// Replaces times, IDs and durations by constants.
 fn stable(mut value: Value) -> Value {
@@ -90,6 +90,18 @@ async fn ignored() {
 async fn dry_run() {
     let scene = Scene::with(Settings::default(), &[("RESPONDER_MODE", "dry_run")]).await;
     snapshot("dry_run", scene.seeded("us-east-1", "photos", &[KEY]).respond(&by_hand()).await);
+}
+
+#[tokio::test]
+async fn protected() {
+    let scene = Scene::with(Settings::default(), &[("PROTECTED_BUCKETS", "photos")]).await;
+    snapshot("protected", scene.seeded("us-east-1", "photos", &[KEY]).respond(&by_hand()).await);
+}
+
+#[tokio::test]
+async fn revoked_in_a_member_account() {
+    let scene = Scene::with_members().await.seeded_in(MEMBER, "backups", &[KEY, SIBLING]);
+    snapshot("revoked_in_a_member_account", scene.respond(&key_only()).await);
 }
 
 #[tokio::test]
