@@ -250,10 +250,6 @@ impl Cell {
         matches!(self.befalls, Befalls::Refused(_) | Befalls::BlackHole(_))
     }
 
-    fn is_outage_of_some_time(&self) -> bool {
-        self.is_outage() && self.attempt != Attempt::Every
-    }
-
     fn needs_tls(&self) -> bool {
         matches!(self.befalls, Befalls::TlsGarbage | Befalls::WrongCertificate | Befalls::WrongName)
     }
