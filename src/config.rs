@@ -4,19 +4,16 @@
 //! business here. Invariant: a value that cannot be read stops the function at INIT; there is no silent default for a
 //! typo, and no endpoint but AWS's own or a loopback address, so that no stray variable can redirect a revocation.
 
-use std::collections::HashSet;
-use std::fmt;
-use std::net::IpAddr;
-use std::str::FromStr;
-use std::time::Duration;
+mod reader;
 
-use http::Uri;
+use std::fmt;
+
 use thiserror::Error;
 
-use crate::locate::REGIONS;
-use crate::names::{AccountId, BucketName, Region};
+use self::reader::Reader;
+use crate::names::{AccountId, Region};
 use crate::pace::Pace;
-use crate::policy::{Mode, Policy};
+use crate::policy::Policy;
 
 /// Everything that the environment says.
 #[derive(Debug)]
@@ -116,19 +113,6 @@ pub const OURS: [&str; 8] = [
     "VERIFY_FOR",
 ];
 
-/// Any other variable that begins so is refused: a protection that was misspelt would protect nothing. Neither Lambda nor
-/// an AWS SDK has variables that begin so (Lambda guide, "Defined runtime environment variables").
-const PREFIXES: [&str; 7] = ["RESPONDER_", "PROTECT", "MAX_KEY", "MEMBER_", "ALLOWED_", "SEARCH_", "VERIFY"];
-
-/// An alert names one key, or the few of a leak. A hundred at once look like a mistake or an attack on us.
-const MOST_KEYS: usize = 20;
-
-/// Longer than any function runs (Lambda quotas): whoever asks for more has mistaken the unit.
-const LONGEST_VERIFICATION: f64 = 900.0;
-
-const LIGHTSAIL_ENDPOINT: &str = "AWS_ENDPOINT_URL_LIGHTSAIL";
-const STS_ENDPOINT: &str = "AWS_ENDPOINT_URL_STS";
-
 impl Config {
     /// Reads the process's environment.
     pub fn from_env() -> Result<Self, ConfigError> {
@@ -141,7 +125,7 @@ impl Config {
 
     /// Reads an environment given as pairs of name and value.
     pub fn read(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
-        let mut reader = Reader { variables: variables.into_iter().collect(), problems: Vec::new() };
+        let mut reader = Reader::new(variables.into_iter().collect());
         reader.refuse_unknown();
         let region = reader.region();
         let policy = Policy { mode: reader.mode(), most_keys: reader.most_keys(), protected: reader.protected() };
@@ -168,182 +152,15 @@ impl fmt::Debug for Credentials {
     }
 }
 
-struct Reader {
-    variables: Vec<(String, String)>,
-    problems: Vec<Problem>,
-}
-
-impl Reader {
-    fn get(&self, name: &str) -> Option<&str> {
-        let found = self.variables.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
-    }
-
-    fn required(&mut self, name: &'static str) -> Option<String> {
-        let value = self.get(name).map(str::to_owned);
-        if value.is_none() {
-            self.problems.push(Problem::Missing(name));
-        }
-        value
-    }
-
-    fn refuse(&mut self, variable: &'static str, value: String, accepted: &'static str) {
-        self.problems.push(Problem::Value { variable, value, accepted });
-    }
-
-    fn refuse_unknown(&mut self) {
-        let names = self.variables.iter().map(|(name, _)| name);
-        let ours_by_its_looks = |name: &str| {
-            let name = name.to_ascii_uppercase();
-            PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-        };
-        let unknown = names.filter(|name| ours_by_its_looks(name) && !OURS.contains(&name.as_str()));
-        let unknown = unknown.map(|name| Problem::Unknown { variable: name.clone() }).collect::<Vec<_>>();
-        self.problems.extend(unknown);
-    }
-
-    fn region(&mut self) -> Option<Region> {
-        let value = self.required("AWS_REGION")?;
-        let region = value.parse().ok();
-        if region.is_none() {
-            self.refuse("AWS_REGION", value, "a Region code such as eu-central-1");
-        }
-        region
-    }
-
-    fn mode(&mut self) -> Mode {
-        let modes = [Mode::Enforce, Mode::DryRun];
-        let Some(value) = self.get("RESPONDER_MODE").map(str::to_owned) else { return Mode::default() };
-        modes.into_iter().find(|mode| mode.as_str() == value).unwrap_or_else(|| {
-            self.refuse("RESPONDER_MODE", value, "enforce (the default), dry_run");
-            Mode::DryRun
-        })
-    }
-
-    fn most_keys(&mut self) -> usize {
-        let Some(value) = self.get("MAX_KEYS_PER_ALERT").map(str::to_owned) else { return MOST_KEYS };
-        value.parse().ok().filter(|most| (1..=1000).contains(most)).unwrap_or_else(|| {
-            self.refuse("MAX_KEYS_PER_ALERT", value, "a whole number from 1 to 1000 (20 is the default)");
-            MOST_KEYS
-        })
-    }
-
-    fn protected(&mut self) -> HashSet<BucketName> {
-        const ACCEPTED: &str = "Lightsail bucket names separated by commas (3 to 54 characters of a-z, 0-9 and hyphen)";
-        self.list("PROTECTED_BUCKETS", ACCEPTED).into_iter().collect()
-    }
-
-    /// The Regions of the search: all that Lightsail has, or those that are chosen.
-    fn regions(&mut self) -> Vec<Region> {
-        const NAME: &str = "SEARCH_REGIONS";
-        const ACCEPTED: &str =
-            "codes of Regions that have Lightsail, separated by commas, such as eu-west-1,eu-central-1";
-        let chosen: Vec<Region> = self.list(NAME, ACCEPTED);
-        let has_lightsail = |region: &Region| REGIONS.iter().any(|(name, _)| *name == region.as_str());
-        for region in chosen.iter().filter(|region| !has_lightsail(region)) {
-            self.refuse(NAME, region.to_string(), ACCEPTED);
-        }
-        if !chosen.is_empty() {
-            return chosen;
-        }
-        REGIONS.iter().filter_map(|(name, _)| name.parse().ok()).collect()
-    }
-
-    /// Role and accounts: neither means anything without the other, and who leaves out the accounts allows none.
-    fn member_role(&mut self) -> Option<MemberRole> {
-        const NAME: &str = "MEMBER_ROLE_NAME";
-        const EXTERNAL_ID: &str = "MEMBER_EXTERNAL_ID";
-        const ACCOUNTS: &str = "ALLOWED_ACCOUNTS";
-        let accounts: Vec<AccountId> = self.list(ACCOUNTS, "account IDs of 12 digits, separated by commas");
-        let external_id = self.get(EXTERNAL_ID).map(str::to_owned);
-        // STS API reference, "AssumeRole", ExternalId.
-        if let Some(id) = external_id.as_ref().filter(|id| !fits(id, 2..=1224, "+=,.@:/-_")) {
-            self.refuse(EXTERNAL_ID, id.clone(), "2 to 1224 characters of A-Z, a-z, 0-9 and +=,.@:/-_");
-        }
-        let Some(name) = self.get(NAME).map(str::to_owned) else {
-            let [there, external] = [ACCOUNTS, EXTERNAL_ID].map(|name| self.get(name).is_some());
-            if there || external {
-                let because_of = if there { ACCOUNTS } else { EXTERNAL_ID };
-                self.problems.push(Problem::MissingBeside { variable: NAME, because_of });
-            }
-            return None;
-        };
-        // IAM API reference, "CreateRole", RoleName.
-        if !fits(&name, 1..=64, "+=,.@-_") {
-            self.refuse(
-                NAME,
-                name.clone(),
-                "a role's name without its path: 1 to 64 characters of A-Z, a-z, 0-9 and +=,.@-_",
-            );
-        }
-        if self.get(ACCOUNTS).is_none() {
-            self.problems.push(Problem::MissingBeside { variable: ACCOUNTS, because_of: NAME });
-        }
-        Some(MemberRole { name, external_id, accounts })
-    }
-
-    fn verify_for(&mut self) -> Duration {
-        let default = Pace::default().verify_for;
-        let Some(value) = self.get("VERIFY_FOR").map(str::to_owned) else { return default };
-        let seconds = value.parse::<f64>().ok().filter(|seconds| (0.0..=LONGEST_VERIFICATION).contains(seconds));
-        seconds.map(Duration::from_secs_f64).unwrap_or_else(|| {
-            self.refuse("VERIFY_FOR", value, "a number of seconds from 0 to 900, such as 2.5 (10 is the default)");
-            default
-        })
-    }
-
-    /// The names in a list, in order and each once; each that is none is a problem, and none is dropped.
-    fn list<Name: FromStr + PartialEq>(&mut self, variable: &'static str, accepted: &'static str) -> Vec<Name> {
-        let Some(value) = self.get(variable).map(str::to_owned) else { return Vec::new() };
-        let mut names = Vec::new();
-        for part in value.split(',').map(str::trim) {
-            match part.parse() {
-                Ok(name) if names.contains(&name) => {}
-                Ok(name) => names.push(name),
-                Err(_) => self.refuse(variable, part.to_owned(), accepted),
-            }
-        }
-        names
-    }
-
-    /// The variables that every AWS SDK knows (AWS SDKs and Tools reference, "Service-specific endpoints").
-    fn endpoints(&mut self) -> Endpoints {
-        const IGNORE: &str = "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS";
-        match self.get(IGNORE).map(str::to_ascii_lowercase).as_deref() {
-            Some("true") => return Endpoints::default(),
-            None | Some("false") => {}
-            Some(other) => self.refuse(IGNORE, other.to_owned(), "true, false (the default)"),
-        }
-        Endpoints { lightsail: self.endpoint(LIGHTSAIL_ENDPOINT), sts: self.endpoint(STS_ENDPOINT) }
-    }
-
-    fn endpoint(&mut self, variable: &'static str) -> Option<String> {
-        let value = self.get(variable)?.to_owned();
-        if !is_loopback(&value) {
-            self.refuse(variable, value, "http or https at a loopback address, such as http://127.0.0.1:4599");
-            return None;
-        }
-        Some(value)
-    }
-}
-
-/// Whether `text` is so long and of letters, digits and `others` only.
-fn fits(text: &str, length: std::ops::RangeInclusive<usize>, others: &str) -> bool {
-    length.contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c))
-}
-
-fn is_loopback(url: &str) -> bool {
-    let Ok(uri) = url.parse::<Uri>() else { return false };
-    let scheme = matches!(uri.scheme_str(), Some("http" | "https"));
-    let plain = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
-    let host = uri.host().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    scheme && plain && (host == "localhost" || address.is_ok_and(|address| address.is_loopback()))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::locate::REGIONS;
+    use crate::policy::Mode;
+
+    const LIGHTSAIL_ENDPOINT: &str = "AWS_ENDPOINT_URL_LIGHTSAIL";
 
     fn read(changes: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let lambda = [("AWS_REGION", "eu-west-1"), ("AWS_ACCESS_KEY_ID", "ASIAX"), ("AWS_SECRET_ACCESS_KEY", "sss")];

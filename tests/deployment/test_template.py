@@ -200,7 +200,7 @@ def quoted(text):
 
 def test_the_variables_are_those_of_the_code_and_none_can_redirect_it(function, code):
     ours = quoted(code("config.rs", r"pub const OURS: [^=]+= \[(.*?)\];"))
-    switch = code("config.rs", r'const IGNORE: &str = "(\w+)"')
+    switch = code("config/reader.rs", r'const IGNORE: &str = "(\w+)"')
     variables = function["Environment"]["Variables"]
     assert sorted(variables) == sorted([*ours, switch])
     assert variables[switch] == "true"
