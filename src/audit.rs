@@ -163,6 +163,14 @@ impl Facts {
         self.invocation.account.as_ref()
     }
 
+    /// The accounts that refused us, for one call or in the search.
+    pub fn refused_by(&self) -> Vec<AccountId> {
+        let here = self.failure.iter().filter(|failure| failure.refuses_us()).filter_map(|_| self.account.clone());
+        let unread = self.search.iter().flat_map(|search| &search.unread).filter(|unread| unread.failure.refuses_us());
+        let there = unread.filter_map(|unread| unread.account.as_deref()?.parse().ok());
+        here.chain(there).collect()
+    }
+
     /// Whether AWS may have done the work of a delete whose answer we do not have.
     pub fn may_be_deleted(&self) -> bool {
         self.deletes.iter().any(Wire::may_be_done)

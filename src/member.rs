@@ -44,6 +44,8 @@ pub struct Accounts {
 #[derive(Clone, Copy, Debug)]
 pub struct Member<'a> {
     id: &'a AccountId,
+    /// What its own is made of: connections are shared.
+    own: &'a Lightsail,
     members: &'a Members,
     session: &'a Mutex<Option<Session>>,
 }
@@ -74,7 +76,6 @@ pub struct SessionName(String);
 struct Members {
     role: MemberRole,
     sts: Client,
-    lightsail: Lightsail,
     /// One for each account that is allowed, and a lock for each: alerts that come together do not assume a role twice,
     /// and an account that does not answer holds up no other.
     sessions: HashMap<AccountId, Mutex<Option<Session>>>,
@@ -93,7 +94,6 @@ impl Accounts {
         let own = Lightsail::new(config, http.clone());
         let members = config.member_role.clone().map(|role| Members {
             sts: sts(config, http),
-            lightsail: own.clone(),
             sessions: role.accounts.iter().map(|id| (id.clone(), Mutex::default())).collect(),
             role,
         });
@@ -121,10 +121,18 @@ impl Accounts {
         self.members.is_some()
     }
 
+    /// Forgets the session in an account, if there is one: it was refused, and may have been taken back.
+    pub fn forget(&self, id: &AccountId) {
+        // Whoever holds the lock is getting a new one.
+        if let Some(mut session) = self.member(id).and_then(|member| member.session.try_lock().ok()) {
+            *session = None;
+        }
+    }
+
     fn member(&self, id: &AccountId) -> Option<Member<'_>> {
         let members = self.members.as_ref()?;
         let (id, session) = members.sessions.get_key_value(id)?;
-        Some(Member { id, members, session })
+        Some(Member { id, own: &self.own, members, session })
     }
 }
 
@@ -140,16 +148,6 @@ impl Home<'_> {
         match self {
             Self::Own(account) => Ok(account.clone()),
             Self::Member(member) => member.open(name, deadline).await,
-        }
-    }
-
-    /// Forgets the session there: it was refused, and may have been taken back.
-    pub fn forget(&self) {
-        // Whoever holds the lock is getting a new one.
-        if let Self::Member(member) = self
-            && let Ok(mut session) = member.session.try_lock()
-        {
-            *session = None;
         }
     }
 }
@@ -193,7 +191,7 @@ impl Member<'_> {
         let (granted, ends) = granted.ok_or_else(|| Failure::garbled(CALL, "no credentials", wire))?;
         let credentials =
             Credentials::new(granted.access_key_id, granted.secret_access_key, Some(granted.session_token), None, CALL);
-        Ok(Session { lightsail: self.members.lightsail.with(credentials), ends })
+        Ok(Session { lightsail: self.own.with(credentials), ends })
     }
 }
 

@@ -17,7 +17,7 @@ use crate::confirm::{Proof, Verification, confirm};
 use crate::deadline::Deadline;
 use crate::incident::Exposure;
 use crate::lightsail::{Failure, FailureKind, Wire};
-use crate::locate::{self, FoundBy, Look, Search, Target};
+use crate::locate::{self, Look, Search, Target};
 use crate::member::{Account, Member, SessionName};
 use crate::names::{AccessKeyId, AccountId};
 use crate::outcome::Outcome;
@@ -49,8 +49,8 @@ impl Responder {
         };
         facts.account.clone_from(&home.id);
         let outcome = self.find_and_delete(home, reach.others, &session, exposure, facts).await;
-        if outcome.error_type().is_some() {
-            reach.home.forget();
+        for account in facts.refused_by() {
+            self.accounts.forget(&account);
         }
         outcome
     }
@@ -98,6 +98,7 @@ impl Responder {
                 }
                 match self.attempt(found.target, key, facts, facts.invocation.deadline).await {
                     Attempt::Ended(outcome) => outcome,
+                    // The search has seen it there.
                     Attempt::Accepted => Outcome::Revoked,
                     // Seen there a moment ago, and gone now: a copy of this alert was faster.
                     Attempt::NotThere => Outcome::AlreadyAbsent,
@@ -197,9 +198,8 @@ impl Responder {
     /// Follows an accepted delete to its end.
     async fn conclude(&self, revocation: Revocation, facts: &mut Facts) -> Attempt {
         // The one thing that must be on record even if the process is killed before the record is written.
-        let Target { bucket, region, found_by, .. } = &revocation.target;
+        let Target { bucket, region, .. } = &revocation.target;
         tracing::info!(key = %revocation.key, %bucket, %region, request_id = revocation.request_id, "delete accepted");
-        let found_by = *found_by;
         facts.accepted_at = Some(revocation.accepted_at);
         facts.request_id = revocation.request_id.clone();
         facts.operations = revocation.operations.clone();
@@ -219,8 +219,6 @@ impl Responder {
         }
         match proof {
             Proof::Dead => Attempt::Ended(Outcome::Revoked),
-            // Whether the key was ever on this bucket is known only where it was seen there.
-            Proof::AbsentHere if found_by == FoundBy::Search => Attempt::Ended(Outcome::Revoked),
             Proof::AbsentHere => Attempt::Accepted,
             Proof::OperationFailed => Attempt::Ended(Outcome::Failed),
             Proof::Missing => Attempt::Ended(Outcome::Unconfirmed),

@@ -160,3 +160,25 @@ async fn half_an_answer_of_sts_is_no_session() {
     assert_eq!(scene.count("DeleteBucketAccessKey"), 0);
     assert_eq!(scene.respond(&of(MEMBER)).await.outcome(), "revoked");
 }
+
+#[tokio::test]
+async fn a_session_of_a_searched_account_that_was_taken_back_is_not_kept() {
+    let scene = Scene::with_members().await.seeded_in(MEMBER, "backups", &[SIBLING]);
+    scene.simulator.role(Role::new(OTHER_MEMBER, ROLE).external_id(EXTERNAL_ID)).unwrap();
+    // The one bucket there is, is the first member's.
+    let taken_back = Script::new("GetBucketAccessKeys", Fault::error("ExpiredTokenException"));
+    let scene = scene.scripted(taken_back);
+    assert_eq!(scene.respond(&key_only()).await.outcome(), "search_incomplete");
+    assert_eq!(scene.count("AssumeRole"), 2);
+    assert_eq!(scene.respond(&key_only()).await.outcome(), "not_lightsail_key");
+    assert_eq!(scene.count("AssumeRole"), 3);
+}
+
+#[tokio::test]
+async fn a_session_is_kept_where_an_error_is_no_refusal() {
+    let scene = Scene::with_members().await.seeded_in(MEMBER, "photos", &[KEY]);
+    let scene = scene.scripted(Script::new("DeleteBucketAccessKey", Fault::HttpStatus { status: 503 }).times(5));
+    assert_eq!(scene.respond(&of(MEMBER)).await.outcome(), "failed");
+    assert_eq!(scene.respond(&of(MEMBER)).await.outcome(), "revoked");
+    assert_eq!(scene.count("AssumeRole"), 1);
+}
