@@ -1,8 +1,8 @@
 //! The four Lightsail calls that this function makes.
 //!
-//! With its modules the only file that names `aws_sdk_lightsail`: an SDK error printed anywhere would show headers and bodies, so each is
-//! mapped to a [`Failure`] at this edge. Invariant: every call is bounded by the deadline, and every failure says whether
-//! AWS may have done the work all the same.
+//! With its modules the only file that names `aws_sdk_lightsail`: an SDK error printed anywhere would show headers and
+//! bodies, so each is mapped to a [`Failure`] at this edge. Invariant: every call is bounded by the deadline, and every
+//! failure says whether AWS may have deleted the key all the same.
 
 mod failure;
 mod retry;

@@ -3,6 +3,7 @@
 use chrono::SecondsFormat;
 
 use super::{Evidence, Facts};
+use crate::lightsail::{BucketKey, LastUsed};
 use crate::locate::Unread;
 use crate::outcome::Outcome;
 
@@ -85,24 +86,21 @@ fn after(facts: &Facts) -> String {
 /// When the key was used last: what a person asks first, and nobody can tell after the delete.
 fn use_of(facts: &Facts) -> String {
     let unknown = match &facts.evidence {
-        Evidence::Listed(key) => {
-            let used = key.last_used.as_ref();
-            return used.and_then(|used| Some((used.at?, used))).map_or_else(
-                || "never used, as far as AWS tells".to_owned(),
-                |(at, used)| {
-                    format!(
-                        "last used {} with {} in {}",
-                        at.to_rfc3339_opts(SecondsFormat::Secs, true),
-                        used.service,
-                        used.region
-                    )
-                },
-            );
-        }
+        Evidence::Listed(BucketKey { last_used: Some(used), .. }) => return last_use(used),
+        Evidence::Listed(_) => "AWS does not tell it",
         Evidence::TooLate => "gone before it could be read",
         Evidence::None | Evidence::Unread => "not read",
     };
     format!("its last use is not known: {unknown}")
+}
+
+fn last_use(used: &LastUsed) -> String {
+    let LastUsed { at, region, service } = used;
+    let at = at.map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true));
+    at.map_or_else(
+        || "never used, as far as AWS tells".to_owned(),
+        |at| format!("last used {at} with {service} in {region}"),
+    )
 }
 
 /// What a failed delete left behind, as far as it is known.
