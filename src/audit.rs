@@ -2,21 +2,28 @@
 //!
 //! Invariant: one record per key and attempt, and writing it can never fail the response: what is done is done.
 
+mod bus;
 mod message;
+mod metrics;
 mod record;
 
 use std::io::Write;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{SecondsFormat, Utc};
+use futures_util::FutureExt;
 use serde::Serialize;
 use tokio::time::Instant;
 
 pub use record::Record;
 
+use self::bus::{Lost, RecordBus};
+use self::metrics::{Metrics, NotPublished};
+use crate::config::Config;
 use crate::confirm::Verification;
 use crate::incident::{Alert, Exposure};
-use crate::lightsail::{BucketKey, Failure, FailureKind, Operation, Wire};
+use crate::lightsail::{BucketKey, Failure, FailureKind, HttpClient, Operation, Wire};
 use crate::locate::{Extent, Look, Target};
 use crate::names::{AccountId, Region};
 use crate::outcome::Outcome;
@@ -65,6 +72,7 @@ pub struct Facts {
 /// Where records go.
 pub struct Audit {
     out: Mutex<Box<dyn Write + Send>>,
+    bus: Option<RecordBus>,
 }
 
 /// What was seen of the key before it was deleted. Its last use is forgotten with it.
@@ -87,31 +95,58 @@ struct Line<'a> {
     timestamp: String,
     level: &'static str,
     message: &'a str,
-    audit: &'a Record,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit: Option<&'a Record>,
+    #[serde(flatten)]
+    metrics: Measures,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Measures {
+    Record(Metrics),
+    NotPublished(NotPublished),
 }
 
 impl Audit {
     /// Records go to `out`, one line each; in Lambda standard output, which it sends to CloudWatch Logs.
     pub fn new(out: impl Write + Send + 'static) -> Self {
-        Self { out: Mutex::new(Box::new(out)) }
+        Self { out: Mutex::new(Box::new(out)), bus: None }
+    }
+
+    /// They go to the event bus of `config` as well, if it has one. Connects to nothing.
+    pub fn with_bus(self, config: &Config, http: HttpClient) -> Self {
+        Self { bus: RecordBus::new(config, http), ..self }
     }
 
     /// Makes the record of `facts` and `outcome`, and writes it.
     pub fn record(&self, facts: &Facts, outcome: Outcome) -> Record {
         let record = Record::new(facts, outcome);
-        let line = Line {
-            timestamp: Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
-            level: outcome.log_level(),
-            message: record.message(),
-            audit: &record,
-        };
-        if let Err(why) = self.write(&line) {
-            tracing::error!(%why, message = record.message(), "the audit record could not be written");
-        }
+        let metrics = Measures::Record(Metrics::of(&record, &facts.invocation.function));
+        self.write(outcome.log_level(), record.message(), Some(&record), metrics);
         record
     }
 
-    fn write(&self, line: &Line<'_>) -> std::io::Result<()> {
+    /// Puts the records of an invocation on the event bus, if there is one. Whatever goes wrong is told in the log.
+    pub async fn publish(&self, records: &[&Record], invocation: &Invocation) {
+        let Some(bus) = &self.bus else { return };
+        let published = AssertUnwindSafe(bus.publish(records, invocation.deadline.after_work())).catch_unwind().await;
+        let panicked = |_| Err(Lost { records: records.len(), why: "this function's own code panicked".to_owned() });
+        let Err(Lost { records: lost, why }) = published.unwrap_or_else(panicked) else { return };
+        let message =
+            format!("{lost} of {} records did not reach the event bus; the log has them: {why}", records.len());
+        let metrics = NotPublished::new(lost, &invocation.function, Utc::now().timestamp_millis());
+        self.write("ERROR", &message, None, Measures::NotPublished(metrics));
+    }
+
+    fn write(&self, level: &'static str, message: &str, audit: Option<&Record>, metrics: Measures) {
+        let timestamp = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
+        if let Err(why) = self.write_line(&Line { timestamp, level, message, audit, metrics }) {
+            tracing::error!(%why, message, "a line of the audit could not be written");
+        }
+    }
+
+    fn write_line(&self, line: &Line<'_>) -> std::io::Result<()> {
         let mut text = serde_json::to_vec(line)?;
         text.push(b'\n');
         // One write for the whole line: other lines must not come between.

@@ -30,6 +30,8 @@ pub struct Config {
     pub regions: Vec<Region>,
     /// How to act in other accounts; none where that is not configured.
     pub member_role: Option<MemberRole>,
+    /// Name or ARN of the event bus that records are put on; none where that is not configured.
+    pub record_bus: Option<String>,
     /// Limits and pauses.
     pub pace: Pace,
 }
@@ -51,6 +53,8 @@ pub struct Endpoints {
     pub lightsail: Option<String>,
     /// Of STS.
     pub sts: Option<String>,
+    /// Of EventBridge.
+    pub eventbridge: Option<String>,
 }
 
 /// The role that this function assumes in other accounts, and in which of them.
@@ -102,7 +106,7 @@ pub enum Problem {
 }
 
 /// The variables that are ours alone.
-pub const OURS: [&str; 8] = [
+pub const OURS: [&str; 9] = [
     "RESPONDER_MODE",
     "PROTECTED_BUCKETS",
     "MAX_KEYS_PER_ALERT",
@@ -111,6 +115,7 @@ pub const OURS: [&str; 8] = [
     "ALLOWED_ACCOUNTS",
     "SEARCH_REGIONS",
     "VERIFY_FOR",
+    "RECORD_BUS",
 ];
 
 impl Config {
@@ -131,6 +136,7 @@ impl Config {
         let policy = Policy { mode: reader.mode(), most_keys: reader.most_keys(), protected: reader.protected() };
         let regions = reader.regions();
         let member_role = reader.member_role();
+        let record_bus = reader.record_bus();
         let pace = Pace { verify_for: reader.verify_for(), ..Pace::default() };
         let endpoints = reader.endpoints();
         let access_key_id = reader.required("AWS_ACCESS_KEY_ID");
@@ -139,7 +145,7 @@ impl Config {
         match (region, access_key_id, secret_access_key, reader.problems) {
             (Some(region), Some(access_key_id), Some(secret_access_key), problems) if problems.is_empty() => {
                 let credentials = Credentials { access_key_id, secret_access_key, session_token };
-                Ok(Self { region, credentials, endpoints, policy, regions, member_role, pace })
+                Ok(Self { region, credentials, endpoints, policy, regions, member_role, record_bus, pace })
             }
             (.., problems) => Err(ConfigError(problems)),
         }
@@ -189,7 +195,7 @@ mod tests {
             ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "yes"),
             ("AWS_ENDPOINT_URL_LIGHTSAIL", "https://lightsail.evil.test"),
         ]);
-        insta::assert_snapshot!(error.unwrap_err(), @r#"the environment cannot be used: RESPONDER_MOD is not a variable of this function; accepted: RESPONDER_MODE, PROTECTED_BUCKETS, MAX_KEYS_PER_ALERT, MEMBER_ROLE_NAME, MEMBER_EXTERNAL_ID, ALLOWED_ACCOUNTS, SEARCH_REGIONS, VERIFY_FOR; AWS_REGION is "Ireland"; accepted: a Region code such as eu-central-1; RESPONDER_MODE is "enforced"; accepted: enforce (the default), dry_run; MAX_KEYS_PER_ALERT is "0"; accepted: a whole number from 1 to 1000 (20 is the default); AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is "yes"; accepted: true, false (the default); AWS_ENDPOINT_URL_LIGHTSAIL is "https://lightsail.evil.test"; accepted: http or https at a loopback address, such as http://127.0.0.1:4599; AWS_ACCESS_KEY_ID is missing"#);
+        insta::assert_snapshot!(error.unwrap_err(), @r#"the environment cannot be used: RESPONDER_MOD is not a variable of this function; accepted: RESPONDER_MODE, PROTECTED_BUCKETS, MAX_KEYS_PER_ALERT, MEMBER_ROLE_NAME, MEMBER_EXTERNAL_ID, ALLOWED_ACCOUNTS, SEARCH_REGIONS, VERIFY_FOR, RECORD_BUS; AWS_REGION is "Ireland"; accepted: a Region code such as eu-central-1; RESPONDER_MODE is "enforced"; accepted: enforce (the default), dry_run; MAX_KEYS_PER_ALERT is "0"; accepted: a whole number from 1 to 1000 (20 is the default); AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is "yes"; accepted: true, false (the default); AWS_ENDPOINT_URL_LIGHTSAIL is "https://lightsail.evil.test"; accepted: http or https at a loopback address, such as http://127.0.0.1:4599; AWS_ACCESS_KEY_ID is missing"#);
     }
 
     #[test]
@@ -221,6 +227,14 @@ mod tests {
     }
 
     #[test]
+    fn the_bus_for_records_is_a_name_or_an_arn() {
+        assert_eq!(read(&[("RECORD_BUS", "")]).unwrap().record_bus, None);
+        for bus in ["records", "corp/security.records-1_a", "arn:aws:events:eu-west-1:111122223333:event-bus/records"] {
+            assert_eq!(read(&[("RECORD_BUS", bus)]).unwrap().record_bus.as_deref(), Some(bus));
+        }
+    }
+
+    #[test]
     fn a_part_of_a_list_that_cannot_be_read_stops_the_function() {
         for (variable, value, says) in [
             (
@@ -236,6 +250,9 @@ mod tests {
             ("VERIFY_FOR", "-1", r#"VERIFY_FOR is "-1"; accepted"#),
             ("VERIFY_FOR", "NaN", r#"VERIFY_FOR is "NaN"; accepted"#),
             ("VERIFY_FOR", "10000", r#"VERIFY_FOR is "10000"; accepted"#),
+            ("RECORD_BUS", "my bus", r#"RECORD_BUS is "my bus"; accepted: the name of an event bus"#),
+            ("RECORD_BUS", "arn:aws:sqs:us-east-1:111122223333:event-bus/x", r#"; accepted: the name of an event bus"#),
+            ("RECORD_BUS", "arn:aws:events:us-east-1:111122223333:rule/x", r#"; accepted: the name of an event bus"#),
         ] {
             let error = read(&[(variable, value)]).unwrap_err().to_string();
             assert!(error.contains(says), "{error}");
@@ -277,6 +294,7 @@ mod tests {
             "MEMBER_ROLE",
             "VERIFY",
             "SEARCH_REGION",
+            "RECORDS_BUS",
             "protected_buckets",
         ] {
             let error = read(&[(name, "x")]).unwrap_err().to_string();

@@ -21,6 +21,8 @@ const LONGEST_INVOCATION: Duration = Duration::from_secs(900);
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
     work_ends: Instant,
+    /// What is kept back after it.
+    reserve: Duration,
 }
 
 /// The time for work is over. Caused by slow answers or a short function timeout; what was under way when it struck may
@@ -35,17 +37,22 @@ impl Deadline {
     pub fn new(remaining: Duration) -> Self {
         let remaining = remaining.min(LONGEST_INVOCATION);
         let reserve = RESERVE.min(remaining / 4);
-        Self { work_ends: Instant::now() + remaining.saturating_sub(reserve) }
+        Self { work_ends: Instant::now() + remaining.saturating_sub(reserve), reserve }
     }
 
     /// An earlier deadline for work after which more must fit: by `early`, or by a third of what is left if that is less.
     pub fn less(self, early: Duration) -> Self {
-        Self { work_ends: self.work_ends - early.min(self.left() / 3) }
+        Self { work_ends: self.work_ends - early.min(self.left() / 3), ..self }
     }
 
     /// This deadline, or an earlier one `time` from now.
     pub fn at_most(self, time: Duration) -> Self {
-        Self { work_ends: self.work_ends.min(Instant::now() + time) }
+        Self { work_ends: self.work_ends.min(Instant::now() + time), ..self }
+    }
+
+    /// A later deadline, for what is done with the records once they are written: a third of the reserve may go into it.
+    pub fn after_work(self) -> Self {
+        Self { work_ends: self.work_ends + self.reserve / 3, ..self }
     }
 
     /// The time left to work in.
@@ -130,5 +137,14 @@ mod tests {
         let deadline = Deadline::new(Duration::from_secs(60));
         assert!(deadline.at_most(Duration::from_secs(10)).left() <= Duration::from_secs(10));
         assert!(deadline.at_most(Duration::from_secs(600)).left() <= Duration::from_secs(59));
+    }
+
+    #[tokio::test]
+    async fn two_thirds_of_the_reserve_are_left_after_what_comes_after_the_work() {
+        let left = Deadline::new(Duration::ZERO).after_work().left();
+        assert_eq!(left, Duration::ZERO);
+        let now = Instant::now();
+        let ends = Deadline::new(Duration::from_secs(60)).after_work().work_ends - now;
+        assert!(ends >= Duration::from_millis(59_333) && ends < Duration::from_millis(59_433), "{ends:?}");
     }
 }

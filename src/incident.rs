@@ -46,6 +46,8 @@ pub struct Alert {
     pub source: Option<PlainText>,
     /// The source's own ID of it, such as GuardDuty's finding ID.
     pub id: Option<PlainText>,
+    /// Of a Security Hub finding: the ARN of the product that made it, without which its ID finds nothing.
+    pub product_arn: Option<PlainText>,
     /// ID of the EventBridge event.
     pub event_id: Option<PlainText>,
     /// The source's own type of it, such as GuardDuty's finding type.

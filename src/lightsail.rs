@@ -14,12 +14,15 @@ pub use retry::Unreadable;
 pub use shapes::{Bucket, BucketKey, LastUsed, Location, Operation};
 pub use wire::Wire;
 
+/// What the clients of all SDKs share: connections, and how TLS is done.
+pub use aws_sdk_lightsail::config::SharedHttpClient as HttpClient;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aws_sdk_lightsail::config::Credentials;
 use aws_sdk_lightsail::config::retry::{RetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_lightsail::config::timeout::TimeoutConfig;
-use aws_sdk_lightsail::config::{BehaviorVersion, Credentials, SharedHttpClient, StalledStreamProtectionConfig};
 use aws_sdk_lightsail::operation::RequestId;
 use aws_sdk_lightsail::{Client, Config};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
@@ -61,20 +64,9 @@ pub struct Accepted {
 
 impl Lightsail {
     /// Prepares the client, in our own account; connects to nothing.
-    pub fn new(config: &config::Config, http: SharedHttpClient) -> Self {
-        let mut builder = Config::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .region(aws_sdk_lightsail::config::Region::new(config.region.to_string()))
-            .credentials_provider(own_credentials(&config.credentials))
-            .http_client(http)
-            .retry_config(retries(&config.pace))
-            .retry_partition(every_call_its_retries())
-            .retry_classifier(Unreadable)
-            .timeout_config(timeouts(&config.pace))
-            // It guards streamed bodies without a time limit; ours have one.
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-        builder.set_endpoint_url(config.endpoints.lightsail.clone());
-        Self { config: Arc::new(builder.build()), reads: Arc::default() }
+    pub fn new(config: &config::Config, http: HttpClient) -> Self {
+        let config = client_config!(aws_sdk_lightsail, config, http, config.endpoints.lightsail);
+        Self { config: Arc::new(config), reads: Arc::default() }
     }
 
     /// The same with other credentials. Connections are shared.
@@ -94,6 +86,28 @@ impl Lightsail {
     }
 }
 
+/// How every client of ours is set up, whatever its SDK: each has types of its own for the same things.
+macro_rules! client_config {
+    ($sdk:ident, $config:expr, $http:expr, $endpoint:expr) => {{
+        let config: &$crate::config::Config = $config;
+        let mut builder = $sdk::Config::builder()
+            .behavior_version($sdk::config::BehaviorVersion::v2026_01_12())
+            .region($sdk::config::Region::new(config.region.to_string()))
+            .credentials_provider($crate::lightsail::own_credentials(&config.credentials))
+            .http_client($http)
+            .retry_config($crate::lightsail::retries(&config.pace))
+            .retry_partition($crate::lightsail::every_call_its_retries())
+            .retry_classifier($crate::lightsail::Unreadable)
+            .timeout_config($crate::lightsail::timeouts(&config.pace))
+            // It guards streamed bodies without a time limit; ours have one.
+            .stalled_stream_protection($sdk::config::StalledStreamProtectionConfig::disabled());
+        builder.set_endpoint_url($endpoint.clone());
+        builder.build()
+    }};
+}
+
+pub(crate) use client_config;
+
 /// The credentials of the function's own role.
 pub(crate) fn own_credentials(own: &config::Credentials) -> Credentials {
     let config::Credentials { access_key_id, secret_access_key, session_token } = own;
@@ -101,7 +115,7 @@ pub(crate) fn own_credentials(own: &config::Credentials) -> Credentials {
 }
 
 /// ring: AWS-LC spends most of a cold start's CPU on jitter entropy, and is 2 MB larger (measured: facts).
-pub(crate) fn http_client() -> SharedHttpClient {
+pub(crate) fn http_client() -> HttpClient {
     aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
 }
 

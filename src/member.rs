@@ -6,13 +6,13 @@
 use std::collections::HashMap;
 
 use aws_sdk_sts::Client;
-use aws_sdk_sts::config::{BehaviorVersion, Credentials, SharedHttpClient, StalledStreamProtectionConfig};
+use aws_sdk_sts::config::Credentials;
 use chrono::{DateTime, Utc};
 use tokio::sync::Mutex;
 
 use crate::config::{Config, MemberRole};
 use crate::deadline::Deadline;
-use crate::lightsail::{self, Failure, Lightsail, Wire};
+use crate::lightsail::{Failure, HttpClient, Lightsail, Wire, client_config};
 use crate::names::AccountId;
 
 /// The shortest session there is (STS API reference, "AssumeRole", DurationSeconds): a leaked one ends soon, and alerts
@@ -89,8 +89,7 @@ struct Session {
 
 impl Accounts {
     /// Prepares the clients; connects to nothing.
-    pub fn new(config: &Config) -> Self {
-        let http = lightsail::http_client();
+    pub fn new(config: &Config, http: HttpClient) -> Self {
         let own = Lightsail::new(config, http.clone());
         let members = config.member_role.clone().map(|role| Members {
             sts: sts(config, http),
@@ -205,19 +204,8 @@ impl SessionName {
 
 /// The endpoint of our own Region: its sessions are good in all, opt-in Regions too (IAM user guide, "Manage AWS STS in an
 /// AWS Region").
-fn sts(config: &Config, http: SharedHttpClient) -> Client {
-    let mut builder = aws_sdk_sts::Config::builder()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .region(aws_sdk_sts::config::Region::new(config.region.to_string()))
-        .credentials_provider(lightsail::own_credentials(&config.credentials))
-        .http_client(http)
-        .retry_config(lightsail::retries(&config.pace))
-        .retry_partition(lightsail::every_call_its_retries())
-        .retry_classifier(lightsail::Unreadable)
-        .timeout_config(lightsail::timeouts(&config.pace))
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-    builder.set_endpoint_url(config.endpoints.sts.clone());
-    Client::from_conf(builder.build())
+fn sts(config: &Config, http: HttpClient) -> Client {
+    Client::from_conf(client_config!(aws_sdk_sts, config, http, config.endpoints.sts))
 }
 
 #[cfg(test)]

@@ -113,6 +113,33 @@ impl Outcome {
         }
     }
 
+    /// What a person does next, who is told nothing else: OCSF `remediation.desc`.
+    pub fn next_step(self) -> &'static str {
+        match self {
+            Self::Revoked => {
+                "Give whatever used the key a new one, and read the bucket's access logs for what was done with this one."
+            }
+            Self::AlreadyAbsent => "Nothing. If nobody here deleted it before, look in CloudTrail for who did.",
+            Self::NotLightsailKey => {
+                "Look for the key in IAM and deactivate it there: it may be live, and this function can do no more."
+            }
+            Self::Ignored => "Nothing.",
+            Self::DryRun => "Decide: delete the key by hand, or deploy with mode enforce and send the alert again.",
+            Self::Unreadable => {
+                "Read the alert at its source, and delete the key that it names by hand or with a manual event."
+            }
+            Self::WrongAccount => {
+                "Delete the key in that account, or allow this function to act there and send the alert again."
+            }
+            Self::Protected => "Decide whether the key goes, and if so delete it by hand: the function will not.",
+            Self::SearchIncomplete => {
+                "Let the function read what it could not and send the alert again, or find and delete the key by hand."
+            }
+            Self::Unconfirmed => "Send the alert again: the repeat proves whether the key is gone.",
+            Self::Failed => "Take the key as live: send the alert again, or delete the key by hand.",
+        }
+    }
+
     /// Level of the record's log line. Never below `WARN`: with JSON logging Lambda drops lines below the function's
     /// `ApplicationLogLevel`, and a destroyed credential is never mere `INFO` (Lambda guide, "Log-level filtering").
     pub fn log_level(self) -> &'static str {

@@ -31,6 +31,9 @@ pub struct Pace {
     pub longest_pause: Duration,
     /// How long a key that is still listed after its delete is looked for again.
     pub verify_for: Duration,
+    /// How long records may take to reach their event bus, with all attempts: the answer waits for it, and the log has
+    /// them already.
+    pub publish: Duration,
 }
 
 impl Default for Pace {
@@ -45,6 +48,7 @@ impl Default for Pace {
             first_pause: Duration::from_millis(100),
             longest_pause: Duration::from_secs(2),
             verify_for: Duration::from_secs(10),
+            publish: Duration::from_secs(5),
         }
     }
 }

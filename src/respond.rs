@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::envelope::{self, Delivery, Message};
 use crate::incident::{self, Alert, Exposure, Incident, Unactionable, Unreadable};
-use crate::lightsail::{Failure, FailureKind};
+use crate::lightsail::{self, Failure, FailureKind};
 use crate::member::Accounts;
 use crate::names::{AccountId, Region};
 use crate::outcome::{InvocationError, Outcome};
@@ -49,6 +49,8 @@ pub struct Invocation {
     pub request_id: String,
     /// The account that this function runs in; none if its ARN does not say.
     pub account: Option<AccountId>,
+    /// The name of this function; empty if its ARN does not say.
+    pub function: String,
     /// ID of the SQS message, for an item of a batch.
     pub message_id: Option<String>,
     /// When it started, on the clock that measures.
@@ -77,13 +79,14 @@ pub enum Response {
 impl Responder {
     /// Prepares the function. Nothing is sent anywhere.
     pub fn new(config: &Config, audit: Audit) -> Self {
+        let http = lightsail::http_client();
         Self {
             region: config.region.clone(),
             regions: config.regions.clone(),
             policy: config.policy.clone(),
-            accounts: Accounts::new(config),
+            accounts: Accounts::new(config, http.clone()),
             pace: config.pace.clone(),
-            audit,
+            audit: audit.with_bus(config, http),
             warm: AtomicBool::new(false),
         }
     }
@@ -92,10 +95,13 @@ impl Responder {
     pub fn invocation(&self, request_id: &str, function_arn: &str, deadline_ms: u64) -> Invocation {
         let started_at = Utc::now();
         let now = u64::try_from(started_at.timestamp_millis()).unwrap_or_default();
+        // arn:aws:lambda:REGION:ACCOUNT:function:NAME, and perhaps a version.
+        let part = |place| function_arn.split(':').nth(place);
         Invocation {
             request_id: request_id.to_owned(),
             message_id: None,
-            account: function_arn.split(':').nth(4).and_then(|account| account.parse().ok()),
+            account: part(4).and_then(|account| account.parse().ok()),
+            function: part(6).unwrap_or_default().to_owned(),
             started: Instant::now(),
             started_at,
             deadline: Deadline::new(Duration::from_millis(deadline_ms.saturating_sub(now))),
@@ -105,17 +111,23 @@ impl Responder {
 
     /// Answers one invocation: acts on every key that `payload` exposes, and records each.
     pub async fn respond(&self, payload: &str, invocation: Invocation) -> Result<Response, InvocationError> {
-        match without_panic(|| envelope::open(payload)) {
-            Some(Delivery::Together(messages)) => judge(self.answer(&invocation, &messages).await),
+        let answer = match without_panic(|| envelope::open(payload)) {
+            Some(Delivery::Together(messages)) => Answer::Together(self.answer(&invocation, &messages).await),
             Some(Delivery::Queue(items)) => {
                 // Side by side: an item that waits for AWS must not use up the time of the others.
                 let answers = items.into_iter().map(|item| {
                     let invocation = Invocation { message_id: item.id.clone(), ..invocation.clone() };
-                    async move { (item.id, judge(self.answer(&invocation, &item.messages).await)) }
+                    async move { (item.id, self.answer(&invocation, &item.messages).await) }
                 });
-                batch(join_all(answers).await)
+                Answer::Queue(join_all(answers).await)
             }
-            None => judge(self.answer(&invocation, &[]).await),
+            None => Answer::Together(self.answer(&invocation, &[]).await),
+        };
+        // Last of all: every key is dealt with, and every record is in the log.
+        self.audit.publish(&answer.records(), &invocation).await;
+        match answer {
+            Answer::Together(records) => judge(records),
+            Answer::Queue(answers) => batch(answers),
         }
     }
 
@@ -166,6 +178,22 @@ impl Responder {
     }
 }
 
+/// All records of one invocation, before it is judged.
+enum Answer {
+    Together(Vec<Record>),
+    /// By item, with its ID.
+    Queue(Vec<(Option<String>, Vec<Record>)>),
+}
+
+impl Answer {
+    fn records(&self) -> Vec<&Record> {
+        match self {
+            Self::Together(records) => records.iter().collect(),
+            Self::Queue(answers) => answers.iter().flat_map(|(_, records)| records).collect(),
+        }
+    }
+}
+
 /// Runs the reading of an alert; our own panic there is no reason to leave no record.
 fn without_panic<T>(read: impl FnOnce() -> T) -> Option<T> {
     let staged = || {
@@ -188,10 +216,10 @@ fn judge(records: Vec<Record>) -> Result<Response, InvocationError> {
 
 /// The items that failed, for SQS to deliver again; one without an ID fails the whole batch (Lambda guide, "Handling errors
 /// for an SQS event source": the others then come again as well, and find their keys gone).
-fn batch(answers: Vec<(Option<String>, Result<Response, InvocationError>)>) -> Result<Response, InvocationError> {
+fn batch(answers: Vec<(Option<String>, Vec<Record>)>) -> Result<Response, InvocationError> {
     let mut response = SqsBatchResponse::default();
-    for (id, answer) in answers {
-        let Err(error) = answer else { continue };
+    for (id, records) in answers {
+        let Err(error) = judge(records) else { continue };
         let mut failure = BatchItemFailure::default();
         failure.item_identifier = id.ok_or(error)?;
         response.batch_item_failures.push(failure);
@@ -207,6 +235,7 @@ impl Invocation {
             request_id: request_id.to_owned(),
             message_id: None,
             account: "012345678912".parse().ok(),
+            function: "responder".to_owned(),
             started: Instant::now(),
             started_at: Utc::now(),
             deadline: Deadline::new(Duration::from_secs(60)),

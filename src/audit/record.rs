@@ -41,6 +41,7 @@ pub struct Record {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     observables: Vec<Value>,
     countermeasures: Vec<Value>,
+    remediation: Remediation,
     unmapped: Unmapped,
     #[serde(skip)]
     outcome: Outcome,
@@ -55,6 +56,12 @@ struct Metadata {
     correlation_uid: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     original_event_uid: Option<String>,
+}
+
+/// What a person does next.
+#[derive(Clone, Debug, Serialize)]
+struct Remediation {
+    desc: &'static str,
 }
 
 /// What OCSF has no attribute for.
@@ -106,11 +113,11 @@ struct Bucket {
 /// Milliseconds. `alert_to_invocation` counts from when EventBridge got the event, or else the source last saw the cause,
 /// and is null where that lies in the future; the others count from the start of the invocation.
 #[derive(Clone, Debug, Serialize)]
-struct Timing {
-    alert_to_invocation: Option<i64>,
-    delete_sent: Option<u64>,
-    delete_accepted: Option<u64>,
-    verified: Option<u64>,
+pub(super) struct Timing {
+    pub(super) alert_to_invocation: Option<i64>,
+    pub(super) delete_sent: Option<u64>,
+    pub(super) delete_accepted: Option<u64>,
+    pub(super) verified: Option<u64>,
 }
 
 impl Record {
@@ -134,6 +141,7 @@ impl Record {
             api: api(facts),
             observables: observables(facts),
             countermeasures: vec![countermeasure()],
+            remediation: Remediation { desc: outcome.next_step() },
             unmapped: unmapped(facts),
             outcome,
         }
@@ -147,6 +155,20 @@ impl Record {
     /// One sentence for a person.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// When it was made, in epoch milliseconds.
+    pub(super) fn time(&self) -> i64 {
+        self.time
+    }
+
+    pub(super) fn timing(&self) -> &Timing {
+        &self.unmapped.timing_ms
+    }
+
+    /// Whether something of the search could not be read; none without a search.
+    pub(super) fn is_search_incomplete(&self) -> Option<bool> {
+        self.unmapped.search.as_ref().map(|search| !search.unread.is_empty())
     }
 }
 

@@ -18,7 +18,7 @@ use crate::policy::Mode;
 
 /// Any other variable that begins so is refused: a protection that was misspelt would protect nothing. Neither Lambda nor
 /// an AWS SDK has variables that begin so (Lambda guide, "Defined runtime environment variables").
-const PREFIXES: [&str; 7] = ["RESPONDER_", "PROTECT", "MAX_KEY", "MEMBER_", "ALLOWED_", "SEARCH_", "VERIFY"];
+const PREFIXES: [&str; 8] = ["RESPONDER_", "PROTECT", "MAX_KEY", "MEMBER_", "ALLOWED_", "SEARCH_", "VERIFY", "RECORD"];
 
 /// An alert names one key, or the few of a leak. A hundred at once look like a mistake or an attack on us.
 const MOST_KEYS: usize = 20;
@@ -28,6 +28,7 @@ const LONGEST_VERIFICATION: f64 = 900.0;
 
 const LIGHTSAIL_ENDPOINT: &str = "AWS_ENDPOINT_URL_LIGHTSAIL";
 const STS_ENDPOINT: &str = "AWS_ENDPOINT_URL_STS";
+const EVENTBRIDGE_ENDPOINT: &str = "AWS_ENDPOINT_URL_EVENTBRIDGE";
 
 /// Reads variables, and keeps what is wrong with any.
 pub(super) struct Reader {
@@ -159,6 +160,22 @@ impl Reader {
         })
     }
 
+    /// The name of an event bus, or its ARN (EventBridge API reference, "PutEventsRequestEntry", EventBusName).
+    pub(super) fn record_bus(&mut self) -> Option<String> {
+        const NAME: &str = "RECORD_BUS";
+        let value = self.get(NAME).map(str::to_owned)?;
+        let name = value.split_once(":event-bus/").map_or(value.as_str(), |(_, name)| name);
+        let is_arn = value.starts_with("arn:") && value.split(':').nth(2) == Some("events");
+        if !fits(name, 1..=256, "/.-_") || (name.len() < value.len() && !is_arn) {
+            self.refuse(
+                NAME,
+                value.clone(),
+                "the name of an event bus (1 to 256 characters of A-Z, a-z, 0-9 and /.-_) or its ARN",
+            );
+        }
+        Some(value)
+    }
+
     /// The names in a list, in order and each once; each that is none is a problem, and none is dropped.
     fn list<Name: FromStr + PartialEq>(&mut self, variable: &'static str, accepted: &'static str) -> Vec<Name> {
         let Some(value) = self.get(variable).map(str::to_owned) else { return Vec::new() };
@@ -181,7 +198,11 @@ impl Reader {
             None | Some("false") => {}
             Some(other) => self.refuse(IGNORE, other.to_owned(), "true, false (the default)"),
         }
-        Endpoints { lightsail: self.endpoint(LIGHTSAIL_ENDPOINT), sts: self.endpoint(STS_ENDPOINT) }
+        Endpoints {
+            lightsail: self.endpoint(LIGHTSAIL_ENDPOINT),
+            sts: self.endpoint(STS_ENDPOINT),
+            eventbridge: self.endpoint(EVENTBRIDGE_ENDPOINT),
+        }
     }
 
     fn endpoint(&mut self, variable: &'static str) -> Option<String> {

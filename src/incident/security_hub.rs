@@ -56,6 +56,7 @@ fn read_one(finding: &Value, by_person: bool) -> Vec<Incident> {
     let claim = claim(finding, by_person);
     let mut alert = Alert {
         id: text(finding, "/Id").map(PlainText::of),
+        product_arn: text(finding, "/ProductArn").map(PlainText::of),
         kind: claim.kind().map(PlainText::of),
         severity: finding.pointer("/Severity/Normalized").and_then(Value::as_f64),
         observed_at: moment(finding, "/LastObservedAt").or_else(|| moment(finding, "/UpdatedAt")),
@@ -248,6 +249,7 @@ mod tests {
             assert_eq!(reading.unwrap(), [exposure(KEY, &[], "eu-west-1")]);
             assert_eq!(alert.kind, Some(PlainText::of("TTPs/Discovery/IAMUser-AnomalousBehavior")));
             assert_eq!((alert.severity, alert.set_aside.len()), (Some(40.0), 0));
+            assert_eq!(alert.product_arn, text(&finding(), "/ProductArn").map(PlainText::of));
             assert_eq!(alert.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
         }
     }

@@ -46,7 +46,7 @@ OCSF_STATUS = {
 
 def what_lambda_sees():
     """Outcome -> the `errorType` of Lambda's caller, none for success, as the README promises it."""
-    row = r"^\| `([a-z_]+)` \| [^|]+ \| (?:(success)|`(Responder\.[A-Za-z]+)`) \|$"
+    row = r"^\| `([a-z_]+)` \| [^|]+ \| [^|]+ \| (?:(success)|`(Responder\.[A-Za-z]+)`) \|$"
     rows = re.findall(row, (ROOT / "README.md").read_text(), re.M)
     return {outcome: error_type or None for outcome, _, error_type in rows}
 

@@ -84,7 +84,9 @@ def test_with_json_logging_every_line_is_json_and_the_record_is_there_at_every_l
     assert all(isinstance(line, dict) and line["level"] for line in lines)
     assert len(function.record_lines()) == 1
     line = function.record_lines()[0]
-    assert set(line) == {"timestamp", "level", "message", "audit"}
+    metrics = {metric["Name"] for part in line["_aws"]["CloudWatchMetrics"] for metric in part["Metrics"]}
+    assert "Records" in metrics
+    assert set(line) == {"timestamp", "level", "message", "audit", "_aws", "FunctionName", "Outcome"} | metrics
     assert line["level"] == log_level
     assert line["timestamp"].endswith("Z") and datetime.fromisoformat(line["timestamp"]).tzinfo is not None
     assert line["message"] == line["audit"]["message"]

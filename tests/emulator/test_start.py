@@ -12,6 +12,7 @@ MEMBERS = {"MEMBER_ROLE_NAME": "responder", "ALLOWED_ACCOUNTS": "111122223333"}
 ROLE_NAME = "a role's name without its path: 1 to 64 characters of A-Z, a-z, 0-9 and +=,.@-_"
 BUCKETS = "Lightsail bucket names separated by commas (3 to 54 characters of a-z, 0-9 and hyphen)"
 REGIONS = "codes of Regions that have Lightsail, separated by commas, such as eu-west-1,eu-central-1"
+RECORD_BUS = "the name of an event bus (1 to 256 characters of A-Z, a-z, 0-9 and /.-_) or its ARN"
 VERIFY_FOR = "a number of seconds from 0 to 900, such as 2.5 (10 is the default)"
 ENDPOINT = "http or https at a loopback address"
 
@@ -94,6 +95,10 @@ WRONG = {
     ),
     "seconds with their unit": ({"VERIFY_FOR": "10s"}, "VERIFY_FOR", "10s", VERIFY_FOR),
     "milliseconds in place of seconds": ({"VERIFY_FOR": "10000"}, "VERIFY_FOR", "10000", VERIFY_FOR),
+    "a bus that is none": ({"RECORD_BUS": "my bus"}, "RECORD_BUS", "my bus", RECORD_BUS),
+    "the ARN of a queue as a bus": (
+        {"RECORD_BUS": "arn:aws:sqs:us-east-1:111122223333:q"}, "RECORD_BUS", "arn:aws:sqs:us-east-1:111122223333:q", RECORD_BUS
+    ),
     "time that runs backwards": ({"VERIFY_FOR": "-1"}, "VERIFY_FOR", "-1", VERIFY_FOR),
 }
 
@@ -117,6 +122,7 @@ MISSPELT = {
     "ALLOWED_ACCOUNT": "ALLOWED_ACCOUNTS",
     "SEARCH_REGION": "SEARCH_REGIONS",
     "VERIFY_SECONDS": "VERIFY_FOR",
+    "RECORDS_BUS": "RECORD_BUS",
 }
 
 

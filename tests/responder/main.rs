@@ -6,11 +6,14 @@
 
 mod absent;
 mod batched;
+mod bus;
+mod documented;
 mod failed;
 mod layering;
 mod members;
 mod panicked;
 mod policy;
+mod published;
 mod record;
 mod revoked;
 mod scene;

@@ -136,13 +136,19 @@ impl Scene {
         self.deliver_within(&event.to_string(), Duration::from_secs(60)).await
     }
 
-    async fn deliver_within(&self, event: &str, time: Duration) -> (Vec<Value>, Result<Response, InvocationError>) {
+    pub(crate) async fn deliver_within(
+        &self,
+        event: &str,
+        time: Duration,
+    ) -> (Vec<Value>, Result<Response, InvocationError>) {
         let arn = format!("arn:aws:lambda:us-east-1:{ACCOUNT}:function:responder");
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let deadline = u64::try_from((now + time).as_millis()).unwrap();
         let already = self.log.lines().len();
         let result = self.responder.respond(event, self.responder.invocation("invocation-1", &arn, deadline)).await;
-        (self.log.lines().split_off(already), result)
+        let lines = self.log.lines().split_off(already);
+        lines.iter().for_each(assert_metrics);
+        (lines, result)
     }
 
     /// The outcome of `event` while other invocations run, whose records are in the same log.
@@ -187,6 +193,25 @@ impl Answer {
     pub(crate) fn unmapped(&self, pointer: &str) -> &Value {
         self.record["unmapped"].pointer(pointer).unwrap()
     }
+}
+
+/// What CloudWatch wants of a line, or it makes no metric of it: every name of a directive is a member at the root
+/// (CloudWatch user guide, "Specification: Embedded metric format").
+fn assert_metrics(line: &Value) {
+    let directives = line["_aws"]["CloudWatchMetrics"].as_array().unwrap();
+    assert!(line["_aws"]["Timestamp"].is_i64() && !directives.is_empty(), "{line}");
+    for directive in directives {
+        assert_eq!(directive["Namespace"], "LightsailKeyResponder");
+        let metrics = directive["Metrics"].as_array().unwrap();
+        assert!(!metrics.is_empty(), "{line}");
+        let is_number = |metric: &Value| line[metric["Name"].as_str().unwrap()].is_u64();
+        assert!(metrics.iter().all(is_number), "{line}");
+        let mut dimensions = directive["Dimensions"].as_array().unwrap().iter().flat_map(|set| set.as_array().unwrap());
+        assert!(dimensions.all(|name| line[name.as_str().unwrap()].is_string()), "{line}");
+    }
+    let records = u64::from(line["audit"].is_object());
+    assert_eq!((line["Records"].as_u64().unwrap_or(0), &line["FunctionName"]), (records, &json!("responder")));
+    assert_eq!(line["Outcome"], line["audit"]["status_code"]);
 }
 
 /// A responder for `endpoint`, and its log.
