@@ -9,6 +9,7 @@ mod reader;
 use std::fmt;
 
 use thiserror::Error;
+use tracing::level_filters::LevelFilter;
 
 use self::reader::Reader;
 use crate::names::{AccountId, Region};
@@ -34,6 +35,15 @@ pub struct Config {
     pub record_bus: Option<String>,
     /// Limits and pauses.
     pub pace: Pace,
+}
+
+/// How the function's own log lines look, and which are written. Records are not among them: they are always written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Logs {
+    /// The finest level.
+    pub level: LevelFilter,
+    /// Whether a line is JSON.
+    pub json: bool,
 }
 
 /// Credentials of the function's role, as Lambda hands them out (Lambda guide, "Defined runtime environment variables").
@@ -149,6 +159,21 @@ impl Config {
             }
             (.., problems) => Err(ConfigError(problems)),
         }
+    }
+}
+
+impl Logs {
+    /// Reads the process's environment.
+    pub fn from_env() -> Self {
+        Self::read(|name| std::env::var(name).ok())
+    }
+
+    /// What Lambda sets from the function's logging configuration (Lambda guide, "Configuring advanced logging controls"),
+    /// else `RUST_LOG` as a level. Lambda's `FATAL`, and what is no level, count as `INFO`: better a line too many.
+    fn read(get: impl Fn(&str) -> Option<String>) -> Self {
+        let level = get("AWS_LAMBDA_LOG_LEVEL").or_else(|| get("RUST_LOG"));
+        let level = level.and_then(|level| level.trim().parse().ok()).unwrap_or(LevelFilter::INFO);
+        Self { level, json: get("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("json")) }
     }
 }
 
@@ -325,6 +350,19 @@ mod tests {
     fn configured_endpoints_can_be_switched_off_as_in_every_sdk() {
         let config = read(&[(LIGHTSAIL_ENDPOINT, "http://evil.test"), ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")]);
         assert_eq!(config.unwrap().endpoints, Endpoints::default());
+    }
+
+    #[test]
+    fn lambda_says_how_log_lines_look_and_which_are_written() {
+        let logs = |variables: &[(&str, &str)]| {
+            Logs::read(|name| Some(variables.iter().find(|(known, _)| *known == name)?.1.to_owned()))
+        };
+        let text = |level| Logs { level, json: false };
+        assert_eq!(logs(&[]), text(LevelFilter::INFO));
+        assert_eq!(logs(&[("RUST_LOG", "debug")]), text(LevelFilter::DEBUG));
+        assert_eq!(logs(&[("RUST_LOG", "debug"), ("AWS_LAMBDA_LOG_LEVEL", "WARN")]), text(LevelFilter::WARN));
+        assert_eq!(logs(&[("AWS_LAMBDA_LOG_LEVEL", "FATAL")]), text(LevelFilter::INFO));
+        assert!(logs(&[("AWS_LAMBDA_LOG_FORMAT", "JSON")]).json);
     }
 
     #[test]

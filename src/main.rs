@@ -5,21 +5,16 @@ use std::sync::Arc;
 
 use lambda_runtime::layers::TracingLayer;
 use lambda_runtime::tower::util::MapRequestLayer;
-use lambda_runtime::tracing::subscriber::fmt::writer::MakeWriterExt;
-use lambda_runtime::{LambdaEvent, LambdaInvocation, Runtime, service_fn, tracing};
+use lambda_runtime::{LambdaEvent, LambdaInvocation, Runtime, service_fn};
 use lightsail_key_responder::audit::Audit;
-use lightsail_key_responder::config::Config;
+use lightsail_key_responder::config::{Config, Logs};
 use lightsail_key_responder::respond::Responder;
+use tracing_subscriber::fmt::writer::MakeWriterExt;
 
 // One thread: the work is waiting for answers, and a small function has a fraction of a processor.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    // At TRACE the runtime logs the raw event, and a scanner's event can hold a secret: what is finer than INFO is
-    // written only if it is ours.
-    let ours = |line: &tracing::Metadata<'_>| {
-        *line.level() <= tracing::Level::INFO || line.target().starts_with("lightsail_key_responder")
-    };
-    tracing::init_default_subscriber_with_writer(std::io::stdout.with_filter(ours));
+    write_logs(&Logs::from_env());
     // Rust's own hook prints the panic's message, which can quote the event.
     std::panic::set_hook(Box::new(|panic| tracing::error!(place = ?panic.location(), "panicked")));
     let config = match Config::from_env() {
@@ -45,6 +40,21 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Log lines to standard output, as `lambda_runtime` writes them.
+fn write_logs(logs: &Logs) {
+    // At TRACE the runtime logs the raw event, and a scanner's event can hold a secret: what is finer than INFO is
+    // written only if it is ours.
+    let ours = |line: &tracing::Metadata<'_>| {
+        *line.level() <= tracing::Level::INFO || line.target().starts_with("lightsail_key_responder")
+    };
+    let lines = tracing_subscriber::fmt()
+        .with_target(false)
+        .without_time()
+        .with_max_level(logs.level)
+        .with_writer(std::io::stdout.with_filter(ours));
+    if logs.json { lines.json().init() } else { lines.init() }
 }
 
 /// Hands the event to the handler as text, whatever it is: what the runtime itself cannot parse, such as JSON nested too
