@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # The account of events/*.json: the one that AWS's Lambda runtime emulator puts into the function's ARN.
 ACCOUNT = "012345678912"
+REGION = "us-east-1"
 
 
 class NoManagedPolicies:
@@ -60,15 +61,25 @@ def resources(cloudformation):
 
 
 @pytest.fixture(scope="session")
-def patterns(cloudformation, resources):
+def resolved(cloudformation):
+    """Any part of the template as a deployment with these parameters has it; what only AWS knows, by its logical ID."""
+
+    def deployed(part, **parameters):
+        values = {"AWS::AccountId": ACCOUNT, "AWS::Region": REGION, **parameters}
+        symbols = IntrinsicsSymbolTable(template=cloudformation, logical_id_translator=values)
+        resolver = IntrinsicResolver(template=cloudformation, symbol_resolver=symbols)
+        return resolver.intrinsic_property_resolver(copy.deepcopy(part), False)
+
+    return deployed
+
+
+@pytest.fixture(scope="session")
+def patterns(resources, resolved):
     """The rules' event patterns by logical ID, as a deployment with these parameters has them."""
 
     def deployed(**parameters):
-        values = {"AWS::AccountId": ACCOUNT, **parameters}
-        symbols = IntrinsicsSymbolTable(template=cloudformation, logical_id_translator=values)
-        resolver = IntrinsicResolver(template=cloudformation, symbol_resolver=symbols)
         rules = resources("AWS::Events::Rule").items()
-        return {name: resolver.intrinsic_property_resolver(rule["EventPattern"], False) for name, rule in rules}
+        return {name: resolved(rule["EventPattern"], **parameters) for name, rule in rules}
 
     return deployed
 
