@@ -109,6 +109,19 @@ search-figures: $(VENV)/.emulator artefact ## Measure how long a search takes, i
 	@$(PYTHON) tests/emulator/search_figures.py --bootstrap $(ARTEFACT) \
 	  --simulator $(TARGET_DIR)/simulator/release/lightsail-simulator --latency-ms $(LATENCY_MS) --buckets $(BUCKETS)
 
+.PHONY: dashboard-picture
+dashboard-picture: $(VENV)/.emulator .venv-figures/.tools artefact ## Draw docs/dashboard.svg from runs against the simulator
+	cargo build $(CARGO_ALL) --bins
+	@$(PYTHON) scripts/dashboard_data.py --bootstrap $(ARTEFACT) --simulator $(TARGET_DIR)/debug/lightsail-simulator \
+	  $(TARGET_DIR)/dashboard.json
+	@.venv-figures/bin/python scripts/dashboard_picture.py $(TARGET_DIR)/dashboard.json docs/dashboard.svg
+
+.venv-figures/.tools: tests/requirements-figures.txt
+	@echo "Installing what draws into .venv-figures ..."
+	@test -x .venv-figures/bin/python || python3 -m venv .venv-figures
+	@.venv-figures/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
 fuzz: $(CARGO_FUZZ) ## Fuzz the reading of alerts (SECONDS=60); needs a C++ compiler
 	@mkdir -p $(FUZZ)/corpus $(FUZZ)/seeds $(FUZZ)/findings
 	@cp events/*.json $(FUZZ)/seeds/

@@ -12,6 +12,7 @@ from pathlib import Path
 import harness
 import ocsf
 import pytest
+import record_schema
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +43,7 @@ def lightsail(simulator_program: Path, tmp_path: Path) -> Iterator[harness.Simul
 def start(
     bootstrap: Path, lightsail: harness.Simulator, tmp_path: Path
 ) -> Iterator[Callable[..., harness.Function]]:
-    """Starts the function with further environment variables. Whatever a test is about, the records are valid OCSF."""
+    """Starts the function with further environment variables. Whatever a test is about, its records are as documented."""
     started: list[harness.Function] = []
     with ExitStack() as stack:
 
@@ -57,6 +58,7 @@ def start(
         for function in started:
             for record in function.records():
                 assert ocsf.faults(record) == []
+                assert record_schema.faults(record) == []
 
 
 def program(variable: str) -> Path:
