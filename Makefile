@@ -11,6 +11,18 @@ TARGET ?=
 # Events that others published, with a manifest of what is in them: other people's, and so not in this repository.
 CORPUS_DIR ?=
 
+# Of the commands for a deployed stack: its name, the bucket of a drill and its Region (without it the stack's), no for an
+# event that does not name the bucket, and what to replay. Account, profile and the stack's Region are those of the AWS CLI.
+STACK ?= lightsail-key-responder
+BUCKET ?=
+REGION ?=
+BUCKET_NAMED ?= yes
+FROM ?=
+TO ?=
+ARCHIVE ?=
+QUEUE ?=
+DROP_RECORDS ?= no
+
 # How long to fuzz, and the payload of `make fuzz-one`.
 SECONDS ?= 60
 INPUT ?=
@@ -39,7 +51,7 @@ export AWS_EC2_METADATA_DISABLED := true
 export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help run simulator artefact build test fmt lint doc test-rust test-reading test-simulator test-runtime \
-  test-template corpus bench search-figures fuzz fuzz-one
+  test-template test-operation events invoke replay drill corpus bench search-figures fuzz fuzz-one
 
 help: ## List the targets
 	@grep -hE '^[a-zA-Z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-zA-Z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -62,7 +74,7 @@ build-ResponderFunction: artefact
 build: $(VENV)/.tools ## Build the deployable function with AWS SAM, without Docker
 	$(VENV)/bin/sam build
 
-test: fmt lint doc test-rust test-reading test-simulator test-runtime test-template ## Run all checks and tests
+test: fmt lint doc test-rust test-reading test-simulator test-runtime test-template test-operation ## Run all checks and tests
 
 fmt: ## Check the formatting
 	cargo fmt --all --check
@@ -93,6 +105,29 @@ test-runtime: $(VENV)/.tools artefact ## Run the built function under AWS's Lamb
 
 test-template: $(VENV)/.tools artefact ## Check the template with AWS's own tools, and the artefact that it deploys
 	RESPONDER_ARTEFACT=$(ARTEFACT) $(PYTHON) -m pytest tests/deployment
+
+test-operation: $(VENV)/.tools ## Run alerts from bus to record in moto, and the commands for a deployed stack
+	cargo build $(CARGO_ALL) --bins
+	LIGHTSAIL_SIMULATOR_BIN=$(TARGET_DIR)/debug/lightsail-simulator RESPONDER_BOOTSTRAP=$(TARGET_DIR)/debug/bootstrap \
+	  $(PYTHON) -m pytest tests/operation
+
+# These are not tests: they may take the credentials of the machine that they run on.
+invoke replay drill: export AWS_EC2_METADATA_DISABLED := false
+
+events: ## List the sample events with their outcomes
+	@python3 scripts/events.py
+
+invoke: $(VENV)/.tools ## Send an event to the deployed function (EVENT=events/... STACK=...)
+	@$(PYTHON) scripts/invoke.py --stack "$(STACK)" "$(EVENT)"
+
+replay: $(VENV)/.tools ## Send alerts once more (QUEUE=failures or alerts; or FROM=... TO=... ARCHIVE=alerts, default or records)
+	@$(PYTHON) scripts/replay.py --stack "$(STACK)" $(if $(QUEUE),--queue "$(QUEUE)") $(if $(ARCHIVE),--archive "$(ARCHIVE)") \
+	  $(if $(FROM),--from "$(FROM)") $(if $(TO),--to "$(TO)") $(if $(filter yes,$(DROP_RECORDS)),--drop-records)
+
+drill: $(VENV)/.tools ## Let the deployed function revoke a throw-away key (BUCKET=... REGION=... STACK=... BUCKET_NAMED=no)
+	@test -n "$(BUCKET)" || { echo "BUCKET is missing: a bucket with at most one key" >&2; exit 2; }
+	@$(PYTHON) scripts/drill.py --stack "$(STACK)" --bucket "$(BUCKET)" $(if $(REGION),--region "$(REGION)") \
+	  $(if $(filter no,$(BUCKET_NAMED)),--not-named)
 
 corpus: ## Read published events, and compare with their manifest (CORPUS_DIR=...)
 	@test -n "$(CORPUS_DIR)" || { echo "CORPUS_DIR is missing: a directory with events and their manifest.tsv" >&2; exit 2; }

@@ -1,0 +1,76 @@
+"""Fixtures: the template's buses, rules, queues and archives in moto, the built function behind them, Lightsail simulated.
+
+moto has no Lambda targets and no event source mappings. `account.Lambda` stands in for those two parts of Lambda, and for
+nothing else: what matches and what is delivered is moto's, by the template's own patterns.
+"""
+
+import importlib.util
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+# moto's account is that of events/*.json. It reads this at its import.
+os.environ["MOTO_ACCOUNT_ID"] = "012345678912"
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "emulator"))
+
+
+def fixtures_of(suite: str) -> ModuleType:
+    """The fixtures of another directory of tests: what they share is written once."""
+    spec = importlib.util.spec_from_file_location(f"{suite}_fixtures", ROOT / "tests" / suite / "conftest.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_deployment, _emulator = fixtures_of("deployment"), fixtures_of("emulator")
+template, cloudformation = _deployment.template, _deployment.cloudformation
+resources, resolved = _deployment.resources, _deployment.resolved
+bootstrap, simulator_program, lightsail = _emulator.bootstrap, _emulator.simulator_program, _emulator.lightsail
+start = _emulator.start
+
+import account  # noqa: E402
+import harness  # noqa: E402
+from moto.server import ThreadedMotoServer  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[str]:
+    """moto on a free loopback port: its address."""
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def deployed(moto, cloudformation, resolved) -> Iterator[account.Account]:
+    """The stack with default parameters, without its function."""
+    harness.request(("127.0.0.1", int(moto.rsplit(":", 1)[1])), "POST", "/moto-api/reset")
+    yield account.Account(moto, cloudformation, resolved)
+
+
+@pytest.fixture
+def running(deployed, start, moto) -> Callable[..., account.Lambda]:
+    """Starts the built function behind the stack's rules and queue."""
+
+    def running(**settings: str) -> account.Lambda:
+        given = {"RECORD_BUS": account.RECORD_BUS, "AWS_ENDPOINT_URL_EVENTBRIDGE": moto, **settings}
+        return account.Lambda(deployed, start(**given))
+
+    return running
+
+
+@pytest.fixture
+def operator(deployed, lightsail, tmp_path) -> Iterator[account.Operator]:
+    """A person with this repository and credentials, but with moto, the simulator and `account.Lambda` for AWS."""
+    with account.Operator(deployed, lightsail, tmp_path) as operator:
+        yield operator

@@ -1,0 +1,207 @@
+"""The commands for a deployed stack: drill, invoke, replay; and the list of the sample events."""
+
+import json
+import re
+import subprocess
+import sys
+
+import account
+import cases
+import harness
+import pytest
+from account import ALERT_BUS, ROOT
+
+BUCKET, REGION = "drill-bucket", "eu-west-1"
+OTHER = "AKIAI44QH8DHBEXAMPLE"
+STEPS = (
+    "key created", "event put", "invocation", "delete sent", "delete accepted", "verified gone", "key seen gone",
+    "record made", "record seen",
+)  # fmt: skip
+
+
+def drill(operator, *more, timeout="30"):
+    return operator.run("drill", "--bucket", BUCKET, "--region", REGION, "--timeout", timeout, *more)
+
+
+@pytest.mark.parametrize("more", [(), ("--not-named",)], ids=["bucket named", "bucket searched for"])
+def test_a_drill_proves_the_whole_path_and_says_how_long_each_step_took(more, operator, running, lightsail):
+    lightsail.seed(REGION, BUCKET, [OTHER])
+    with running().at_work():
+        result = drill(operator, *more)
+
+    assert (result.returncode, result.stderr) == (0, "")
+    assert [step for step in STEPS if not re.search(rf"^{step} +[0-9.]+ +since ", result.stdout, re.M)] == []
+    assert "revoked: Deleted access key AKIA" in result.stdout
+    assert "is gone." in result.stdout
+    assert lightsail.keys() == {(REGION, BUCKET, OTHER)}
+    # The function deleted it, and the drill had nothing to clean up.
+    assert lightsail.operations_seen().count("DeleteBucketAccessKey") == 1
+    assert operator.account.records()[0]["unmapped"]["alert"]["source"] == "lightsail-key-responder.drill"
+
+
+def test_a_drill_without_an_answer_deletes_its_key_itself_and_fails(operator, lightsail):
+    lightsail.seed(REGION, BUCKET, [])
+    result = drill(operator, timeout="2")
+
+    assert result.returncode == 1
+    assert "was still there: the drill deleted it" in result.stdout
+    assert "no last record of AKIA" in result.stderr
+    assert lightsail.keys() == set()
+
+
+def test_a_drill_of_a_function_that_may_not_delete_fails_and_leaves_no_key(operator, running, lightsail):
+    lightsail.seed(REGION, BUCKET, [])
+    # The function's three tries; the drill's own delete is the one after them.
+    lightsail.script("DeleteBucketAccessKey", {"kind": "access_denied"}, count=account.TRIES)
+    with running().at_work():
+        result = drill(operator, timeout="6")
+
+    assert result.returncode == 1
+    assert "A record, and Lambda tries again: failed: " in result.stdout
+    assert lightsail.keys() == set()
+
+
+def test_a_drill_in_dry_run_says_so_cleans_up_and_fails(operator, running, lightsail):
+    lightsail.seed(REGION, BUCKET, [])
+    with running(RESPONDER_MODE="dry_run").at_work():
+        result = drill(operator)
+
+    assert result.returncode == 1
+    assert "The function is in mode dry_run" in result.stdout
+    assert "was still there: the drill deleted it" in result.stdout
+    assert lightsail.keys() == set()
+
+
+def test_a_drill_refuses_a_bucket_with_two_keys_and_names_them(operator, lightsail):
+    lightsail.seed(REGION, BUCKET, [OTHER, "AKIAJ55QH8DHBEXAMPLE"])
+    result = drill(operator)
+
+    assert result.returncode == 2
+    assert f"{OTHER}, AKIAJ55QH8DHBEXAMPLE" in result.stderr
+    assert lightsail.operations_seen() == ["GetBucketAccessKeys"]
+
+
+def test_a_drill_that_is_stopped_deletes_its_key(operator, lightsail):
+    lightsail.seed(REGION, BUCKET, [])
+    command = operator.command("drill", "--bucket", BUCKET, "--region", REGION)
+    environment = harness.child_environment(operator.environment)
+    with subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline().startswith("Made the throw-away key AKIA")
+        process.terminate()
+        said, _ = process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert "the drill deleted it" in said
+    assert lightsail.keys() == set()
+
+
+@pytest.mark.parametrize("script", ["drill", "invoke", "replay"])
+def test_an_unknown_stack_is_named_and_nothing_is_done(script, operator, lightsail):
+    given = {"drill": ("--bucket", BUCKET), "invoke": ("events/manual.json",), "replay": ("--queue", "failures")}
+    result = operator.run(script, "--stack", "no-such-stack", *given[script])
+
+    assert result.returncode == 2
+    assert result.stderr == f"{script}.py: there is no stack no-such-stack in us-east-1 (STACK=..., AWS_REGION=...)\n"
+    assert lightsail.requests() == [] and operator.invoked == []
+
+
+def test_invoke_sends_the_file_as_it_is_and_prints_the_record(operator, running, lightsail):
+    lightsail.seed("us-east-1", "photos", ["AKIAIOSFODNN7EXAMPLE"])
+    operator.function = running().function
+    result = operator.run("invoke", "events/manual.json")
+
+    assert result.returncode == 0
+    assert "\nrevoked: Deleted access key AKIAIOSFODNN7EXAMPLE of bucket photos" in result.stdout
+    path = f"/2015-03-31/functions/{account.FUNCTION}/invocations"
+    assert operator.invoked == [(path, (ROOT / "events" / "manual.json").read_bytes())]
+
+
+def test_invoke_fails_when_the_function_does(operator, running):
+    operator.function = running().function
+    result = operator.run("invoke", "events/manual-malformed-key.json")
+
+    assert result.returncode == 1
+    assert "the function failed: Responder.Unreadable: " in result.stdout
+    assert len(operator.invoked) == 1
+
+
+def test_a_replay_of_the_failure_queue_removes_only_what_the_function_did(operator, running, lightsail):
+    lightsail.seed("eu-central-1", "photos", ["AKIAIOSFODNN7EXAMPLE"])
+    lightsail.script("DeleteBucketAccessKey", {"kind": "access_denied"}, count=account.TRIES)
+    function, deployed = running(), operator.account
+    operator.function = function.function
+    alert = json.loads((ROOT / "events" / "exposed-key-event.json").read_text())
+    deployed.put(alert, ALERT_BUS)
+    function.deliver()
+    record = deployed.logged()[0]
+    # Beside the envelope of the on-failure destination: an event that no rule could deliver, a record that did not
+    # arrive, an alert that fails again, and something else.
+    for body in (json.dumps(alert), json.dumps(record), '{"accessKeyId": "no key"}', "not JSON"):
+        deployed.send("FailureQueue", body)
+
+    result = operator.run("replay", "--queue", "failures")
+
+    assert result.returncode == 1, result.stderr
+    assert "revoked: Deleted access key AKIAIOSFODNN7EXAMPLE" in result.stdout
+    assert "already_absent: " in result.stdout
+    assert "left, a record and no alert: " in result.stdout
+    assert "left: Responder.Unreadable: " in result.stdout
+    assert "left: it holds no event" in result.stdout
+    assert result.stdout.endswith("2 messages done and removed, 3 left in the queue\n")
+    assert lightsail.keys() == set()
+    # They can be seen again at once.
+    assert deployed.waiting("FailureQueue") == 3
+
+    dropped = operator.run("replay", "--queue", "failures", "--drop-records")
+    assert dropped.stdout.endswith("1 messages done and removed, 2 left in the queue\n")
+
+
+def test_a_replay_of_the_dead_letters_moves_them_back_to_the_alert_queue(operator):
+    result = operator.run("replay", "--queue", "alerts", AWS_ENDPOINT_URL_SQS=operator.address)
+
+    assert (result.returncode, result.stderr) == (0, "")
+    source, destination = map(operator.account.queue_arn, ("AlertDeadLetterQueue", "AlertQueue"))
+    assert operator.moves == [{"SourceArn": source, "DestinationArn": destination}]
+
+
+@pytest.mark.parametrize(
+    ("which", "archive", "rules"),
+    [
+        ("alerts", "AlertArchive", {"ResponderFunctionExposedKey", "ForwardedAlerts"}),
+        ("records", "RecordArchive", {"RecordsWithKey", "RecordsWithoutKey", "RecordsToLog"}),
+    ],
+)
+def test_a_replay_of_an_archive_goes_to_the_rules_of_the_stack_and_to_no_others(which, archive, rules, operator):
+    deployed = operator.account
+    bus = account.ARCHIVES[archive]
+    deployed.events.put_rule(Name="of-somebody-else", EventBusName=bus, EventPattern='{"source": ["x"]}')
+    window = ("--from", "2026-11-24T02:00:00Z", "--to", "2026-11-24T04:00:00Z")
+    result = operator.run("replay", "--archive", which, *window)
+
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "COMPLETED" in result.stdout
+    name = re.search(r"^Replay (\S+) ", result.stdout, re.M)[1]
+    replay = deployed.events.describe_replay(ReplayName=name)
+    assert replay["EventSourceArn"].endswith(f":archive/{archive}")
+    assert replay["Destination"]["Arn"] == deployed.bus_arn(bus)
+    assert set(replay["Destination"]["FilterArns"]) == {deployed.rules[rule] for rule in rules}
+    assert int((replay["EventEndTime"] - replay["EventStartTime"]).total_seconds()) == 7200
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        (),
+        ("--queue", "alerts", "--archive", "alerts"),
+        ("--from", "2026-11-24T02:00:00Z"),
+        ("--from", "2026-11-24T04:00:00Z", "--to", "2026-11-24T02:00:00Z"),
+        ("--from", "2026-11-24T02:00:00", "--to", "2026-11-24T04:00:00"),
+    ],
+)
+def test_a_replay_of_nothing_that_is_clear_is_wrong_use(given, operator):
+    assert operator.run("replay", *given).returncode == 2
+
+
+def test_every_sample_event_is_listed_with_its_outcomes():
+    listed = subprocess.run([sys.executable, ROOT / "scripts" / "events.py"], capture_output=True, text=True, check=True)
+    rows = [re.split(r"  +", line) for line in listed.stdout.splitlines()]
+    assert [(row[0], row[1]) for row in rows] == [(case.file, ", ".join(case.outcomes)) for case in cases.table()]
