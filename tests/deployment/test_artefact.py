@@ -77,7 +77,7 @@ def test_sam_build_packs_the_artefact_and_nothing_else(root, artefact, sam_envir
         return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=900)
 
     # `make build` may install the tools first; here they are those that run this test.
-    recipe = run(["make", "--dry-run", "build"])
+    recipe = run(["make", "--no-print-directory", "--dry-run", "build"])
     sam, *arguments = shlex.split(recipe.stdout.splitlines()[-1])
     assert Path(sam).name == "sam"
     done = run([Path(sys.executable).parent / "sam", *arguments])
