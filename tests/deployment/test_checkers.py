@@ -507,11 +507,7 @@ LAXER_OR_STRICTER = {
     "two versions of a crate": ('{ crate = "syn@', '{ crate = "no-such-crate@', "bans"),
     "a skip that nothing needs": ("skip = [\n", 'skip = [\n  { crate = "bytes", reason = "none" },\n', "bans"),
     "a crate that is forbidden": ('{ crate = "native-tls"', '{ crate = "ring"', "bans"),
-    "a crate from elsewhere": (
-        'allow-registry = ["https://github.com/rust-lang/crates.io-index"]',
-        "allow-registry = []",
-        "sources",
-    ),
+    "a crate from elsewhere": ("allow-git = []", "allow-git = []\nallow-registry = []", "sources"),
 }
 
 
