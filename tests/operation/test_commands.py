@@ -33,6 +33,8 @@ def test_a_drill_proves_the_whole_path_and_says_how_long_each_step_took(more, op
     assert [step for step in STEPS if not re.search(rf"^{step} +[0-9.]+ +since ", result.stdout, re.M)] == []
     assert "revoked: Deleted access key AKIA" in result.stdout
     assert "is gone." in result.stdout
+    # Lightsail's secret access keys are 40 characters of these (Lightsail API reference, "AccessKey").
+    assert not re.search(r"[A-Za-z0-9+/]{40}", result.stdout + result.stderr), "the drill shows no secret"
     assert lightsail.keys() == {(REGION, BUCKET, OTHER)}
     # The function deleted it, and the drill had nothing to clean up.
     assert lightsail.operations_seen().count("DeleteBucketAccessKey") == 1
