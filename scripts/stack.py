@@ -32,6 +32,8 @@ class Stack:
         # boto3 reads AWS_DEFAULT_REGION only, and the AWS CLI AWS_REGION first.
         self.session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
         self.name = name
+        if self.region is None:
+            raise Trouble("no Region is known: set AWS_REGION, or choose a profile that has one (AWS_PROFILE)", WRONG_USE)
         try:
             found = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
         except ClientError as why:
@@ -41,7 +43,7 @@ class Stack:
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
 
     @property
-    def region(self) -> str:
+    def region(self) -> str | None:
         return self.session.region_name
 
     def client(self, service: str, region: str | None = None, once: bool = False) -> Any:

@@ -96,6 +96,13 @@ def test_a_drill_that_is_stopped_deletes_its_key(operator, lightsail):
     assert lightsail.keys() == set()
 
 
+def test_without_a_region_a_command_says_how_to_give_one(operator):
+    result = operator.run("invoke", "events/manual.json", AWS_REGION="")
+    assert result.returncode == 2
+    assert result.stderr.startswith("invoke.py: no Region is known: set AWS_REGION")
+    assert operator.invoked == []
+
+
 @pytest.mark.parametrize("script", ["drill", "invoke", "replay"])
 def test_an_unknown_stack_is_named_and_nothing_is_done(script, operator, lightsail):
     given = {"drill": ("--bucket", BUCKET), "invoke": ("events/manual.json",), "replay": ("--queue", "failures")}
