@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! payload --envelope--> Envelope --incident--> Incident{exposures} --locate--> Target --revoke--> Revocation
-//!         --confirm--> Outcome --audit--> record
+//!         --confirm--> Outcome --audit--> record -> log with metrics, event bus
 //! ```
 //!
 //! Data goes one way, and each stage takes what the one before it made; [`respond`] is the whole story on one screen.

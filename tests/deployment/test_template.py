@@ -536,6 +536,19 @@ def lightsail_operations():
     return botocore.session.get_session().get_service_model("lightsail").operation_names
 
 
+def test_the_readme_has_exactly_the_actions_that_the_role_allows(statements, root):
+    allowed = [action for one in statements if one["Effect"] == "Allow" for action in one["Action"]]
+    section = (root / "README.md").read_text().split("### What it may do\n")[1].split("\n### ")[0]
+    cells = [line.split(" | ")[0] for line in section.splitlines() if line.startswith("| `")]
+    assert sorted(re.findall(r"`([a-z]+:\w+)`", " ".join(cells))) == sorted(allowed)
+
+
+def test_the_readme_has_every_switch_of_a_source(template, root):
+    switches = {name for name in template["Parameters"] if name.endswith("Alerts")} | {"SecurityHubActionArn"}
+    rows = re.findall(r"\| `(\w+)` \|$", (root / "README.md").read_text(), re.M)
+    assert switches <= set(rows)
+
+
 def test_the_role_allows_exactly_the_lightsail_calls_of_the_code(statements, root):
     source = (root / "src/lightsail.rs").read_text()
     called = re.findall(r"self\s*\.client\s*\.(\w+)\(\)", source)
