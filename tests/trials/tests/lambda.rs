@@ -62,10 +62,17 @@ async fn a_process_that_ends_by_itself_fails_the_invocation_with_the_end_of_its_
 async fn an_invocation_whose_time_is_over_is_killed() {
     let (_simulator, settings) = scene().await;
     let mut lambda = Lambda::start(settings).unwrap();
-    // No process starts in so short a time.
-    let answer = lambda.invoke(&ignored(), Duration::from_nanos(1)).await.unwrap();
-    assert_eq!((answer.end, lambda.process_id()), (End::TimedOut, None));
-    assert_eq!(answer.response.unwrap_err()["errorType"], "Sandbox.Timedout");
+    // No process starts in so short a time. But on a busy machine we can be so late with the kill that one has answered,
+    // and then the answer counts.
+    for _ in 0..20 {
+        let answer = lambda.invoke(&ignored(), Duration::from_nanos(1)).await.unwrap();
+        assert_eq!((answer.end, lambda.process_id()), (End::TimedOut, None));
+        if let Err(error) = answer.response {
+            assert_eq!(error["errorType"], "Sandbox.Timedout");
+            return;
+        }
+    }
+    unreachable!("every one of twenty processes was faster than the kill");
 }
 
 #[tokio::test]
