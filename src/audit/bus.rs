@@ -82,7 +82,9 @@ impl RecordBus {
     /// Makes one call, and again with the entries that failed: a call can succeed and its entries not.
     async fn put(&self, mut entries: Vec<Entry>, deadline: Deadline) -> Result<(), Lost> {
         let mut pauses = deadline.pauses(&self.pace);
-        for attempt in 1.. {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
             let refused = match self.call(&entries, deadline).await {
                 Ok(refused) => refused,
                 Err(failure) => return Err(Lost { records: entries.len(), why: failure.to_string() }),
@@ -91,11 +93,10 @@ impl RecordBus {
             let again = refused.iter().any(|(_, code)| PASSING.contains(&code.as_str()));
             let why = format!("{CALL} refused the entry: {}", PlainText::of(&code));
             entries = take(entries, &refused);
-            if !again || attempt >= self.pace.attempts || pauses.pause().await.is_err() {
+            if !again || attempts >= self.pace.attempts || pauses.pause().await.is_err() {
                 return Err(Lost { records: entries.len(), why });
             }
         }
-        Ok(())
     }
 
     /// The entries that were refused, by their place, each with EventBridge's code.
