@@ -13,15 +13,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, copy_bidirectional, sink};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+
+use crate::authority::Authority;
 
 /// A gate that is open until it is dropped. Then its connections end, too.
 pub struct Gate {
@@ -109,7 +107,15 @@ impl Gate {
     /// Opens a gate to `upstream` on a free port of the loopback interface, in the Tokio runtime of the caller.
     pub async fn start(upstream: SocketAddr, tls: bool, plan: Plan) -> io::Result<Self> {
         plan.check(tls)?;
-        let tls = if tls { Some(Tls::new()?) } else { None };
+        Self::open(upstream, if tls { Some(Tls::new(&Authority::new()?)?) } else { None }, plan).await
+    }
+
+    /// A gate with TLS, whose certificate is of this authority; nothing befalls its connections.
+    pub async fn of(authority: &Authority, upstream: SocketAddr) -> io::Result<Self> {
+        Self::open(upstream, Some(Tls::new(authority)?), Plan::new([])).await
+    }
+
+    async fn open(upstream: SocketAddr, tls: Option<Tls>, plan: Plan) -> io::Result<Self> {
         let ca_pem = tls.as_ref().map(|tls| tls.ca_pem.clone());
         let place = Place::take()?;
         let address = place.address;
@@ -319,36 +325,15 @@ struct Tls {
 }
 
 impl Tls {
-    fn new() -> io::Result<Self> {
-        let (authority, stranger) = (authority()?, authority()?);
+    fn new(authority: &Authority) -> io::Result<Self> {
+        let stranger = Authority::new()?;
         Ok(Self {
             ca_pem: authority.pem(),
-            right: acceptor(&authority, "localhost")?,
-            of_a_stranger: acceptor(&stranger, "localhost")?,
-            for_another: acceptor(&authority, "elsewhere.test")?,
+            right: authority.acceptor("localhost")?,
+            of_a_stranger: stranger.acceptor("localhost")?,
+            for_another: authority.acceptor("elsewhere.test")?,
         })
     }
-}
-
-fn authority() -> io::Result<CertifiedIssuer<'static, KeyPair>> {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    let key = KeyPair::generate().map_err(io::Error::other)?;
-    CertifiedIssuer::self_signed(params, key).map_err(io::Error::other)
-}
-
-fn acceptor(authority: &CertifiedIssuer<'static, KeyPair>, name: &str) -> io::Result<TlsAcceptor> {
-    let key = KeyPair::generate().map_err(io::Error::other)?;
-    let params = CertificateParams::new([name.to_owned()]).map_err(io::Error::other)?;
-    let certificate = params.signed_by(&key, authority).map_err(io::Error::other)?;
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
-        .map_err(io::Error::other)?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 #[cfg(test)]
@@ -358,6 +343,7 @@ mod tests {
     use tokio::time::timeout;
     use tokio_rustls::TlsConnector;
     use tokio_rustls::client::TlsStream;
+    use tokio_rustls::rustls::crypto::ring;
     use tokio_rustls::rustls::pki_types::pem::PemObject;
     use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
     use tokio_rustls::rustls::{CertificateError, ClientConfig, Error, RootCertStore};

@@ -86,7 +86,7 @@ impl Settings {
     }
 
     /// What Lambda sets for every function, what ours is given, and then whatever was asked for.
-    fn environment(self) -> Vec<(String, String)> {
+    pub fn environment(self) -> Vec<(String, String)> {
         let lambda = [
             ("AWS_LAMBDA_FUNCTION_NAME", "responder"),
             ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),

@@ -12,6 +12,7 @@
 //! hold of every answer. The program must have been built before: `cargo build --workspace --bins`, since
 //! `cargo test --test` alone does not build it anew.
 
+mod authority;
 mod gate;
 mod lambda;
 mod process;
@@ -20,9 +21,10 @@ mod scene;
 
 use std::io::Write;
 
+pub use crate::authority::Authority;
 pub use crate::gate::{Befalls, Gate, Plan};
 pub use crate::lambda::{Answer, End, Kill, Lambda, Settings, until};
-pub use crate::runtime_api::Moment;
+pub use crate::runtime_api::{Desk, Event, Moment, RuntimeApi};
 pub use crate::scene::Scene;
 
 /// Shows figures of a trial. A test that passes has what it prints swallowed; these are wanted then.

@@ -12,6 +12,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -41,7 +42,7 @@ pub enum Moment {
 }
 
 /// The Runtime API of one process; ends when it is dropped.
-pub(crate) struct RuntimeApi {
+pub struct RuntimeApi {
     address: SocketAddr,
     desk: Arc<watch::Sender<Desk>>,
     server: JoinHandle<()>,
@@ -49,27 +50,35 @@ pub(crate) struct RuntimeApi {
 
 /// One event, as Lambda hands it out.
 #[derive(Clone, Debug)]
-pub(crate) struct Event {
-    pub(crate) request_id: String,
-    pub(crate) payload: String,
+pub struct Event {
+    /// Lambda's ID of the invocation.
+    pub request_id: String,
+    /// The event, JSON.
+    pub payload: String,
     /// When Lambda ends the invocation, in milliseconds since 1970.
-    pub(crate) deadline_ms: u64,
+    pub deadline_ms: u64,
 }
 
 /// What is on the table between Lambda and the process.
 #[derive(Debug, Default)]
-pub(crate) struct Desk {
+pub struct Desk {
     waiting: Option<Event>,
     given: Option<String>,
-    pub(crate) hold: Option<Moment>,
+    /// When the process asked for this event, or for one before it was there.
+    pub asked: Option<Instant>,
+    /// The moment at which everything stops.
+    pub hold: Option<Moment>,
     /// The moment that is held has come.
-    pub(crate) reached: bool,
+    pub reached: bool,
     /// What the process posted, when it is acknowledged or about to be: the response, or the error.
-    pub(crate) answer: Option<Result<Value, Value>>,
+    pub answer: Option<Result<Value, Value>>,
+    /// When it had posted that.
+    pub answered: Option<Instant>,
 }
 
 impl RuntimeApi {
-    pub(crate) async fn start() -> io::Result<Self> {
+    /// On a free port of the loopback interface, in the Tokio runtime of the caller; no event is there yet.
+    pub async fn start() -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let desk = Arc::new(watch::Sender::new(Desk::default()));
@@ -78,16 +87,17 @@ impl RuntimeApi {
     }
 
     /// For `AWS_LAMBDA_RUNTIME_API`.
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Puts an event on the desk, and holds everything at `hold`.
-    pub(crate) fn begin(&self, event: Event, hold: Option<Moment>) {
+    pub fn begin(&self, event: Event, hold: Option<Moment>) {
         self.desk.send_replace(Desk { waiting: Some(event), hold, ..Desk::default() });
     }
 
-    pub(crate) fn watch(&self) -> watch::Receiver<Desk> {
+    /// What is on the desk, and what changes there.
+    pub fn watch(&self) -> watch::Receiver<Desk> {
         self.desk.subscribe()
     }
 }
@@ -147,6 +157,7 @@ async fn answer(request: Request<Incoming>, desk: &watch::Sender<Desk>, mark: &A
 
 /// Waits for an event, as long as it takes.
 async fn next(desk: &watch::Sender<Desk>, mark: &AtomicBool) -> Response<Full<Bytes>> {
+    desk.send_modify(|desk| desk.asked = Some(Instant::now()));
     let mut watch = desk.subscribe();
     let event = loop {
         if watch.wait_for(|desk| desk.waiting.is_some()).await.is_err() {
@@ -191,7 +202,10 @@ async fn posted(
     if reaches(desk, Moment::AnswerPosted) {
         return pending().await;
     }
-    desk.send_modify(|desk| desk.answer = Some(if is_error { Err(body) } else { Ok(body) }));
+    desk.send_modify(|desk| {
+        desk.answer = Some(if is_error { Err(body) } else { Ok(body) });
+        desk.answered = Some(Instant::now());
+    });
     close_if(Moment::AnswerAcknowledged, status(StatusCode::ACCEPTED), desk, mark)
 }
 
