@@ -7,6 +7,7 @@
 mod reader;
 
 use std::fmt;
+use std::path::PathBuf;
 
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
@@ -25,6 +26,8 @@ pub struct Config {
     pub credentials: Credentials,
     /// Simulators on this machine, in place of AWS.
     pub endpoints: Endpoints,
+    /// Where certificates of authorities can be (PEM), in the order of preference; none where they are in a directory.
+    pub certificate_files: Vec<PathBuf>,
     /// What the operator forbids.
     pub policy: Policy,
     /// The Regions that a search reads.
@@ -149,13 +152,24 @@ impl Config {
         let record_bus = reader.record_bus();
         let pace = Pace { verify_for: reader.verify_for(), ..Pace::default() };
         let endpoints = reader.endpoints();
+        let certificate_files = reader.certificate_files();
         let access_key_id = reader.required("AWS_ACCESS_KEY_ID");
         let secret_access_key = reader.required("AWS_SECRET_ACCESS_KEY");
         let session_token = reader.get("AWS_SESSION_TOKEN").map(str::to_owned);
         match (region, access_key_id, secret_access_key, reader.problems) {
             (Some(region), Some(access_key_id), Some(secret_access_key), problems) if problems.is_empty() => {
                 let credentials = Credentials { access_key_id, secret_access_key, session_token };
-                Ok(Self { region, credentials, endpoints, policy, regions, member_role, record_bus, pace })
+                Ok(Self {
+                    region,
+                    credentials,
+                    endpoints,
+                    certificate_files,
+                    policy,
+                    regions,
+                    member_role,
+                    record_bus,
+                    pace,
+                })
             }
             (.., problems) => Err(ConfigError(problems)),
         }
@@ -221,6 +235,15 @@ mod tests {
             ("AWS_ENDPOINT_URL_LIGHTSAIL", "https://lightsail.evil.test"),
         ]);
         insta::assert_snapshot!(error.unwrap_err(), @r#"the environment cannot be used: RESPONDER_MOD is not a variable of this function; accepted: RESPONDER_MODE, PROTECTED_BUCKETS, MAX_KEYS_PER_ALERT, MEMBER_ROLE_NAME, MEMBER_EXTERNAL_ID, ALLOWED_ACCOUNTS, SEARCH_REGIONS, VERIFY_FOR, RECORD_BUS; AWS_REGION is "Ireland"; accepted: a Region code such as eu-central-1; RESPONDER_MODE is "enforced"; accepted: enforce (the default), dry_run; MAX_KEYS_PER_ALERT is "0"; accepted: a whole number from 1 to 1000 (20 is the default); AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is "yes"; accepted: true, false (the default); AWS_ENDPOINT_URL_LIGHTSAIL is "https://lightsail.evil.test"; accepted: http or https at a loopback address, such as http://127.0.0.1:4599; AWS_ACCESS_KEY_ID is missing"#);
+    }
+
+    #[test]
+    fn certificates_are_where_openssls_variables_say_or_where_the_system_has_them() {
+        let files = |changes: &[(&str, &str)]| read(changes).unwrap().certificate_files;
+        let (file, directory) = (("SSL_CERT_FILE", "/own.pem"), ("SSL_CERT_DIR", "/certs"));
+        assert_eq!((files(&[file]), files(&[file, directory])), (vec!["/own.pem".into()], vec!["/own.pem".into()]));
+        assert_eq!(files(&[directory]), Vec::<PathBuf>::new());
+        assert_eq!(files(&[]).first(), Some(&"/etc/pki/tls/certs/ca-bundle.crt".into()));
     }
 
     #[test]

@@ -5,11 +5,13 @@
 //! failure says whether AWS may have deleted the key all the same.
 
 mod failure;
+mod https;
 mod retry;
 mod shapes;
 mod wire;
 
 pub use failure::{Failure, FailureKind};
+pub(crate) use https::http_client;
 pub use retry::Unreadable;
 pub use shapes::{Bucket, BucketKey, LastUsed, Location, Operation};
 pub use wire::Wire;
@@ -25,7 +27,6 @@ use aws_sdk_lightsail::config::retry::{RetryConfig, RetryPartition, TokenBucket}
 use aws_sdk_lightsail::config::timeout::TimeoutConfig;
 use aws_sdk_lightsail::operation::RequestId;
 use aws_sdk_lightsail::{Client, Config};
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use futures_util::stream::{self, Stream};
 use tokio::sync::Semaphore;
 
@@ -112,11 +113,6 @@ pub(crate) use client_config;
 pub(crate) fn own_credentials(own: &config::Credentials) -> Credentials {
     let config::Credentials { access_key_id, secret_access_key, session_token } = own;
     Credentials::new(access_key_id, secret_access_key, session_token.clone(), None, "Lambda environment")
-}
-
-/// ring: AWS-LC spends most of a cold start's CPU on jitter entropy, and is 2 MB larger (measured: facts).
-pub(crate) fn http_client() -> HttpClient {
-    aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
 }
 
 /// The SDK's standard retries: of throttling, 5xx, lost connections and time-outs, with jitter.

@@ -77,9 +77,9 @@ pub enum Response {
 }
 
 impl Responder {
-    /// Prepares the function. Nothing is sent anywhere.
+    /// Prepares the function, as far as it can be without an alert. Nothing is sent anywhere.
     pub fn new(config: &Config, audit: Audit) -> Self {
-        let http = lightsail::http_client();
+        let http = lightsail::http_client(config);
         Self {
             region: config.region.clone(),
             regions: config.regions.clone(),

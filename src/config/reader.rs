@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ const MOST_KEYS: usize = 20;
 
 /// Longer than any function runs (Lambda quotas): whoever asks for more has mistaken the unit.
 const LONGEST_VERIFICATION: f64 = 900.0;
+
+/// Of Amazon Linux 2023, which provided.al2023 is, and of Debian.
+const BUNDLES: [&str; 2] = ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt"];
 
 const LIGHTSAIL_ENDPOINT: &str = "AWS_ENDPOINT_URL_LIGHTSAIL";
 const STS_ENDPOINT: &str = "AWS_ENDPOINT_URL_STS";
@@ -77,6 +81,16 @@ impl Reader {
             self.refuse("AWS_REGION", value, "a Region code such as eu-central-1");
         }
         region
+    }
+
+    /// OpenSSL's variables, as rustls-native-certs reads them (its documentation), else where Amazon Linux and Debian have
+    /// their bundles. What is not there is no problem: whoever connects reads the machine's whole store then.
+    pub(super) fn certificate_files(&self) -> Vec<PathBuf> {
+        match (self.get("SSL_CERT_FILE"), self.get("SSL_CERT_DIR")) {
+            (Some(file), _) => vec![file.into()],
+            (None, Some(_)) => Vec::new(),
+            (None, None) => BUNDLES.map(PathBuf::from).into(),
+        }
     }
 
     pub(super) fn mode(&mut self) -> Mode {

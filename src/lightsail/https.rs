@@ -1,0 +1,222 @@
+//! The [`HttpClient`] of all SDKs: one connector, made in INIT, whose connections they share.
+//!
+//! An SDK makes a connector for each of its clients, and has it read the certificates of all authorities: half of all that a
+//! cold start has to do, and that after the alert has come. Of the 140 authorities that a machine trusts, AWS's endpoints use
+//! Amazon's own (repository of "Amazon Trust Services"). So only those are read, in INIT; when a peer's authority is another
+//! one, all are read, and the next attempt succeeds. Invariant: nobody is trusted whom the machine's store does not trust.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use memchr::memmem;
+
+use super::HttpClient;
+use crate::config::Config;
+
+const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----\n";
+const END: &[u8] = b"-----END CERTIFICATE-----";
+
+/// In the names of AWS's authorities: Amazon Root CA 1 to 4, and Starfield Services Root Certificate Authority - G2
+/// (repository of "Amazon Trust Services").
+const OF_AMAZON: [&[u8]; 2] = [b"Amazon", b"Starfield Services"];
+
+/// So many lines of a certificate have the part of its issuer's name that counts, and an authority is its own issuer: of the
+/// five the last one's begins at byte 137, and a line has 48. A name that is not found costs an attempt and no more.
+const LINES_WITH_THE_NAME: usize = 4;
+
+/// Bytes of the store that are read at once.
+const PIECE: u64 = 16 * 1024;
+
+/// The client for all SDKs.
+pub(crate) fn http_client(config: &Config) -> HttpClient {
+    let connecting = Connecting { timeout: config.pace.connect };
+    let connector = SharedHttpConnector::new(AmazonFirst::new(&config.certificate_files, connecting));
+    http_client_fn(move |_, _| connector.clone())
+}
+
+/// Trusts Amazon's authorities, and after a peer of another one all that the machine trusts.
+#[derive(Debug)]
+struct AmazonFirst {
+    amazon: Option<Connector>,
+    all: OnceLock<Connector>,
+    met_another: Arc<AtomicBool>,
+    connecting: Connecting,
+}
+
+/// How connections are made, whoever is trusted.
+#[derive(Clone, Debug)]
+struct Connecting {
+    timeout: Duration,
+}
+
+impl AmazonFirst {
+    /// Reads the first of `files` that there is.
+    fn new(files: &[PathBuf], connecting: Connecting) -> Self {
+        let store = files.iter().find_map(|file| File::open(file).ok());
+        let certificates = store.and_then(|store| of_amazon(store).ok());
+        let amazon = certificates.and_then(|certificates| connecting.trusting(certificates));
+        Self { amazon, all: OnceLock::new(), met_another: Arc::default(), connecting }
+    }
+}
+
+impl HttpConnector for AmazonFirst {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let amazon = self.amazon.as_ref().filter(|_| !self.met_another.load(Ordering::Relaxed));
+        let Some(amazon) = amazon else {
+            let all = self.all.get_or_init(|| self.connecting.connector(TrustStore::default()));
+            return all.call(request);
+        };
+        let (answer, met_another) = (amazon.call(request), Arc::clone(&self.met_another));
+        HttpConnectorFuture::new(async move {
+            let answer = answer.await;
+            // The SDK makes another attempt after it, as after every connection that failed.
+            if answer.as_ref().is_err_and(is_of_another_authority) {
+                met_another.store(true, Ordering::Relaxed);
+            }
+            answer
+        })
+    }
+}
+
+impl Connecting {
+    /// A connector that trusts these authorities (PEM) alone; none if there are none, or if one cannot be used.
+    fn trusting(&self, certificates: Vec<u8>) -> Option<Connector> {
+        if certificates.is_empty() {
+            return None;
+        }
+        // What is no certificate makes it panic. The machine's store as a whole may have such; they are left out of it.
+        catch_unwind(AssertUnwindSafe(|| self.connector(TrustStore::empty().with_pem_certificate(certificates)))).ok()
+    }
+
+    /// ring: AWS-LC spends most of a cold start's CPU on jitter entropy, and is 2 MB larger (measured: facts).
+    fn connector(&self, trusted: TrustStore) -> Connector {
+        let builder = Connector::builder()
+            .connector_settings(HttpConnectorSettings::builder().connect_timeout(self.timeout).build())
+            .tls_provider(Provider::Rustls(CryptoMode::Ring));
+        let builder = match TlsContext::builder().with_trust_store(trusted).build() {
+            Ok(tls) => builder.tls_context(tls),
+            // It cannot fail, as its source says.
+            Err(_) => builder,
+        };
+        builder.build()
+    }
+}
+
+/// rustls's own name for it. The crates between put it into errors of theirs, some of which hide it from `source()`.
+fn is_of_another_authority(error: &ConnectorError) -> bool {
+    format!("{error:?}").contains("UnknownIssuer")
+}
+
+/// The certificates of a store (PEM) whose names say that they are Amazon's. Piece by piece: pages of memory that are touched
+/// for the first time are dear, and a whole store has fifty.
+fn of_amazon(mut store: impl Read) -> io::Result<Vec<u8>> {
+    let (begin, end) = (memmem::Finder::new(BEGIN), memmem::Finder::new(END));
+    let (mut found, mut unread) = (Vec::new(), Vec::new());
+    while store.by_ref().take(PIECE).read_to_end(&mut unread)? > 0 {
+        let mut rest = unread.as_slice();
+        while let Some(length) = end.find(rest).map(|at| at + END.len()) {
+            let (text, after) = rest.split_at(length);
+            let certificate = begin.find(text).and_then(|at| text.get(at..));
+            if let Some(certificate) = certificate.filter(|certificate| is_amazons(certificate)) {
+                found.extend_from_slice(certificate);
+                found.push(b'\n');
+            }
+            rest = after;
+        }
+        let whole = unread.len() - rest.len();
+        unread.drain(..whole);
+    }
+    Ok(found)
+}
+
+/// Whether a certificate is one of Amazon's.
+fn is_amazons(certificate: &[u8]) -> bool {
+    let mut start = Vec::new();
+    let mut lines = certificate.split(|byte| *byte == b'\n').skip(1).take(LINES_WITH_THE_NAME);
+    // What cannot be decoded is no certificate.
+    lines.all(|line| STANDARD.decode_vec(line, &mut start).is_ok())
+        && OF_AMAZON.iter().any(|name| memmem::find(&start, name).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The start of a certificate, as far as the names: what is before them, and then these.
+    fn certificate(names: &str) -> String {
+        let der = [&[b'.'; 40], names.as_bytes(), &[b'.'; 400]].concat();
+        let text = STANDARD.encode(der);
+        let lines: Vec<_> = text.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line)).collect();
+        format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+    }
+
+    fn found(store: &str) -> String {
+        String::from_utf8(of_amazon(store.as_bytes()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn of_a_store_the_certificates_of_amazon_are_taken_whole_and_no_others() {
+        let amazon = certificate("US Amazon Amazon Root CA 1");
+        let starfield = certificate(
+            "US Arizona Scottsdale Starfield Technologies, Inc. Starfield Services Root Certificate Authority - G2",
+        );
+        let others = [
+            certificate("US Arizona Scottsdale Starfield Technologies, Inc. Starfield Root Certificate Authority - G2"),
+            certificate("Internet Security Research Group ISRG Root X1"),
+            // Where the name has no business: behind all names.
+            certificate(&format!("{} Amazon", ".".repeat(300))),
+        ];
+        let store = format!("# Amazon\n{}{amazon}\n# A comment\n{}{starfield}{}", others[0], others[1], others[2]);
+        assert_eq!(found(&store), format!("{amazon}{starfield}"));
+    }
+
+    #[test]
+    fn a_store_of_many_pieces_is_read_to_its_end() {
+        let (amazon, another) = (certificate("Amazon"), certificate("Another"));
+        let store = format!("{amazon}{}", another.repeat(100)).repeat(3);
+        assert!(store.len() as u64 > 10 * PIECE);
+        assert_eq!(found(&store), amazon.repeat(3));
+    }
+
+    #[test]
+    fn what_is_no_store_has_no_certificates_of_amazon() {
+        let amazon = certificate("Amazon");
+        let cut = amazon.split("-----END").next().unwrap_or_default();
+        let garbage = "-----BEGIN CERTIFICATE-----\nAmazon, but not in Base64!\n-----END CERTIFICATE-----\n";
+        for store in ["", "Amazon", cut, garbage, "-----BEGIN CERTIFICATE-----\n"] {
+            assert_eq!(found(store), "", "{store}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_not_there_or_has_only_look_alikes_is_left_to_the_machine() {
+        let config = Config::read([
+            ("AWS_REGION".to_owned(), "eu-west-1".to_owned()),
+            ("AWS_ACCESS_KEY_ID".to_owned(), "ASIAX".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY".to_owned(), "sss".to_owned()),
+            ("AWS_ENDPOINT_URL_LIGHTSAIL".to_owned(), "https://localhost:4599".to_owned()),
+        ]);
+        let config = config.unwrap();
+        let connecting = Connecting { timeout: config.pace.connect };
+        let absent = PathBuf::from("/nonexistent/certificates.pem");
+        let no_store = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+        for files in [Vec::new(), vec![absent.clone()], vec![absent, no_store]] {
+            assert!(AmazonFirst::new(&files, connecting.clone()).amazon.is_none(), "{files:?}");
+        }
+        assert!(connecting.trusting(certificate("Amazon, and no certificate at all").into_bytes()).is_none());
+    }
+}
