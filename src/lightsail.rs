@@ -43,6 +43,8 @@ const READS_AT_ONCE: usize = 8;
 #[derive(Clone, Debug)]
 pub struct Lightsail {
     config: Arc<Config>,
+    /// In the function's own Region: the first one made in a process takes four times as long, and this is made in INIT.
+    home: Client,
     reads: Arc<Mutex<HashMap<Region, Arc<Semaphore>>>>,
 }
 
@@ -67,13 +69,13 @@ impl Lightsail {
     /// Prepares the client, in our own account; connects to nothing.
     pub fn new(config: &config::Config, http: HttpClient) -> Self {
         let config = client_config!(aws_sdk_lightsail, config, http, config.endpoints.lightsail);
-        Self { config: Arc::new(config), reads: Arc::default() }
+        Self { home: Client::from_conf(config.clone()), config: Arc::new(config), reads: Arc::default() }
     }
 
     /// The same with other credentials. Connections are shared.
     pub fn with(&self, credentials: Credentials) -> Self {
         let config = self.config.to_builder().credentials_provider(credentials).build();
-        Self { config: Arc::new(config), reads: Arc::clone(&self.reads) }
+        Self { home: Client::from_conf(config.clone()), config: Arc::new(config), reads: Arc::clone(&self.reads) }
     }
 
     /// Lightsail in `region`; no call goes on past `deadline`. Connections are shared between all of them.
@@ -82,8 +84,14 @@ impl Lightsail {
             let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(reads.entry(region.clone()).or_insert_with(|| Arc::new(Semaphore::new(READS_AT_ONCE))))
         };
-        let region = aws_sdk_lightsail::config::Region::new(region.to_string());
-        InRegion { client: Client::from_conf(self.config.to_builder().region(region).build()), reads, deadline }
+        let client = match self.config.region() {
+            Some(home) if home.as_ref() == region.as_str() => self.home.clone(),
+            _ => {
+                let region = aws_sdk_lightsail::config::Region::new(region.to_string());
+                Client::from_conf(self.config.to_builder().region(region).build())
+            }
+        };
+        InRegion { client, reads, deadline }
     }
 }
 

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_sts::Client;
 use aws_sdk_sts::config::Credentials;
 use chrono::{DateTime, Utc};
 use tokio::sync::Mutex;
@@ -75,7 +74,7 @@ pub struct SessionName(String);
 #[derive(Debug)]
 struct Members {
     role: MemberRole,
-    sts: Client,
+    sts: aws_sdk_sts::Config,
     /// One for each account that is allowed, and a lock for each: alerts that come together do not assume a role twice,
     /// and an account that does not answer holds up no other.
     sessions: HashMap<AccountId, Mutex<Option<Session>>>,
@@ -88,7 +87,7 @@ struct Session {
 }
 
 impl Accounts {
-    /// Prepares the clients; connects to nothing.
+    /// Prepares what it takes to act in them; connects to nothing.
     pub fn new(config: &Config, http: HttpClient) -> Self {
         let own = Lightsail::new(config, http.clone());
         let members = config.member_role.clone().map(|role| Members {
@@ -176,7 +175,9 @@ impl Member<'_> {
     async fn assume(&self, name: &SessionName, deadline: Deadline, wire: &Wire) -> Result<Session, Failure> {
         let MemberRole { name: role, external_id, .. } = &self.members.role;
         // Lightsail is in the commercial partition only (botocore's endpoint list).
-        let request = self.members.sts.assume_role().role_arn(format!("arn:aws:iam::{}:role/{role}", self.id));
+        // Made when it is needed: to make a client takes a while, and most processes need none of STS's.
+        let sts = aws_sdk_sts::Client::from_conf(self.members.sts.clone());
+        let request = sts.assume_role().role_arn(format!("arn:aws:iam::{}:role/{role}", self.id));
         let request = request.role_session_name(&name.0).duration_seconds(SESSION_SECONDS);
         let request = request.set_external_id(external_id.clone());
         let call = deadline.within(request.customize().interceptor(wire.clone()).send()).await;
@@ -204,8 +205,8 @@ impl SessionName {
 
 /// The endpoint of our own Region: its sessions are good in all, opt-in Regions too (IAM user guide, "Manage AWS STS in an
 /// AWS Region").
-fn sts(config: &Config, http: HttpClient) -> Client {
-    Client::from_conf(client_config!(aws_sdk_sts, config, http, config.endpoints.sts))
+fn sts(config: &Config, http: HttpClient) -> aws_sdk_sts::Config {
+    client_config!(aws_sdk_sts, config, http, config.endpoints.sts)
 }
 
 #[cfg(test)]

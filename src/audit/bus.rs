@@ -4,10 +4,12 @@
 //! rules on that bus, and none of it is code of ours. Invariants: all work is done and on record before anything is put on
 //! the bus; what goes wrong here is told in the log and changes nothing else.
 
-use aws_sdk_eventbridge::Client;
+use std::sync::OnceLock;
+
 use aws_sdk_eventbridge::operation::put_events::PutEventsOutput;
 use aws_sdk_eventbridge::primitives::DateTime;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use aws_sdk_eventbridge::{Client, Config as ClientConfig};
 
 use super::Record;
 use crate::config::Config;
@@ -36,7 +38,9 @@ const CALL: &str = "PutEvents";
 /// The bus that records are put on.
 #[derive(Debug)]
 pub(super) struct RecordBus {
-    client: Client,
+    /// Made at the first record, and not before the first delete.
+    client: OnceLock<Client>,
+    config: ClientConfig,
     /// Its name or ARN.
     name: String,
     pace: Pace,
@@ -61,8 +65,12 @@ impl RecordBus {
     /// The bus that is configured, if one is. Connects to nothing.
     pub(super) fn new(config: &Config, http: HttpClient) -> Option<Self> {
         let name = config.record_bus.clone()?;
-        let client = Client::from_conf(client_config!(aws_sdk_eventbridge, config, http, config.endpoints.eventbridge));
-        Some(Self { client, name, pace: config.pace.clone() })
+        let client_config = client_config!(aws_sdk_eventbridge, config, http, config.endpoints.eventbridge);
+        Some(Self { client: OnceLock::new(), config: client_config, name, pace: config.pace.clone() })
+    }
+
+    fn client(&self) -> &Client {
+        self.client.get_or_init(|| Client::from_conf(self.config.clone()))
     }
 
     /// Puts `records` on the bus. A call that was lost is made again, so that a record can be there twice.
@@ -103,7 +111,7 @@ impl RecordBus {
     async fn call(&self, entries: &[Entry], deadline: Deadline) -> Result<Vec<(usize, String)>, Failure> {
         let wire = Wire::default();
         let request =
-            self.client.put_events().set_entries(Some(entries.iter().map(|entry| self.entry(entry)).collect()));
+            self.client().put_events().set_entries(Some(entries.iter().map(|entry| self.entry(entry)).collect()));
         let call = deadline.within(request.customize().interceptor(wire.clone()).send()).await;
         let output = call.map_err(|_| Failure::out_of_time(CALL, &wire))?;
         let output = output.map_err(|error| Failure::from_sdk(CALL, &error, &wire))?;
