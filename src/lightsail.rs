@@ -6,6 +6,7 @@
 
 mod failure;
 mod https;
+mod lookup;
 mod retry;
 mod shapes;
 mod wire;

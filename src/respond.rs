@@ -77,7 +77,8 @@ pub enum Response {
 }
 
 impl Responder {
-    /// Prepares the function, as far as it can be without an alert. Nothing is sent anywhere.
+    /// Prepares the function, as far as it can be without an alert: nothing but the question for one address is sent. Within
+    /// a Tokio runtime.
     pub fn new(config: &Config, audit: Audit) -> Self {
         let http = lightsail::http_client(config);
         Self {

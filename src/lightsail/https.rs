@@ -25,6 +25,7 @@ use base64::engine::general_purpose::STANDARD;
 use memchr::memmem;
 
 use super::HttpClient;
+use super::lookup::Lookup;
 use crate::config::Config;
 
 const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----\n";
@@ -43,7 +44,7 @@ const PIECE: u64 = 16 * 1024;
 
 /// The client for all SDKs.
 pub(crate) fn http_client(config: &Config) -> HttpClient {
-    let connecting = Connecting { timeout: config.pace.connect };
+    let connecting = Connecting { timeout: config.pace.connect, lookup: Lookup::new(config) };
     let connector = SharedHttpConnector::new(AmazonFirst::new(&config.certificate_files, connecting));
     http_client_fn(move |_, _| connector.clone())
 }
@@ -61,6 +62,7 @@ struct AmazonFirst {
 #[derive(Clone, Debug)]
 struct Connecting {
     timeout: Duration,
+    lookup: Lookup,
 }
 
 impl AmazonFirst {
@@ -112,7 +114,7 @@ impl Connecting {
             // It cannot fail, as its source says.
             Err(_) => builder,
         };
-        builder.build()
+        builder.build_with_resolver(self.lookup.clone())
     }
 }
 
@@ -211,7 +213,7 @@ mod tests {
             ("AWS_ENDPOINT_URL_LIGHTSAIL".to_owned(), "https://localhost:4599".to_owned()),
         ]);
         let config = config.unwrap();
-        let connecting = Connecting { timeout: config.pace.connect };
+        let connecting = Connecting { timeout: config.pace.connect, lookup: Lookup::new(&config) };
         let absent = PathBuf::from("/nonexistent/certificates.pem");
         let no_store = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
         for files in [Vec::new(), vec![absent.clone()], vec![absent, no_store]] {

@@ -38,7 +38,7 @@ fn names(files: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn each_sdk_is_named_in_one_place() {
-    let sdk = ["failure", "https", "retry", "shapes", "wire"].map(|module| format!("lightsail/{module}.rs"));
+    let sdk = ["failure", "https", "lookup", "retry", "shapes", "wire"].map(|module| format!("lightsail/{module}.rs"));
     let sdk: BTreeSet<_> = sdk.into_iter().chain(["lightsail.rs".to_owned()]).collect();
     assert_eq!(files_with(&["aws_sdk_lightsail", "aws_smithy"]), sdk);
     assert_eq!(files_with(&["aws_sdk_sts"]), names(&["member.rs"]));
