@@ -22,7 +22,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use memchr::memmem;
+use memchr::memmem::Finder;
 
 use super::HttpClient;
 use super::lookup::Lookup;
@@ -126,14 +126,17 @@ fn is_of_another_authority(error: &ConnectorError) -> bool {
 /// The certificates of a store (PEM) whose names say that they are Amazon's. Piece by piece: pages of memory that are touched
 /// for the first time are dear, and a whole store has fifty.
 fn of_amazon(mut store: impl Read) -> io::Result<Vec<u8>> {
-    let (begin, end) = (memmem::Finder::new(BEGIN), memmem::Finder::new(END));
-    let (mut found, mut unread) = (Vec::new(), Vec::new());
+    let (begin, end) = (Finder::new(BEGIN), Finder::new(END));
+    let names = OF_AMAZON.map(Finder::new);
+    let (mut found, mut unread, mut start) = (Vec::new(), Vec::new(), Vec::new());
     while store.by_ref().take(PIECE).read_to_end(&mut unread)? > 0 {
         let mut rest = unread.as_slice();
         while let Some(length) = end.find(rest).map(|at| at + END.len()) {
             let (text, after) = rest.split_at(length);
-            let certificate = begin.find(text).and_then(|at| text.get(at..));
-            if let Some(certificate) = certificate.filter(|certificate| is_amazons(certificate)) {
+            let certificate = begin.find(text).and_then(|at| text.get(at..)).unwrap_or_default();
+            start.clear();
+            decode_start(certificate, &mut start);
+            if names.iter().any(|name| name.find(&start).is_some()) {
                 found.extend_from_slice(certificate);
                 found.push(b'\n');
             }
@@ -145,13 +148,13 @@ fn of_amazon(mut store: impl Read) -> io::Result<Vec<u8>> {
     Ok(found)
 }
 
-/// Whether a certificate is one of Amazon's.
-fn is_amazons(certificate: &[u8]) -> bool {
-    let mut start = Vec::new();
-    let mut lines = certificate.split(|byte| *byte == b'\n').skip(1).take(LINES_WITH_THE_NAME);
-    // What cannot be decoded is no certificate.
-    lines.all(|line| STANDARD.decode_vec(line, &mut start).is_ok())
-        && OF_AMAZON.iter().any(|name| memmem::find(&start, name).is_some())
+/// Adds the part of a certificate that has its issuer's name to `start`, or less if it is no certificate.
+fn decode_start(certificate: &[u8], start: &mut Vec<u8>) {
+    for line in certificate.split(|byte| *byte == b'\n').skip(1).take(LINES_WITH_THE_NAME) {
+        if STANDARD.decode_vec(line, start).is_err() {
+            return;
+        }
+    }
 }
 
 #[cfg(test)]
