@@ -31,13 +31,14 @@ use crate::config::Config;
 const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----\n";
 const END: &[u8] = b"-----END CERTIFICATE-----";
 
-/// In the names of AWS's authorities: Amazon Root CA 1 to 4, and Starfield Services Root Certificate Authority - G2
-/// (repository of "Amazon Trust Services").
-const OF_AMAZON: [&[u8]; 2] = [b"Amazon", b"Starfield Services"];
+/// In the names of Amazon's authorities: Amazon Root CA 1 to 4 (repository of "Amazon Trust Services"; the fifth there,
+/// Starfield's, is for machines that do not know these). Once there are four, the rest of the store is not read.
+const OF_AMAZON: &[u8] = b"Amazon";
+const AUTHORITIES_OF_AMAZON: usize = 4;
 
-/// So many lines of a certificate have the part of its issuer's name that counts, and an authority is its own issuer: of the
-/// five the last one's begins at byte 137, and a line has 48. A name that is not found costs an attempt and no more.
-const LINES_WITH_THE_NAME: usize = 4;
+/// So many lines of a certificate have the issuer's organisation, and an authority is its own issuer: of those four it
+/// begins at byte 75 or before, and a line has 48. A name that is not found costs an attempt and no more.
+const LINES_WITH_THE_NAME: usize = 2;
 
 /// Bytes of the store that are read at once.
 const PIECE: u64 = 16 * 1024;
@@ -127,8 +128,9 @@ fn is_of_another_authority(error: &ConnectorError) -> bool {
 /// for the first time are dear, and a whole store has fifty.
 fn of_amazon(mut store: impl Read) -> io::Result<Vec<u8>> {
     let (begin, end) = (Finder::new(BEGIN), Finder::new(END));
-    let names = OF_AMAZON.map(Finder::new);
-    let (mut found, mut unread, mut start) = (Vec::new(), Vec::new(), Vec::new());
+    let name = Finder::new(OF_AMAZON);
+    let (mut found, mut count) = (Vec::new(), 0);
+    let (mut unread, mut start) = (Vec::new(), Vec::new());
     while store.by_ref().take(PIECE).read_to_end(&mut unread)? > 0 {
         let mut rest = unread.as_slice();
         while let Some(length) = end.find(rest).map(|at| at + END.len()) {
@@ -136,9 +138,13 @@ fn of_amazon(mut store: impl Read) -> io::Result<Vec<u8>> {
             let certificate = begin.find(text).and_then(|at| text.get(at..)).unwrap_or_default();
             start.clear();
             decode_start(certificate, &mut start);
-            if names.iter().any(|name| name.find(&start).is_some()) {
+            if name.find(&start).is_some() {
                 found.extend_from_slice(certificate);
                 found.push(b'\n');
+                count += 1;
+            }
+            if count == AUTHORITIES_OF_AMAZON {
+                return Ok(found);
             }
             rest = after;
         }
@@ -163,7 +169,7 @@ mod tests {
 
     /// The start of a certificate, as far as the names: what is before them, and then these.
     fn certificate(names: &str) -> String {
-        let der = [&[b'.'; 40], names.as_bytes(), &[b'.'; 400]].concat();
+        let der = [&[b'.'; 70], names.as_bytes(), &[b'.'; 400]].concat();
         let text = STANDARD.encode(der);
         let lines: Vec<_> = text.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line)).collect();
         format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
@@ -175,26 +181,20 @@ mod tests {
 
     #[test]
     fn of_a_store_the_certificates_of_amazon_are_taken_whole_and_no_others() {
-        let amazon = certificate("US Amazon Amazon Root CA 1");
-        let starfield = certificate(
-            "US Arizona Scottsdale Starfield Technologies, Inc. Starfield Services Root Certificate Authority - G2",
-        );
-        let others = [
-            certificate("US Arizona Scottsdale Starfield Technologies, Inc. Starfield Root Certificate Authority - G2"),
-            certificate("Internet Security Research Group ISRG Root X1"),
-            // Where the name has no business: behind all names.
-            certificate(&format!("{} Amazon", ".".repeat(300))),
-        ];
-        let store = format!("# Amazon\n{}{amazon}\n# A comment\n{}{starfield}{}", others[0], others[1], others[2]);
-        assert_eq!(found(&store), format!("{amazon}{starfield}"));
+        let (first, second) = (certificate("US Amazon Amazon Root CA 1"), certificate("US Amazon Amazon Root CA 2"));
+        let another = certificate("US Internet Security Research Group ISRG Root X1");
+        // Where the name has no business: behind all names.
+        let elsewhere = certificate(&format!("{} Amazon", ".".repeat(300)));
+        let store = format!("# Amazon\n{another}{first}\n# A comment\n{elsewhere}{second}{another}");
+        assert_eq!(found(&store), format!("{first}{second}"));
     }
 
     #[test]
-    fn a_store_of_many_pieces_is_read_to_its_end() {
+    fn a_store_of_many_pieces_is_read_until_there_are_four() {
         let (amazon, another) = (certificate("Amazon"), certificate("Another"));
-        let store = format!("{amazon}{}", another.repeat(100)).repeat(3);
-        assert!(store.len() as u64 > 10 * PIECE);
-        assert_eq!(found(&store), amazon.repeat(3));
+        let store = format!("{amazon}{}", another.repeat(100)).repeat(5);
+        assert!(store.len() as u64 > 15 * PIECE);
+        assert_eq!(found(&store), amazon.repeat(4));
     }
 
     #[test]
