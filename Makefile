@@ -27,6 +27,9 @@ DROP_RECORDS ?= no
 SECONDS ?= 60
 INPUT ?=
 
+# Of `make bench`: how often each program is started cold.
+STARTS ?= 64
+
 # Of `make search-figures`: how long the simulator takes for each answer, and how many buckets a Region has.
 LATENCY_MS ?= 50
 BUCKETS ?= 20
@@ -52,6 +55,18 @@ TOOLS := $(TARGET_DIR)/tools
 CFN_GUARD := $(TOOLS)/cfn-guard-3.2.1/bin/cfn-guard
 CARGO_DENY := $(TOOLS)/cargo-deny-0.20.2/bin/cargo-deny
 
+# What counts instructions and system calls: those on the PATH, or else the system's own packages, unpacked. One version for
+# each of Debian 12, Debian 13 and Ubuntu 24.04. A package that is unpacked has to be told where its parts are.
+COUNTERS := $(TOOLS)/counters
+VALGRIND ?= $(or $(shell command -v valgrind),$(COUNTERS)/usr/bin/valgrind.bin)
+STRACE ?= $(or $(shell command -v strace),$(COUNTERS)/usr/bin/strace)
+COUNTERS_ENV := $(if $(findstring $(COUNTERS),$(VALGRIND)),VALGRIND_LIB=$(COUNTERS)/usr/libexec/valgrind)
+
+# The programs of `make bench` are a workspace of their own, as Lightsail's SDK comes with other features there; and each is
+# built alone, so that none gets the features of another.
+BENCH := $(TARGET_DIR)/bench
+BENCH_BUILD := --manifest-path tests/bench/Cargo.toml --target-dir $(BENCH) --locked
+
 # The checks of the reading half are a workspace of their own, without Lightsail's SDK; the fuzz target is another.
 READING := --manifest-path tests/reading/Cargo.toml --target-dir $(TARGET_DIR)/reading --locked
 FUZZ := $(TARGET_DIR)/fuzz
@@ -67,7 +82,8 @@ export AWS_EC2_METADATA_DISABLED := true
 export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help run simulator artefact package sbom reproducible deny advisories build test fmt lint doc test-rust test-reading test-simulator test-runtime \
-  test-template test-operation events invoke replay drill corpus bench search-figures dashboard-picture fuzz fuzz-one
+  test-template test-operation test-cost bench-programs bench-stand events invoke replay drill corpus bench bench-reading \
+  search-figures dashboard-picture fuzz fuzz-one
 
 help: ## List the targets
 	@grep -hE '^[a-zA-Z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-zA-Z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -115,16 +131,18 @@ build-ResponderFunction: artefact
 build: $(VENV)/.tools ## Build the deployable function with AWS SAM, without Docker
 	$(VENV)/bin/sam build
 
-test: fmt lint doc test-rust test-reading test-simulator test-runtime test-template test-operation ## Run all checks and tests
+test: fmt lint doc test-rust test-reading test-simulator test-runtime test-template test-operation test-cost ## Run all checks and tests
 
 fmt: ## Check the formatting
 	cargo fmt --all --check
 	cargo fmt --manifest-path tests/reading/Cargo.toml --check
+	cargo fmt --manifest-path tests/bench/Cargo.toml --all --check
 	rustfmt --edition 2024 --check tests/fuzz/payload.rs
 
 lint: ## Run clippy; warnings are errors
 	cargo clippy $(CARGO_ALL) --all-targets -- -D warnings
 	cargo clippy $(READING) --all-targets -- -D warnings
+	cargo clippy $(BENCH_BUILD) --release --package stand --package floor --all-targets -- -D warnings
 
 doc: ## Build the documentation; warnings are errors
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_ALL) --no-deps
@@ -154,6 +172,12 @@ test-operation: $(VENV)/.tools ## Run alerts from bus to record in moto, and the
 	LIGHTSAIL_SIMULATOR_BIN=$(TARGET_DIR)/debug/lightsail-simulator RESPONDER_BOOTSTRAP=$(TARGET_DIR)/debug/bootstrap \
 	  $(PYTHON) -m pytest tests/operation
 
+# What a cold start costs, counted: the same on every machine, as times are not.
+test-cost: $(VENV)/.tools $(VALGRIND) $(STRACE) artefact bench-stand ## Hold the cost of a cold start: instructions, system calls, memory
+	cargo test $(BENCH_BUILD) --release --package stand
+	RESPONDER_ARTEFACT=$(ARTEFACT) BENCH_STAND=$(BENCH)/release/stand VALGRIND=$(VALGRIND) STRACE=$(STRACE) $(COUNTERS_ENV) \
+	  $(PYTHON) -m pytest tests/bench
+
 # These are not tests: they may take the credentials of the machine that they run on.
 invoke replay drill: export AWS_EC2_METADATA_DISABLED := false
 
@@ -177,7 +201,21 @@ corpus: $(VENV)/.tools ## Read published events, match the rules with them, and 
 	@cargo run --quiet $(READING) --example corpus -- "$(CORPUS_DIR)"
 	@CORPUS_DIR="$(CORPUS_DIR)" $(PYTHON) -m pytest -q tests/deployment/test_rules.py -k published
 
-bench: ## Measure how long reading takes, by kind and size of the alert
+bench: .venv-bench/.tools .venv-figures/.tools $(VALGRIND) $(STRACE) artefact bench-stand bench-programs
+bench: ## Measure cold starts beside naive Rust, boto3 and the floor, and warm alerts; write docs/performance (STARTS=64)
+	$(COUNTERS_ENV) python3 tests/bench/bench.py --artefact $(ARTEFACT) --naive $(BENCH)/release/naive \
+	  --floor $(BENCH)/floor/floor --python .venv-bench/bin/python --stand $(BENCH)/release/stand --valgrind $(VALGRIND) \
+	  --strace $(STRACE) --starts $(STARTS) --report docs/performance.md --data $(BENCH)/figures.json
+	.venv-figures/bin/python tests/bench/picture.py $(BENCH)/figures.json docs/performance.svg
+
+bench-stand:
+	cargo build $(BENCH_BUILD) --release --package stand
+
+bench-programs:
+	cargo build $(BENCH_BUILD) --release --package naive
+	cargo build $(BENCH_BUILD) --profile floor --package floor
+
+bench-reading: ## Measure how long reading takes, by kind and size of the alert
 	@# By the variable, and not only by the option: Criterion looks for the place of its results there.
 	CARGO_TARGET_DIR=$(TARGET_DIR)/reading cargo bench $(READING) --bench reading -- --noplot
 
@@ -193,6 +231,18 @@ dashboard-picture: $(VENV)/.emulator .venv-figures/.tools artefact ## Draw docs/
 	@$(PYTHON) scripts/dashboard_data.py --bootstrap $(ARTEFACT) --simulator $(TARGET_DIR)/debug/lightsail-simulator \
 	  $(TARGET_DIR)/dashboard.json
 	@.venv-figures/bin/python scripts/dashboard_picture.py $(TARGET_DIR)/dashboard.json docs/dashboard.svg
+
+$(COUNTERS)/usr/bin/valgrind.bin:
+	tests/bench/debian.sh $(COUNTERS) valgrind=1:3.19.0-1,1:3.24.0-3,1:3.22.0-0ubuntu3
+
+$(COUNTERS)/usr/bin/strace:
+	tests/bench/debian.sh $(COUNTERS) libunwind8=1.6.2-3,1.6.2-3build1 strace=6.1-0.1,6.13+ds-1,6.8-0ubuntu2
+
+.venv-bench/.tools: tests/requirements-bench.txt
+	@echo "Installing boto3 and AWS's Lambda runtime for Python into .venv-bench ..."
+	@test -x .venv-bench/bin/python || python3 -m venv .venv-bench
+	@.venv-bench/bin/python $(PIP_INSTALL) $<
+	@touch $@
 
 .venv-figures/.tools: tests/requirements-figures.txt
 	@echo "Installing what draws into .venv-figures ..."

@@ -66,7 +66,7 @@ def test_the_artefact_is_stripped_and_small(elf, artefact, capsys):
     size = artefact.stat().st_size
     with capsys.disabled():
         print(f"\n{artefact.name}: {size / MEGABYTE:.2f} MB")
-    assert MEGABYTE < size < 8 * MEGABYTE
+    assert MEGABYTE < size <= 6 * MEGABYTE
 
 
 def test_sam_build_packs_the_artefact_and_nothing_else(root, artefact, sam_environment):
