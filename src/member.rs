@@ -4,8 +4,10 @@
 //! `ALLOWED_ACCOUNTS` does not name; a session is kept for later invocations, and never used beyond its end.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use aws_sdk_sts::config::Credentials;
+use aws_sdk_sts::{Client, Config as ClientConfig};
 use chrono::{DateTime, Utc};
 use tokio::sync::Mutex;
 
@@ -74,7 +76,9 @@ pub struct SessionName(String);
 #[derive(Debug)]
 struct Members {
     role: MemberRole,
-    sts: aws_sdk_sts::Config,
+    /// Made when the first role is assumed, and not before the first delete.
+    sts: OnceLock<Client>,
+    config: ClientConfig,
     /// One for each account that is allowed, and a lock for each: alerts that come together do not assume a role twice,
     /// and an account that does not answer holds up no other.
     sessions: HashMap<AccountId, Mutex<Option<Session>>>,
@@ -91,7 +95,8 @@ impl Accounts {
     pub fn new(config: &Config, http: HttpClient) -> Self {
         let own = Lightsail::new(config, http.clone());
         let members = config.member_role.clone().map(|role| Members {
-            sts: sts(config, http),
+            sts: OnceLock::new(),
+            config: sts(config, http),
             sessions: role.accounts.iter().map(|id| (id.clone(), Mutex::default())).collect(),
             role,
         });
@@ -175,8 +180,7 @@ impl Member<'_> {
     async fn assume(&self, name: &SessionName, deadline: Deadline, wire: &Wire) -> Result<Session, Failure> {
         let MemberRole { name: role, external_id, .. } = &self.members.role;
         // Lightsail is in the commercial partition only (botocore's endpoint list).
-        // Made when it is needed: to make a client takes a while, and most processes need none of STS's.
-        let sts = aws_sdk_sts::Client::from_conf(self.members.sts.clone());
+        let sts = self.members.sts.get_or_init(|| Client::from_conf(self.members.config.clone()));
         let request = sts.assume_role().role_arn(format!("arn:aws:iam::{}:role/{role}", self.id));
         let request = request.role_session_name(&name.0).duration_seconds(SESSION_SECONDS);
         let request = request.set_external_id(external_id.clone());
@@ -205,7 +209,7 @@ impl SessionName {
 
 /// The endpoint of our own Region: its sessions are good in all, opt-in Regions too (IAM user guide, "Manage AWS STS in an
 /// AWS Region").
-fn sts(config: &Config, http: HttpClient) -> aws_sdk_sts::Config {
+fn sts(config: &Config, http: HttpClient) -> ClientConfig {
     client_config!(aws_sdk_sts, config, http, config.endpoints.sts)
 }
 
