@@ -104,11 +104,8 @@ def measure(options: argparse.Namespace, stand: Stand, programs: list[Program]) 
             "files_opened": calls.files_opened,
             "instructions": instructions(stand, program, options.valgrind),
         }
-    sizes = {
-        program.name: {"stripped": (size := Path(program.command[0]).read_bytes()) and len(size), "zip": zipped(size)}
-        for program in programs
-        if program.name != BOTO3
-    }
+    binaries = {program.name: Path(program.command[0]).read_bytes() for program in programs if program.name != BOTO3}
+    sizes = {name: {"stripped": len(binary), "zip": zipped(binary)} for name, binary in binaries.items()}
     print("Warm alerts ...", file=sys.stderr)
     warm = [scenario.measure(stand, programs[0]) for scenario in scenarios()]
     return {

@@ -129,7 +129,7 @@ async fn connection(
                 }
                 client.flush().await?;
             }
-            count = from_upstream(&mut simulator, &mut from_simulator) => {
+            count = simulator.read(&mut from_simulator) => {
                 let bytes = &from_simulator[..count?];
                 if bytes.is_empty() {
                     return client.shutdown().await;
@@ -139,10 +139,6 @@ async fn connection(
             }
         }
     }
-}
-
-async fn from_upstream(simulator: &mut TcpStream, bytes: &mut [u8]) -> io::Result<usize> {
-    simulator.read(bytes).await
 }
 
 /// Enters a request; whether it is a delete.
