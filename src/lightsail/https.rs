@@ -1,7 +1,7 @@
 //! The [`HttpClient`] of all SDKs: one connector, made in INIT, whose connections they share.
 //!
 //! An SDK makes a connector for each of its clients, and has it read the certificates of all authorities: half of all that a
-//! cold start has to do, and that after the alert has come. Of the 140 authorities that a machine trusts, AWS's endpoints use
+//! cold start has to do, and that after the alert has come. Of the hundred and more authorities that a machine trusts, AWS's endpoints use
 //! Amazon's own (repository of "Amazon Trust Services"). So only those are read, in INIT; when a peer's authority is another
 //! one, all are read, and the next attempt succeeds. Invariant: nobody is trusted whom the machine's store does not trust.
 
