@@ -1,4 +1,4 @@
-"""What `make test-cost` gives by the environment: the built artefact, the stand, and the tools that count."""
+"""What the Makefile passes in the environment: the built artefact, the stand, and the tools that count."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ def built(variable: str) -> Path:
     """A program that was built or installed; without it nothing is measured, and that is an error."""
     path = Path(os.environ.get(variable, ""))
     if not path.is_file():
-        pytest.fail(f"{variable} is {str(path)!r}, which is no file: `make test-cost` sets it")
+        pytest.fail(f"{variable} is {str(path)!r}, which is no file: `make test-cost` and `make test-instructions` set it")
     return path
 
 
