@@ -20,15 +20,16 @@ pub use record::Record;
 
 use self::bus::{Lost, RecordBus};
 use self::metrics::{Metrics, NotPublished};
+use crate::alert::{Exposure, Origin};
+use crate::aws::lightsail::{BucketKey, Operation};
+use crate::aws::{Failure, FailureKind, HttpClient, Wire};
 use crate::config::Config;
-use crate::confirm::Verification;
-use crate::incident::{Alert, Exposure};
-use crate::lightsail::{BucketKey, Failure, FailureKind, HttpClient, Operation, Wire};
-use crate::locate::{Extent, Look, Target};
+use crate::invocation::Invocation;
 use crate::names::{AccountId, Region};
 use crate::outcome::Outcome;
 use crate::policy::Mode;
-use crate::respond::Invocation;
+use crate::respond::confirm::Verification;
+use crate::respond::locate::{Extent, Look, Target};
 
 /// All that is known of one key, gathered stage by stage, so that a stage that never returns is on record too.
 #[derive(Clone, Debug)]
@@ -40,7 +41,7 @@ pub struct Facts {
     /// Whether keys are deleted.
     pub mode: Mode,
     /// Where the alert comes from.
-    pub alert: Alert,
+    pub alert: Origin,
     /// The exposed key; none for an event that yields no key.
     pub exposure: Option<Exposure>,
     /// Why there is no key to act on.
@@ -158,7 +159,7 @@ impl Audit {
 
 impl Facts {
     /// Nothing but the alert is known yet.
-    pub fn new(invocation: &Invocation, own_region: &Region, mode: Mode, alert: &Alert) -> Self {
+    pub fn new(invocation: &Invocation, own_region: &Region, mode: Mode, alert: &Origin) -> Self {
         Self {
             invocation: invocation.clone(),
             own_region: own_region.clone(),
@@ -260,8 +261,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_log_that_cannot_be_written_does_not_fail_the_response() {
-        let invocation = Invocation::for_tests("r-1");
-        let facts = Facts::new(&invocation, &"us-east-1".parse().unwrap(), Mode::Enforce, &Alert::default());
+        let invocation = Invocation::for_tests();
+        let facts = Facts::new(&invocation, &"us-east-1".parse().unwrap(), Mode::Enforce, &Origin::default());
         let record = Audit::new(Broken).record(&facts, Outcome::Unreadable);
         assert_eq!(serde_json::to_value(&record).unwrap()["status_code"], "unreadable");
     }

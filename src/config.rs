@@ -13,8 +13,8 @@ use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 
 use self::reader::Reader;
+use crate::deadline::Timeouts;
 use crate::names::{AccountId, Region};
-use crate::pace::Pace;
 use crate::policy::Policy;
 
 /// Everything that the environment says.
@@ -37,7 +37,7 @@ pub struct Config {
     /// Name or ARN of the event bus that records are put on; none where that is not configured.
     pub record_bus: Option<String>,
     /// Limits and pauses.
-    pub pace: Pace,
+    pub timeouts: Timeouts,
 }
 
 /// How the function's own log lines look, and which are written. Records are not among them: they are always written.
@@ -150,7 +150,7 @@ impl Config {
         let regions = reader.regions();
         let member_role = reader.member_role();
         let record_bus = reader.record_bus();
-        let pace = Pace { verify_for: reader.verify_for(), ..Pace::default() };
+        let timeouts = Timeouts { verify_for: reader.verify_for(), ..Timeouts::default() };
         let endpoints = reader.endpoints();
         let certificate_files = reader.certificate_files();
         let access_key_id = reader.required("AWS_ACCESS_KEY_ID");
@@ -168,7 +168,7 @@ impl Config {
                     regions,
                     member_role,
                     record_bus,
-                    pace,
+                    timeouts,
                 })
             }
             (.., problems) => Err(ConfigError(problems)),
@@ -202,8 +202,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::locate::REGIONS;
     use crate::policy::Mode;
+    use crate::regions::REGIONS;
 
     const LIGHTSAIL_ENDPOINT: &str = "AWS_ENDPOINT_URL_LIGHTSAIL";
 
@@ -264,14 +264,14 @@ mod tests {
         let role = config.member_role.unwrap();
         assert_eq!((role.name.as_str(), role.external_id.as_deref()), ("lightsail-key-responder", Some("corp:1/2")));
         assert_eq!(role.accounts.iter().map(AccountId::as_str).collect::<Vec<_>>(), ["111122223333", "444455556666"]);
-        assert_eq!(config.pace.verify_for, Duration::from_millis(2500));
+        assert_eq!(config.timeouts.verify_for, Duration::from_millis(2500));
     }
 
     #[test]
     fn what_is_not_set_forbids_nothing_searches_everywhere_and_acts_in_no_other_account() {
         let config = read(&[("PROTECTED_BUCKETS", ""), ("ALLOWED_ACCOUNTS", " ")]).unwrap();
         assert!(config.policy.protected.is_empty() && config.member_role.is_none());
-        assert_eq!((config.regions.len(), config.pace.verify_for), (REGIONS.len(), Duration::from_secs(10)));
+        assert_eq!((config.regions.len(), config.timeouts.verify_for), (REGIONS.len(), Duration::from_secs(10)));
     }
 
     #[test]

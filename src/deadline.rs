@@ -1,7 +1,7 @@
-//! The invocation's deadline -> time left to work in, and pauses that fit into it.
+//! Deadline of an invocation, and every timeout, retry limit and backoff of this function.
 //!
-//! Lambda kills the process at the deadline, and a killed process leaves no record. Invariant: nothing that is bounded
-//! by a [`Deadline`] runs into the [reserve](Deadline::new) kept for writing the record and answering.
+//! Lambda kills the process at its deadline, and a killed process leaves no record. Invariant: nothing that is bounded by a
+//! [`Deadline`] runs into the [reserve](Deadline::new) for writing the record and answering.
 
 use std::future::Future;
 use std::time::Duration;
@@ -9,70 +9,112 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::pace::Pace;
-
-/// Kept back for the record and the answer. At 128 MB a function has 7 % of a processor, so this is generous.
+/// Time reserved for the record and the answer. At 128 MB a function has 7 % of a processor, so this is generous.
 const RESERVE: Duration = Duration::from_secs(1);
 
-/// Lambda's longest time-out (Lambda quotas). Whoever claims more is not Lambda, and time must not overflow.
+/// Lambda's longest timeout (Lambda quotas). A longer one cannot come from Lambda and must not overflow.
 const LONGEST_INVOCATION: Duration = Duration::from_secs(900);
+
+/// Limits of calls, retries and polling. Operators set [`Timeouts::verify_for`] only, tests all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// TCP and TLS handshake. Within AWS it takes a few milliseconds, so a host that is silent for a second stays silent.
+    pub connect: Duration,
+    /// One attempt, connecting included. The SDK has no limit of its own: a peer that accepts and never answers would
+    /// block until Lambda kills the process. AWS has not published how long Lightsail takes for a delete. Its other calls
+    /// end within a second.
+    pub attempt: Duration,
+    /// One call with all attempts and backoff. Five attempts of 3 s fit, and one dead Region cannot use up a minute.
+    pub call: Duration,
+    /// Attempts of one call that is retryable.
+    pub max_attempts: u32,
+    /// First backoff between attempts. It doubles, and the SDK adds jitter. The SDK's own default is one second.
+    pub initial_backoff: Duration,
+    /// Longest backoff between attempts.
+    pub max_backoff: Duration,
+    /// First pause between two polls of something unfinished. It grows by half.
+    pub initial_pause: Duration,
+    /// Longest pause between two polls.
+    pub max_pause: Duration,
+    /// How long a key that is still listed after its delete is read again.
+    pub verify_for: Duration,
+    /// Publishing of records on the event bus, all attempts. The answer waits for it, and the log has the records already.
+    pub publish: Duration,
+}
 
 /// When work must have ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
     work_ends: Instant,
-    /// What is kept back after it.
+    /// Time between the end of work and Lambda's deadline.
     reserve: Duration,
 }
 
-/// The time for work is over. Caused by slow answers or a short function timeout; what was under way when it struck may
-/// still be carried out by AWS.
+/// The time for work is over. Caused by slow answers or a short function timeout. AWS may still carry out a call that was
+/// in flight.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("the time for this invocation ran out")]
 pub struct DeadlineReached;
 
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(1),
+            attempt: Duration::from_secs(3),
+            call: Duration::from_secs(18),
+            max_attempts: 5,
+            initial_backoff: Duration::from_millis(100),
+            max_backoff: Duration::from_secs(2),
+            initial_pause: Duration::from_millis(100),
+            max_pause: Duration::from_secs(2),
+            verify_for: Duration::from_secs(10),
+            publish: Duration::from_secs(5),
+        }
+    }
+}
+
 impl Deadline {
-    /// A deadline for an invocation that Lambda ends `remaining` from now. A quarter of a short time is reserved, so
-    /// that even a function with a timeout of one second tries.
+    /// Deadline for work in an invocation that Lambda ends `remaining` from now. Reserves a quarter of a short time, so
+    /// that a function with a timeout of one second tries too.
     pub fn new(remaining: Duration) -> Self {
         let remaining = remaining.min(LONGEST_INVOCATION);
         let reserve = RESERVE.min(remaining / 4);
         Self { work_ends: Instant::now() + remaining.saturating_sub(reserve), reserve }
     }
 
-    /// An earlier deadline for work after which more must fit: by `early`, or by a third of what is left if that is less.
+    /// Returns a deadline that is `early` earlier, or a third of the time left if that is less.
     pub fn less(self, early: Duration) -> Self {
         Self { work_ends: self.work_ends - early.min(self.left() / 3), ..self }
     }
 
-    /// This deadline, or an earlier one `time` from now.
+    /// Returns this deadline, or the earlier one `time` from now.
     pub fn at_most(self, time: Duration) -> Self {
         Self { work_ends: self.work_ends.min(Instant::now() + time), ..self }
     }
 
-    /// A later deadline, for what is done with the records once they are written: a third of the reserve may go into it.
+    /// Returns a deadline that is later by a third of the reserve, for publishing records that are written already.
     pub fn after_work(self) -> Self {
         Self { work_ends: self.work_ends + self.reserve / 3, ..self }
     }
 
-    /// The time left to work in.
+    /// Returns the time left to work in.
     pub fn left(self) -> Duration {
         self.work_ends.saturating_duration_since(Instant::now())
     }
 
-    /// Runs `work` until it ends or the time is over; then it is dropped.
+    /// Runs `work` until it ends, or drops it at the deadline.
     pub async fn within<T>(self, work: impl Future<Output = T>) -> Result<T, DeadlineReached> {
         tokio::time::timeout_at(self.work_ends, work).await.map_err(|_| DeadlineReached)
     }
 
-    /// Pauses that grow by half each time, and end when no whole pause fits any more. Each is shortened by up to a
-    /// quarter at random, so that copies of this function do not ask in step.
-    pub fn pauses(self, pace: &Pace) -> Pauses {
-        Pauses { next: pace.first_pause, longest: pace.longest_pause, deadline: self }
+    /// Returns pauses that grow by half each time and end when a whole pause no longer fits. Jitter shortens each by up to
+    /// a quarter, so that copies of this function do not poll in step.
+    pub fn pauses(self, timeouts: &Timeouts) -> Pauses {
+        Pauses { next: timeouts.initial_pause, longest: timeouts.max_pause, deadline: self }
     }
 }
 
-/// See [`Deadline::pauses`].
+/// Growing pauses between polls: see [`Deadline::pauses`].
 #[derive(Debug)]
 pub struct Pauses {
     next: Duration,
@@ -81,7 +123,7 @@ pub struct Pauses {
 }
 
 impl Pauses {
-    /// Sleeps for one pause, or says at once that it would not end in time.
+    /// Sleeps for one pause. Fails at once if the pause would reach the deadline.
     pub async fn pause(&mut self) -> Result<(), DeadlineReached> {
         let ends = Instant::now() + self.next.mul_f64(1.0 - fastrand::f64() / 4.0);
         if ends >= self.deadline.work_ends {
@@ -98,7 +140,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_second_is_kept_for_the_record_and_a_quarter_of_a_short_time() {
+    async fn reserve_is_one_second_or_a_quarter() {
         let now = Instant::now();
         for (remaining, work) in [(60_000, 59_000), (4_000, 3_000), (1_000, 750), (0, 0)] {
             let ends = Deadline::new(Duration::from_millis(remaining)).work_ends - now;
@@ -108,16 +150,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_that_does_not_end_is_dropped_at_the_deadline() {
+    async fn unfinished_work_is_dropped_at_deadline() {
         let deadline = Deadline::new(Duration::from_millis(40));
         assert_eq!(deadline.within(std::future::pending::<()>()).await, Err(DeadlineReached));
         assert_eq!(deadline.within(std::future::ready(7)).await, Ok(7));
     }
 
     #[tokio::test]
-    async fn pauses_grow_and_end_before_the_deadline() {
+    async fn pauses_grow_and_end_before_deadline() {
         let started = Instant::now();
-        let mut pauses = Deadline::new(Duration::from_millis(1_000)).pauses(&Pace::default());
+        let mut pauses = Deadline::new(Duration::from_millis(1_000)).pauses(&Timeouts::default());
         let mut taken = Vec::new();
         loop {
             let before = Instant::now();
@@ -133,14 +175,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_earlier_deadline_never_makes_it_later() {
+    async fn at_most_never_extends_deadline() {
         let deadline = Deadline::new(Duration::from_secs(60));
         assert!(deadline.at_most(Duration::from_secs(10)).left() <= Duration::from_secs(10));
         assert!(deadline.at_most(Duration::from_secs(600)).left() <= Duration::from_secs(59));
     }
 
     #[tokio::test]
-    async fn two_thirds_of_the_reserve_are_left_after_what_comes_after_the_work() {
+    async fn after_work_keeps_two_thirds_of_reserve() {
         let left = Deadline::new(Duration::ZERO).after_work().left();
         assert_eq!(left, Duration::ZERO);
         let now = Instant::now();

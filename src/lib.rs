@@ -1,34 +1,32 @@
 //! Deletes compromised access keys of Amazon Lightsail buckets, proves that they are gone, and leaves a record.
 //!
 //! ```text
-//! payload --envelope--> Envelope --incident--> Incident{exposures} --locate--> Target --revoke--> Revocation
-//!         --confirm--> Outcome --audit--> record -> log with metrics, event bus
+//! payload --alert--> Alert{exposures} --respond/key--> CaseFile --verdict--> Outcome --audit--> record -> log, bus, metrics
 //! ```
 //!
-//! Data goes one way, and each stage takes what the one before it made; [`respond`] is the whole story on one screen.
-//! Four promises settle every question, in this order: never claim a key is dead that may be alive; never touch a key
-//! that was not named; delete right away; always leave a record.
+//! Data flows one way. Stages act on AWS and write down what they observe in a case file. One pure function, the verdict,
+//! turns a case file into an outcome. Four promises settle every question, in this order: never claim that a key is dead
+//! when it may be alive, never touch a key that was not named, delete right away, always leave a record.
+//!
+//! Modules are listed in dependency order: each imports only from lines above its own. A test enforces it.
 
 pub mod names;
-pub mod plain_text;
+pub mod regions;
+pub mod safe_text;
 
-pub mod respond;
+pub mod deadline;
+pub mod invocation;
 
-pub mod envelope;
-pub mod incident;
+pub mod policy;
 
-pub mod confirm;
-pub mod locate;
-pub mod revoke;
-
-pub mod audit;
 pub mod outcome;
 
 pub mod config;
-pub mod policy;
 
-pub mod deadline;
-pub mod pace;
+pub mod alert;
 
-pub mod lightsail;
-pub mod member;
+pub mod aws;
+
+pub mod audit;
+
+pub mod respond;

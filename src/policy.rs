@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use crate::lightsail::Bucket;
+use crate::aws::lightsail::Bucket;
 use crate::names::BucketName;
 
 /// A bucket with this tag is protected. The template's IAM policy enforces it too, in `aws:ResourceTag/responder:protect`,

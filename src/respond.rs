@@ -4,32 +4,33 @@
 //! runs out of time or panics is on record too. Invariant: every invocation leaves at least one record, every key exactly
 //! one, and whatever went wrong with one key does not stop the others.
 
-mod one_key;
+pub mod accounts;
+pub mod confirm;
+mod key;
+pub mod locate;
+pub mod revoke;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse};
-use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use serde::Serialize;
-use tokio::time::Instant;
 use tracing::info_span;
 
+use crate::alert::envelope::{self, Delivery, Message};
+use crate::alert::{self, Alert, Exposure, Origin, Unactionable, Unreadable};
 use crate::audit::{Audit, Facts, Record};
+use crate::aws::{self, Failure, FailureKind};
 use crate::config::Config;
-use crate::deadline::Deadline;
-use crate::envelope::{self, Delivery, Message};
-use crate::incident::{self, Alert, Exposure, Incident, Unactionable, Unreadable};
-use crate::lightsail::{self, Failure, FailureKind};
-use crate::member::Accounts;
-use crate::names::{AccountId, Region};
+use crate::deadline::Timeouts;
+use crate::invocation::Invocation;
+use crate::names::Region;
 use crate::outcome::{InvocationError, Outcome};
-use crate::pace::Pace;
-use crate::plain_text::PlainText;
 use crate::policy::{Mode, Policy};
+use crate::respond::accounts::Accounts;
+use crate::safe_text::SafeText;
 
 /// The function, ready for any number of invocations.
 pub struct Responder {
@@ -37,30 +38,9 @@ pub struct Responder {
     regions: Vec<Region>,
     policy: Policy,
     accounts: Accounts,
-    pace: Pace,
+    timeouts: Timeouts,
     audit: Audit,
     warm: AtomicBool,
-}
-
-/// What Lambda says of one invocation.
-#[derive(Clone, Debug)]
-pub struct Invocation {
-    /// Lambda's ID of it.
-    pub request_id: String,
-    /// The account that this function runs in; none if its ARN does not say.
-    pub account: Option<AccountId>,
-    /// The name of this function; empty if its ARN does not say.
-    pub function: String,
-    /// ID of the SQS message, for an item of a batch.
-    pub message_id: Option<String>,
-    /// When it started, on the clock that measures.
-    pub started: Instant,
-    /// When it started, on the clock that dates.
-    pub started_at: DateTime<Utc>,
-    /// When work must have ended.
-    pub deadline: Deadline,
-    /// Whether it is the first of this process.
-    pub cold_start: bool,
 }
 
 /// The answer to an invocation that succeeded.
@@ -80,34 +60,21 @@ impl Responder {
     /// Prepares the function, as far as it can be without an alert: nothing but the question for one address is sent. Within
     /// a Tokio runtime.
     pub fn new(config: &Config, audit: Audit) -> Self {
-        let http = lightsail::http_client(config);
+        let http = aws::http_client(config);
         Self {
             region: config.region.clone(),
             regions: config.regions.clone(),
             policy: config.policy.clone(),
             accounts: Accounts::new(config, http.clone()),
-            pace: config.pace.clone(),
+            timeouts: config.timeouts.clone(),
             audit: audit.with_bus(config, http),
             warm: AtomicBool::new(false),
         }
     }
 
-    /// What Lambda's context says: request ID, ARN of the function, deadline in epoch milliseconds.
+    /// Reads Lambda's context: request ID, ARN of the function, and deadline in epoch milliseconds.
     pub fn invocation(&self, request_id: &str, function_arn: &str, deadline_ms: u64) -> Invocation {
-        let started_at = Utc::now();
-        let now = u64::try_from(started_at.timestamp_millis()).unwrap_or_default();
-        // arn:aws:lambda:REGION:ACCOUNT:function:NAME, and perhaps a version.
-        let part = |place| function_arn.split(':').nth(place);
-        Invocation {
-            request_id: request_id.to_owned(),
-            message_id: None,
-            account: part(4).and_then(|account| account.parse().ok()),
-            function: part(6).unwrap_or_default().to_owned(),
-            started: Instant::now(),
-            started_at,
-            deadline: Deadline::new(Duration::from_millis(deadline_ms.saturating_sub(now))),
-            cold_start: !self.warm.swap(true, Ordering::Relaxed),
-        }
+        Invocation::new(request_id, function_arn, deadline_ms, !self.warm.swap(true, Ordering::Relaxed))
     }
 
     /// Answers one invocation: acts on every key that `payload` exposes, and records each.
@@ -134,24 +101,23 @@ impl Responder {
 
     /// The records of what arrived together. No message at all stands for a payload that could not be opened.
     async fn answer(&self, invocation: &Invocation, messages: &[Message]) -> Vec<Record> {
-        let read =
-            without_panic(|| incident::read(messages, self.policy.most_keys)).filter(|incidents| !incidents.is_empty());
-        let panicked = || vec![Incident { alert: Alert::default(), reading: Err(Unreadable::Panicked.into()) }];
-        let incidents = read.unwrap_or_else(panicked);
-        let records = join_all(incidents.iter().map(|incident| self.incident(invocation, incident))).await;
+        let read = without_panic(|| alert::read(messages, self.policy.most_keys)).filter(|alerts| !alerts.is_empty());
+        let panicked = || vec![Alert { origin: Origin::default(), exposures: Err(Unreadable::Panicked.into()) }];
+        let alerts = read.unwrap_or_else(panicked);
+        let records = join_all(alerts.iter().map(|alert| self.alert(invocation, alert))).await;
         records.into_iter().flatten().collect()
     }
 
-    async fn incident(&self, invocation: &Invocation, incident: &Incident) -> Vec<Record> {
-        match &incident.reading {
-            Err(why) => vec![self.nothing_to_do(invocation, &incident.alert, why)],
+    async fn alert(&self, invocation: &Invocation, alert: &Alert) -> Vec<Record> {
+        match &alert.exposures {
+            Err(why) => vec![self.nothing_to_do(invocation, &alert.origin, why)],
             Ok(exposures) => {
-                join_all(exposures.iter().map(|exposure| self.settle(invocation, &incident.alert, exposure))).await
+                join_all(exposures.iter().map(|exposure| self.settle(invocation, &alert.origin, exposure))).await
             }
         }
     }
 
-    fn nothing_to_do(&self, invocation: &Invocation, alert: &Alert, why: &Unactionable) -> Record {
+    fn nothing_to_do(&self, invocation: &Invocation, alert: &Origin, why: &Unactionable) -> Record {
         let mut facts = Facts::new(invocation, &self.region, self.policy.mode, alert);
         facts.why = Some(why.to_string());
         let outcome = match why {
@@ -162,7 +128,7 @@ impl Responder {
         self.audit.record(&facts, outcome)
     }
 
-    async fn settle(&self, invocation: &Invocation, alert: &Alert, exposure: &Exposure) -> Record {
+    async fn settle(&self, invocation: &Invocation, alert: &Origin, exposure: &Exposure) -> Record {
         let mut facts = Facts::new(invocation, &self.region, self.policy.mode, alert);
         facts.exposure = Some(exposure.clone());
         if exposure.dry_run {
@@ -171,7 +137,7 @@ impl Responder {
         let acted = AssertUnwindSafe(self.act(exposure, &mut facts)).catch_unwind().await;
         let outcome = acted.unwrap_or_else(|_| {
             let wire = facts.deletes.last().cloned().unwrap_or_default();
-            let what = PlainText::of("this function's own code panicked; the log line before this one says where");
+            let what = SafeText::of("this function's own code panicked; the log line before this one says where");
             facts.failure = Some(Failure::of_delete(FailureKind::Panicked, None, Some(what), &wire));
             Outcome::Failed
         });
@@ -226,21 +192,4 @@ fn batch(answers: Vec<(Option<String>, Vec<Record>)>) -> Result<Response, Invoca
         response.batch_item_failures.push(failure);
     }
     Ok(Response::Batch(response))
-}
-
-#[cfg(test)]
-impl Invocation {
-    /// An invocation of a minute's length.
-    pub(crate) fn for_tests(request_id: &str) -> Self {
-        Self {
-            request_id: request_id.to_owned(),
-            message_id: None,
-            account: "012345678912".parse().ok(),
-            function: "responder".to_owned(),
-            started: Instant::now(),
-            started_at: Utc::now(),
-            deadline: Deadline::new(Duration::from_secs(60)),
-            cold_start: true,
-        }
-    }
 }

@@ -12,11 +12,11 @@ use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use aws_sdk_eventbridge::{Client, Config as ClientConfig};
 
 use super::Record;
+use crate::aws::{Failure, HttpClient, Wire, client_config};
 use crate::config::Config;
 use crate::deadline::Deadline;
-use crate::lightsail::{Failure, HttpClient, Wire, client_config};
-use crate::pace::Pace;
-use crate::plain_text::PlainText;
+use crate::deadline::Timeouts;
+use crate::safe_text::SafeText;
 
 /// Who puts the events there.
 const SOURCE: &str = "lightsail-key-responder";
@@ -43,7 +43,7 @@ pub(super) struct RecordBus {
     config: ClientConfig,
     /// Its name or ARN.
     name: String,
-    pace: Pace,
+    timeouts: Timeouts,
 }
 
 /// Records that did not reach the bus.
@@ -66,7 +66,7 @@ impl RecordBus {
     pub(super) fn new(config: &Config, http: HttpClient) -> Option<Self> {
         let name = config.record_bus.clone()?;
         let client_config = client_config!(aws_sdk_eventbridge, config, http, config.endpoints.eventbridge);
-        Some(Self { client: OnceLock::new(), config: client_config, name, pace: config.pace.clone() })
+        Some(Self { client: OnceLock::new(), config: client_config, name, timeouts: config.timeouts.clone() })
     }
 
     fn client(&self) -> &Client {
@@ -77,7 +77,7 @@ impl RecordBus {
     ///
     /// The error says how many are not there, as far as is known.
     pub(super) async fn publish(&self, records: &[&Record], deadline: Deadline) -> Result<(), Lost> {
-        let deadline = deadline.at_most(self.pace.publish);
+        let deadline = deadline.at_most(self.timeouts.publish);
         let mut lost = Lost { records: 0, why: String::new() };
         for entries in calls(records) {
             if let Err(part) = self.put(entries, deadline).await {
@@ -89,7 +89,7 @@ impl RecordBus {
 
     /// Makes one call, and again with the entries that failed: a call can succeed and its entries not.
     async fn put(&self, mut entries: Vec<Entry>, deadline: Deadline) -> Result<(), Lost> {
-        let mut pauses = deadline.pauses(&self.pace);
+        let mut pauses = deadline.pauses(&self.timeouts);
         let mut attempts = 0;
         loop {
             attempts += 1;
@@ -99,9 +99,9 @@ impl RecordBus {
             };
             let Some((_, code)) = refused.first().cloned() else { return Ok(()) };
             let again = refused.iter().any(|(_, code)| PASSING.contains(&code.as_str()));
-            let why = format!("{CALL} refused the entry: {}", PlainText::of(&code));
+            let why = format!("{CALL} refused the entry: {}", SafeText::of(&code));
             entries = take(entries, &refused);
-            if !again || attempts >= self.pace.attempts || pauses.pause().await.is_err() {
+            if !again || attempts >= self.timeouts.max_attempts || pauses.pause().await.is_err() {
                 return Err(Lost { records: entries.len(), why });
             }
         }

@@ -3,9 +3,9 @@
 use chrono::SecondsFormat;
 
 use super::{Evidence, Facts};
-use crate::lightsail::{BucketKey, LastUsed};
-use crate::locate::Unread;
+use crate::aws::lightsail::{BucketKey, LastUsed};
 use crate::outcome::Outcome;
+use crate::respond::locate::Unread;
 
 /// How many unread places a sentence names; the record has them all. There are 19 Regions.
 const NAMED: usize = 20;
@@ -70,8 +70,9 @@ fn place(facts: &Facts) -> String {
 }
 
 fn ends(facts: &Facts) -> String {
-    let status =
-        |operation: &crate::lightsail::Operation| operation.status.clone().unwrap_or_else(|| "no status".to_owned());
+    let status = |operation: &crate::aws::lightsail::Operation| {
+        operation.status.clone().unwrap_or_else(|| "no status".to_owned())
+    };
     match facts.operations.as_slice() {
         [] => "AWS named no operation".to_owned(),
         operations => operations.iter().map(status).collect::<Vec<_>>().join(", "),

@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{Facts, message};
-use crate::confirm::Verification;
-use crate::incident::Alert;
-use crate::lightsail::{BucketKey, Failure, Operation, Wire};
-use crate::locate::{Extent, FoundBy};
+use crate::alert::Origin;
+use crate::aws::lightsail::{BucketKey, Operation};
+use crate::aws::{Failure, Wire};
 use crate::outcome::Outcome;
-use crate::plain_text::PlainText;
+use crate::respond::confirm::Verification;
+use crate::respond::locate::{Extent, FoundBy};
+use crate::safe_text::SafeText;
 
 /// Version of the shape of `unmapped`.
 const SCHEMA: &str = "lightsail-key-responder/v1";
@@ -72,7 +73,7 @@ struct Unmapped {
     invocation: Invocation,
     access_key: Option<AccessKey>,
     bucket: Option<Bucket>,
-    alert: Alert,
+    alert: Origin,
     why: Option<String>,
     operations: Vec<Operation>,
     verification: Option<Verification>,
@@ -85,7 +86,7 @@ struct Unmapped {
 struct Invocation {
     request_id: String,
     /// ID of the SQS message, for an item of a batch.
-    message_id: Option<PlainText>,
+    message_id: Option<SafeText>,
     cold_start: bool,
 }
 
@@ -99,7 +100,7 @@ struct AccessKey {
     evidence: Option<&'static str>,
     status: Option<String>,
     created_at: Option<DateTime<Utc>>,
-    last_used: Option<crate::lightsail::LastUsed>,
+    last_used: Option<crate::aws::lightsail::LastUsed>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -243,7 +244,7 @@ fn unmapped(facts: &Facts) -> Unmapped {
         mode: facts.mode.as_str(),
         invocation: Invocation {
             request_id: facts.invocation.request_id.clone(),
-            message_id: facts.invocation.message_id.as_deref().map(PlainText::of),
+            message_id: facts.invocation.message_id.as_deref().map(SafeText::of),
             cold_start: facts.invocation.cold_start,
         },
         access_key: access_key(facts),

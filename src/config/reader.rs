@@ -12,10 +12,10 @@ use std::time::Duration;
 use http::Uri;
 
 use super::{Endpoints, MemberRole, OURS, Problem};
-use crate::locate::REGIONS;
+use crate::deadline::Timeouts;
 use crate::names::{AccountId, BucketName, Region};
-use crate::pace::Pace;
 use crate::policy::Mode;
+use crate::regions::REGIONS;
 
 /// Any other variable that begins so is refused: a protection that was misspelt would protect nothing. Neither Lambda nor
 /// an AWS SDK has variables that begin so (Lambda guide, "Defined runtime environment variables").
@@ -165,7 +165,7 @@ impl Reader {
     }
 
     pub(super) fn verify_for(&mut self) -> Duration {
-        let default = Pace::default().verify_for;
+        let default = Timeouts::default().verify_for;
         let Some(value) = self.get("VERIFY_FOR").map(str::to_owned) else { return default };
         let seconds = value.parse::<f64>().ok().filter(|seconds| (0.0..=LONGEST_VERIFICATION).contains(seconds));
         seconds.map(Duration::from_secs_f64).unwrap_or_else(|| {

@@ -11,22 +11,21 @@ use std::collections::HashSet;
 
 use libfuzzer_sys::fuzz_target;
 
-// An inline module for the sake of its path: `incident` finds its own files below it. The sources name each other from
+// An inline module for the sake of its path: `alert` finds its own files below it. The sources name each other from
 // the root of the crate.
 #[path = "../../src"]
 #[expect(dead_code, unreachable_pub, reason = "the stages that use the rest are not compiled here")]
 mod reading {
-    pub mod envelope;
-    pub mod incident;
+    pub mod alert;
     pub mod names;
-    pub mod plain_text;
+    pub mod safe_text;
 }
-use reading::{envelope, incident, names, plain_text};
+use reading::{alert, names, safe_text};
 
 #[path = "../reading/held.rs"]
 mod held;
 
-use envelope::{Delivery, Message};
+use alert::envelope::{Delivery, Message};
 use names::AccessKeyId;
 
 /// As many keys as may be deleted without a person, by default.
@@ -34,7 +33,7 @@ const MOST: usize = 20;
 
 fuzz_target!(|bytes: &[u8]| {
     let payload = String::from_utf8_lossy(bytes);
-    match envelope::open(&payload) {
+    match alert::envelope::open(&payload) {
         Delivery::Together(messages) => check(&payload, &messages),
         Delivery::Queue(items) => {
             assert!(!items.is_empty(), "a batch without items");
@@ -46,13 +45,13 @@ fuzz_target!(|bytes: &[u8]| {
 /// What holds of all that is read together.
 fn check(payload: &str, messages: &[Message]) {
     assert!(!messages.is_empty(), "nothing in the delivery, so nothing would be recorded");
-    let incidents = incident::read(messages, MOST);
-    assert!(!incidents.is_empty(), "a delivery without an incident, so nothing would be recorded");
+    let alerts = alert::read(messages, MOST);
+    assert!(!alerts.is_empty(), "a delivery without an incident, so nothing would be recorded");
     let mut keys = HashSet::new();
-    for incident in &incidents {
-        let line = serde_json::to_string(&incident.alert).expect("the alert goes into the record");
+    for alert in &alerts {
+        let line = serde_json::to_string(&alert.origin).expect("the alert goes into the record");
         assert!(!line.contains(['\r', '\n', '\u{1b}', '\u{2028}', '\u{2029}']), "more than one line: {line}");
-        match &incident.reading {
+        match &alert.exposures {
             Ok(exposures) => {
                 assert!(!exposures.is_empty(), "an incident that exposes no key and does not say why");
                 for exposure in exposures {

@@ -9,8 +9,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use lightsail_key_responder::envelope::{self, Delivery};
-use lightsail_key_responder::incident::{self, Incident};
+use lightsail_key_responder::alert::envelope::{self, Delivery};
+use lightsail_key_responder::alert::{self, Alert};
 use serde_json::{Value, json};
 
 const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
@@ -32,7 +32,7 @@ fn reading(criterion: &mut Criterion) {
         group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2)).sample_size(20);
         for size in [10_000, 100_000, 1_000_000] {
             let payload = make(size);
-            let exposed = read(&payload).iter().filter_map(|incident| incident.reading.as_ref().ok()).flatten().count();
+            let exposed = read(&payload).iter().filter_map(|alert| alert.exposures.as_ref().ok()).flatten().count();
             assert_eq!(exposed, keys, "{name} of {size} is not read as it is meant to be");
             group.throughput(Throughput::Bytes(payload.len().try_into().unwrap()));
             group.bench_with_input(BenchmarkId::from_parameter(size), &payload, |bencher, payload| {
@@ -43,10 +43,10 @@ fn reading(criterion: &mut Criterion) {
     }
 }
 
-fn read(payload: &str) -> Vec<Incident> {
+fn read(payload: &str) -> Vec<Alert> {
     match envelope::open(payload) {
-        Delivery::Together(messages) => incident::read(&messages, 20),
-        Delivery::Queue(items) => items.iter().flat_map(|item| incident::read(&item.messages, 20)).collect(),
+        Delivery::Together(messages) => alert::read(&messages, 20),
+        Delivery::Queue(items) => items.iter().flat_map(|item| alert::read(&item.messages, 20)).collect(),
     }
 }
 

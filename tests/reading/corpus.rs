@@ -14,8 +14,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::{env, fs, io, panic};
 
-use lightsail_key_responder::envelope::{self, Delivery};
-use lightsail_key_responder::incident::{self, Incident, Unactionable};
+use lightsail_key_responder::alert::envelope::{self, Delivery};
+use lightsail_key_responder::alert::{self, Alert, Unactionable};
 use serde_json::{Value, json};
 
 /// The columns of the manifest that are used, and how many there are.
@@ -142,14 +142,13 @@ impl Report {
     }
 
     fn read(&mut self, row: &Row<'_>, way: &str, payload: &str) {
-        let Ok(incidents) = panic::catch_unwind(|| read(payload)) else {
+        let Ok(alerts) = panic::catch_unwind(|| read(payload)) else {
             return self.fault(row, way, "the reader panicked");
         };
-        if incidents.is_empty() {
+        if alerts.is_empty() {
             self.fault(row, way, "no incident at all, so there would be no record");
         }
-        let exposures: Vec<_> =
-            incidents.iter().filter_map(|incident| incident.reading.as_ref().ok()).flatten().collect();
+        let exposures: Vec<_> = alerts.iter().filter_map(|alert| alert.exposures.as_ref().ok()).flatten().collect();
         let found: BTreeSet<String> = exposures.iter().map(|exposure| exposure.key.to_string()).collect();
         let hints: BTreeSet<String> =
             exposures.iter().flat_map(|exposure| &exposure.buckets).map(ToString::to_string).collect();
@@ -160,7 +159,7 @@ impl Report {
 
         let mut lines = Vec::new();
         if !missed.is_empty() {
-            lines.push(format!("missed key {missed:?}; read instead: {}", ends(&incidents)));
+            lines.push(format!("missed key {missed:?}; read instead: {}", ends(&alerts)));
         }
         if !extra.is_empty() {
             lines.push(format!("extra key {extra:?}"));
@@ -177,14 +176,14 @@ impl Report {
         counts.missed += missed.len();
         counts.extra += extra.len();
         counts.buckets_wrong += usize::from(buckets_wrong);
-        for incident in &incidents {
-            match &incident.reading {
+        for alert in &alerts {
+            match &alert.exposures {
                 Ok(_) => {}
                 Err(Unactionable::Ignored(_)) => counts.ignored += 1,
                 Err(Unactionable::Unreadable(_)) => counts.unreadable += 1,
                 Err(Unactionable::TooMany(_)) => counts.too_many += 1,
             }
-            *self.ends.entry(end(incident)).or_default() += 1;
+            *self.ends.entry(end(alert)).or_default() += 1;
         }
     }
 
@@ -198,10 +197,10 @@ impl Report {
     }
 }
 
-fn read(payload: &str) -> Vec<Incident> {
+fn read(payload: &str) -> Vec<Alert> {
     match envelope::open(payload) {
-        Delivery::Together(messages) => incident::read(&messages, MOST),
-        Delivery::Queue(items) => items.iter().flat_map(|item| incident::read(&item.messages, MOST)).collect(),
+        Delivery::Together(messages) => alert::read(&messages, MOST),
+        Delivery::Queue(items) => items.iter().flat_map(|item| alert::read(&item.messages, MOST)).collect(),
     }
 }
 
@@ -244,8 +243,8 @@ fn event(source: &str, detail_type: &str, detail: &Value) -> Value {
 }
 
 /// How an incident ended: the outcome, and the name of the reason.
-fn end(incident: &Incident) -> String {
-    let (outcome, reason) = match &incident.reading {
+fn end(alert: &Alert) -> String {
+    let (outcome, reason) = match &alert.exposures {
         Ok(_) => return "exposed".to_owned(),
         Err(Unactionable::TooMany(_)) => return "too many keys".to_owned(),
         Err(Unactionable::Ignored(why)) => ("ignored", format!("{why:?}")),
@@ -254,12 +253,12 @@ fn end(incident: &Incident) -> String {
     format!("{outcome}: {}", reason.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default())
 }
 
-fn ends(incidents: &[Incident]) -> String {
-    let said = |incident: &Incident| match &incident.reading {
+fn ends(alerts: &[Alert]) -> String {
+    let said = |alert: &Alert| match &alert.exposures {
         Ok(_) => "exposed another key".to_owned(),
-        Err(why) => format!("{}: {}", end(incident), why.to_string().chars().take(160).collect::<String>()),
+        Err(why) => format!("{}: {}", end(alert), why.to_string().chars().take(160).collect::<String>()),
     };
-    incidents.iter().map(said).collect::<Vec<_>>().join("; ")
+    alerts.iter().map(said).collect::<Vec<_>>().join("; ")
 }
 
 impl std::fmt::Display for Report {

@@ -12,10 +12,10 @@ mod held;
 
 use std::collections::BTreeSet;
 
-use alerts::{Alert, Choices, Names};
+use alerts::{Choices, Names};
 use deliveries::{Style, print};
-use lightsail_key_responder::envelope::{self, Delivery, Message};
-use lightsail_key_responder::incident::{self, Incident, Unactionable};
+use lightsail_key_responder::alert::envelope::{self, Delivery, Message};
+use lightsail_key_responder::alert::{self, Alert, Unactionable};
 use lightsail_key_responder::names::AccessKeyId;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
@@ -32,7 +32,7 @@ fn seeds() -> impl Strategy<Value = (Vec<u8>, u64)> {
 /// One to three alerts, and what must not be read out of them.
 struct Case {
     choices: Choices,
-    alerts: Vec<Alert>,
+    alerts: Vec<alerts::Alert>,
     decoys: Vec<String>,
     /// One more that is nowhere yet.
     stray: String,
@@ -73,16 +73,16 @@ fn groups(payload: &str) -> Vec<Vec<Message>> {
     }
 }
 
-fn read(payload: &str) -> Vec<Incident> {
-    groups(payload).iter().flat_map(|messages| incident::read(messages, MOST)).collect()
+fn read(payload: &str) -> Vec<Alert> {
+    groups(payload).iter().flat_map(|messages| alert::read(messages, MOST)).collect()
 }
 
 /// An exposure without an order: key, buckets, account, Region.
 type Found = (String, BTreeSet<String>, Option<String>, Option<String>);
 
 fn found(payload: &str) -> BTreeSet<Found> {
-    let incidents = read(payload);
-    let exposures = incidents.iter().filter_map(|incident| incident.reading.as_ref().ok()).flatten();
+    let alerts = read(payload);
+    let exposures = alerts.iter().filter_map(|alert| alert.exposures.as_ref().ok()).flatten();
     exposures
         .map(|exposure| {
             let buckets = exposure.buckets.iter().map(ToString::to_string).collect();
@@ -103,10 +103,10 @@ fn holds_of_every_payload(payload: &str) -> Result<(), TestCaseError> {
     prop_assert!(!groups.is_empty(), "a delivery without anything in it");
     for messages in &groups {
         prop_assert!(!messages.is_empty(), "a delivery or item without a message");
-        let together = incident::read(messages, usize::MAX);
+        let together = alert::read(messages, usize::MAX);
         prop_assert!(!together.is_empty(), "a delivery or item without an incident");
-        let keys = |incidents: &[Incident]| -> Vec<AccessKeyId> {
-            let exposures = incidents.iter().filter_map(|incident| incident.reading.as_ref().ok()).flatten();
+        let keys = |alerts: &[Alert]| -> Vec<AccessKeyId> {
+            let exposures = alerts.iter().filter_map(|alert| alert.exposures.as_ref().ok()).flatten();
             exposures.map(|exposure| exposure.key.clone()).collect()
         };
         let named = keys(&together);
@@ -120,24 +120,21 @@ fn holds_of_every_payload(payload: &str) -> Result<(), TestCaseError> {
         // Nothing is lost by being read together: each message has its incident, or its keys are in another's.
         let mut unactionable = 0;
         for message in messages {
-            let alone = incident::read(std::slice::from_ref(message), usize::MAX);
+            let alone = alert::read(std::slice::from_ref(message), usize::MAX);
             prop_assert!(!alone.is_empty(), "a message without an incident");
             prop_assert!(keys(&alone).iter().all(|key| distinct.contains(key)), "a key lost among others");
-            unactionable += alone.iter().filter(|incident| incident.reading.is_err()).count();
+            unactionable += alone.iter().filter(|alert| alert.exposures.is_err()).count();
         }
-        prop_assert_eq!(together.iter().filter(|incident| incident.reading.is_err()).count(), unactionable);
-        for incident in &together {
-            prop_assert!(incident.reading.as_ref().map_or(true, |exposures| !exposures.is_empty()));
-            prop_assert!(
-                !said(incident).contains(['\r', '\n', '\u{1b}', '\u{2028}', '\u{2029}']),
-                "more than one line"
-            );
+        prop_assert_eq!(together.iter().filter(|alert| alert.exposures.is_err()).count(), unactionable);
+        for alert in &together {
+            prop_assert!(alert.exposures.as_ref().map_or(true, |exposures| !exposures.is_empty()));
+            prop_assert!(!said(alert).contains(['\r', '\n', '\u{1b}', '\u{2028}', '\u{2029}']), "more than one line");
         }
 
         // The limit stops all or nothing.
         for most in [1, MOST] {
-            let limited = incident::read(messages, most);
-            let too_many = limited.iter().filter(|one| matches!(one.reading, Err(Unactionable::TooMany(_)))).count();
+            let limited = alert::read(messages, most);
+            let too_many = limited.iter().filter(|one| matches!(one.exposures, Err(Unactionable::TooMany(_)))).count();
             if named.len() > most {
                 prop_assert_eq!((limited.len(), too_many), (1, 1));
             } else {
@@ -150,9 +147,9 @@ fn holds_of_every_payload(payload: &str) -> Result<(), TestCaseError> {
 
 /// All text that can leave the function by an incident: the alert goes into the record, the reason into record, log and
 /// error.
-fn said(incident: &Incident) -> String {
-    let why = incident.reading.as_ref().err().map(|why| format!("{why} {why:?}")).unwrap_or_default();
-    format!("{:?} {} {why}", incident.alert, serde_json::to_string(&incident.alert).unwrap())
+fn said(alert: &Alert) -> String {
+    let why = alert.exposures.as_ref().err().map(|why| format!("{why} {why:?}")).unwrap_or_default();
+    format!("{:?} {} {why}", alert.origin, serde_json::to_string(&alert.origin).unwrap())
 }
 
 fn same_printed_another_way(payload: &str) -> Result<(), TestCaseError> {
@@ -262,10 +259,10 @@ proptest! {
         let mut case = Case::new(seeds);
         case.alerts.truncate(1);
         let payload = case.payload();
-        let alert = &case.alerts[0];
+        let origin = &case.alerts[0];
         for (key, buckets, account, region) in found(&payload) {
-            prop_assert_eq!(&buckets, &alert.buckets.iter().cloned().collect(), "{}: {} in {}", alert.source, key, payload);
-            if let Some(owner) = &alert.owner {
+            prop_assert_eq!(&buckets, &origin.buckets.iter().cloned().collect(), "{}: {} in {}", origin.source, key, payload);
+            if let Some(owner) = &origin.owner {
                 prop_assert_eq!((account, region), (Some(owner.0.clone()), Some(owner.1.clone())), "{}", payload);
             }
         }
@@ -305,8 +302,8 @@ proptest! {
         let mut case = Case::new(seeds);
         let mut choices = case.choices.clone();
         let before = found(&case.payload());
-        for alert in case.alerts.iter_mut().filter(|alert| !alert.by_hand) {
-            deliveries::embroider(&mut alert.payload, &mut choices, &case.stray);
+        for origin in case.alerts.iter_mut().filter(|origin| !origin.by_hand) {
+            deliveries::embroider(&mut origin.payload, &mut choices, &case.stray);
         }
         let payload = case.payload();
         prop_assert_eq!(found(&payload), before, "{}", payload);
@@ -334,11 +331,11 @@ proptest! {
         alerts.extend(alone.iter().map(|key| json!({"accessKeyId": key})));
         alerts.extend(keys.iter().filter(|_| choices.yes()).map(|key| json!({"accessKeyId": key})));
         let messages = groups(&Value::Array(alerts).to_string()).remove(0);
-        let incidents = incident::read(&messages, most);
-        let actionable = incidents.iter().filter_map(|incident| incident.reading.as_ref().ok()).flatten().count();
+        let alerts = alert::read(&messages, most);
+        let actionable = alerts.iter().filter_map(|alert| alert.exposures.as_ref().ok()).flatten().count();
         if count > most {
-            prop_assert_eq!((incidents.len(), actionable), (1, 0));
-            let Err(Unactionable::TooMany(why)) = &incidents[0].reading else { return Err(TestCaseError::fail("not too many")) };
+            prop_assert_eq!((alerts.len(), actionable), (1, 0));
+            let Err(Unactionable::TooMany(why)) = &alerts[0].exposures else { return Err(TestCaseError::fail("not too many")) };
             prop_assert_eq!(why.named.len(), count);
         } else {
             prop_assert_eq!(actionable, count);
@@ -348,12 +345,12 @@ proptest! {
     #[test]
     fn a_secret_in_any_place_is_in_no_text_that_leaves(seeds in seeds(), secret in secret()) {
         let mut case = Case::new(seeds);
-        for alert in &mut case.alerts {
-            deliveries::plant(&mut alert.payload, &mut case.choices, &secret);
+        for origin in &mut case.alerts {
+            deliveries::plant(&mut origin.payload, &mut case.choices, &secret);
         }
         let payload = case.payload();
-        for incident in read(&payload) {
-            let said = said(&incident);
+        for alert in read(&payload) {
+            let said = said(&alert);
             // Half of it would be a leak as well.
             for part in [&secret[..20], &secret[10..30], &secret[20..]] {
                 prop_assert!(!said.contains(part), "{} of {} is in {}", part, secret, said);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use lightsail_key_responder::locate::REGIONS;
+use lightsail_key_responder::regions::REGIONS;
 
 /// The files below `src` that contain any of `texts`, comments left out.
 fn files_with(texts: &[&str]) -> BTreeSet<String> {
@@ -38,10 +38,10 @@ fn names(files: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn each_sdk_is_named_in_one_place() {
-    let sdk = ["failure", "https", "lookup", "retry", "shapes", "wire"].map(|module| format!("lightsail/{module}.rs"));
-    let sdk: BTreeSet<_> = sdk.into_iter().chain(["lightsail.rs".to_owned()]).collect();
-    assert_eq!(files_with(&["aws_sdk_lightsail", "aws_smithy"]), sdk);
-    assert_eq!(files_with(&["aws_sdk_sts"]), names(&["member.rs"]));
+    let aws = ["dns", "failure", "lightsail", "lightsail/model", "retry", "tls", "transmission"];
+    let aws: BTreeSet<_> = aws.into_iter().map(|module| format!("aws/{module}.rs")).collect();
+    assert_eq!(files_with(&["aws_sdk_lightsail", "aws_smithy"]), aws);
+    assert_eq!(files_with(&["aws_sdk_sts"]), names(&["respond/accounts.rs"]));
     assert_eq!(files_with(&["aws_sdk_eventbridge"]), names(&["audit/bus.rs"]));
 }
 
@@ -53,23 +53,6 @@ fn only_config_reads_the_environment() {
 #[test]
 fn only_main_and_outcome_name_the_lambda_runtime() {
     assert_eq!(files_with(&["lambda_runtime"]), names(&["main.rs", "outcome.rs"]));
-}
-
-#[test]
-fn only_locate_revoke_and_confirm_call_lightsail() {
-    let calls = [".buckets()", ".bucket(", ".get_bucket_access_keys(", ".get_operation(", ".delete_bucket_access_key("];
-    let mut callers = files_with(&calls);
-    // Where the calls are made of.
-    assert!(callers.remove("lightsail.rs"));
-    assert_eq!(callers, names(&["confirm.rs", "locate.rs", "revoke.rs"]));
-}
-
-#[test]
-fn only_respond_calls_the_stages() {
-    assert_eq!(
-        files_with(&["incident::read(messages", "locate::search(", "revoke(&", "= confirm("]),
-        names(&["respond.rs", "respond/one_key.rs"])
-    );
 }
 
 /// A Region that AWS adds must not be one that the search leaves out. `us-west-1` is in the model without an endpoint.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lightsail_key_responder::audit::Audit;
 use lightsail_key_responder::config::Config;
-use lightsail_key_responder::pace::Pace;
+use lightsail_key_responder::deadline::Timeouts;
 use lightsail_key_responder::respond::Responder;
 use lightsail_simulator::{Role, Script, Seed, SeenRequest, Settings, Simulator};
 use responder_trials::{ACCOUNT, REGION, SECRET_ACCESS_KEY};
@@ -65,22 +65,22 @@ pub(crate) struct Delivery {
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 /// Limits and pauses for a test: production's, but for the unit.
-pub(crate) fn pace() -> Pace {
-    Pace {
+pub(crate) fn timeouts() -> Timeouts {
+    Timeouts {
         connect: Duration::from_millis(400),
         attempt: Duration::from_millis(500),
         call: Duration::from_millis(2_600),
-        first_backoff: Duration::from_millis(4),
-        longest_backoff: Duration::from_millis(40),
-        first_pause: Duration::from_millis(10),
-        longest_pause: Duration::from_millis(100),
+        initial_backoff: Duration::from_millis(4),
+        max_backoff: Duration::from_millis(40),
+        initial_pause: Duration::from_millis(10),
+        max_pause: Duration::from_millis(100),
         verify_for: Duration::from_secs(1),
-        ..Pace::default()
+        ..Timeouts::default()
     }
 }
 
 impl Scene {
-    pub(crate) async fn new(way: Way, settings: Settings, pace: Pace) -> Self {
+    pub(crate) async fn new(way: Way, settings: Settings, timeouts: Timeouts) -> Self {
         let settings = Settings { secret_access_key: Some(SECRET_ACCESS_KEY.to_owned()), ..settings };
         let simulator = Simulator::start_with(settings).await.unwrap();
         let home = if way == Way::Member { MEMBER } else { ACCOUNT };
@@ -104,7 +104,7 @@ impl Scene {
             ("ALLOWED_ACCOUNTS", MEMBER),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let config = Config { pace, ..Config::read(variables).unwrap() };
+        let config = Config { timeouts, ..Config::read(variables).unwrap() };
         let log = Log::default();
         Self { simulator, way, responder: Responder::new(&config, Audit::new(log.clone())), log }
     }

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt};
-use lightsail_key_responder::pace::Pace;
+use lightsail_key_responder::deadline::Timeouts;
 use lightsail_simulator::{Fault, Script, Settings};
 use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof};
@@ -15,7 +15,7 @@ use proptest::test_runner::TestRunner;
 use responder_trials::say;
 
 use crate::model::{broken_rules, describe};
-use crate::scene::{Scene, Way, pace};
+use crate::scene::{Scene, Way, timeouts};
 
 /// All told.
 const SEQUENCES: usize = 10_000;
@@ -94,13 +94,13 @@ impl Sequence {
     /// The rules that are broken, if any are, and what broke them.
     async fn broken(&self) -> Option<String> {
         let settings = Settings { page_size: self.page_size, done_at_poll: self.done_at_poll, ..Settings::default() };
-        let pace = Pace {
+        let timeouts = Timeouts {
             attempt: Duration::from_millis(800),
             call: Duration::from_secs(3),
             verify_for: Duration::from_millis(500),
-            ..pace()
+            ..timeouts()
         };
-        let scene = Scene::new(self.way, settings, pace).await;
+        let scene = Scene::new(self.way, settings, timeouts).await;
         for (call, fault, skip, count) in self.faults.clone() {
             let script = Script::new(call, fault).after(skip);
             scene.script(count.map_or_else(|| script.clone().every(), |count| script.clone().times(count)));

@@ -12,7 +12,7 @@ use lightsail_simulator::{Fault, Member, Script, Settings};
 use responder_trials::{REGION, say};
 
 use crate::model::{MOST_REQUESTS, broken_rules, describe, failure};
-use crate::scene::{Delivery, Scene, Way, pace};
+use crate::scene::{Delivery, Scene, Way, timeouts};
 
 /// Time to answer: five attempts of any call fit into what named buckets get.
 const TIME: Duration = Duration::from_secs(7);
@@ -134,7 +134,7 @@ async fn the_fault_table() {
         }
     }
     let running = cells.into_iter().map(async |(fault, class, what, call, attempt)| {
-        let scene = Scene::new(call.way, Settings::default(), pace()).await;
+        let scene = Scene::new(call.way, Settings::default(), timeouts()).await;
         for script in scripts(call, attempt, &what) {
             scene.script(script);
         }

@@ -7,9 +7,9 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::{Alert, Exposure, Ignored, Incident, Unactionable, Unreadable, keys, text};
-use crate::envelope::kind;
-use crate::plain_text::PlainText;
+use super::{Alert, Exposure, Ignored, Origin, Unactionable, Unreadable, keys, text};
+use crate::alert::envelope::kind;
+use crate::safe_text::SafeText;
 
 /// The check that is about exposed keys (AWS Support user guide, "Security", check 12Fnkpl8Y5).
 const CHECK: &str = "Exposed Access Keys";
@@ -20,32 +20,32 @@ pub(super) fn is_one(value: &Value) -> bool {
 }
 
 /// Reads one check item.
-pub(super) fn read(item: &Value) -> Vec<Incident> {
+pub(super) fn read(item: &Value) -> Vec<Alert> {
     let check = text(item, "/check-name").map(str::trim_ascii);
     let kind = match (check, text(item, "/check-item-detail/Fraud Type")) {
         (Some(check), Some(fraud)) => Some(format!("{check}: {fraud}")),
         (check, _) => check.map(str::to_owned),
     };
     let id = text(item, "/uuid").filter(|id| !id.is_empty()).or_else(|| text(item, "/check-item-detail/Case ID"));
-    let mut alert = Alert {
-        id: id.map(PlainText::of),
-        kind: kind.as_deref().map(PlainText::of),
+    let mut origin = Origin {
+        id: id.map(SafeText::of),
+        kind: kind.as_deref().map(SafeText::of),
         observed_at: updated(item),
-        ..Alert::of("aws.trustedadvisor")
+        ..Origin::of("aws.trustedadvisor")
     };
-    let reading = exposures(item, check, &mut alert);
-    vec![Incident { alert, reading }]
+    let exposures = exposures(item, check, &mut origin);
+    vec![Alert { origin, exposures }]
 }
 
-fn exposures(item: &Value, check: Option<&str>, alert: &mut Alert) -> Result<Vec<Exposure>, Unactionable> {
+fn exposures(item: &Value, check: Option<&str>, origin: &mut Origin) -> Result<Vec<Exposure>, Unactionable> {
     let check = check.ok_or(Unreadable::Missing { member: "detail.check-name" })?;
     if check != CHECK {
-        return Err(Ignored::NoAccessKey { what: PlainText::of(check) }.into());
+        return Err(Ignored::NoAccessKey { what: SafeText::of(check) }.into());
     }
     acts(item.get("status"))?;
     let named = text(item, "/check-item-detail/Access Key ID").filter(|id| !id.is_empty());
     let exposure = |key| Exposure { key, buckets: Vec::new(), account: None, region: None, dry_run: false };
-    Ok(keys("detail.check-item-detail[\"Access Key ID\"]", named, alert)?.into_iter().map(exposure).collect())
+    Ok(keys("detail.check-item-detail[\"Access Key ID\"]", named, origin)?.into_iter().map(exposure).collect())
 }
 
 /// Whether the status says that the key is exposed. A key that is an item of this check is one that AWS found in
@@ -96,27 +96,27 @@ mod tests {
         item
     }
 
-    fn read(item: &Value) -> Incident {
+    fn read(item: &Value) -> Alert {
         assert!(is_one(item));
-        let mut incidents = super::read(item);
-        assert_eq!(incidents.len(), 1);
-        incidents.remove(0)
+        let mut alerts = super::read(item);
+        assert_eq!(alerts.len(), 1);
+        alerts.remove(0)
     }
 
     fn keys_of(item: &Value) -> Vec<String> {
-        read(item).reading.unwrap().iter().map(|exposure| exposure.key.to_string()).collect()
+        read(item).exposures.unwrap().iter().map(|exposure| exposure.key.to_string()).collect()
     }
 
     #[test]
     fn an_exposed_key_is_read_and_nothing_else_that_looks_like_one() {
-        let incident = read(&item());
-        let exposures = incident.reading.unwrap();
+        let alert = read(&item());
+        let exposures = alert.exposures.unwrap();
         assert_eq!(exposures.len(), 1);
         assert_eq!(exposures[0].key.as_str(), KEY);
         assert_eq!((&exposures[0].account, &exposures[0].region, exposures[0].buckets.len()), (&None, &None, 0));
-        assert_eq!(incident.alert.id.unwrap().as_str(), "aa12345f-55c7-498e-b7ac-123456789012");
-        assert_eq!(incident.alert.kind.unwrap().as_str(), "Exposed Access Keys: Exposed");
-        assert_eq!(incident.alert.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
+        assert_eq!(alert.origin.id.unwrap().as_str(), "aa12345f-55c7-498e-b7ac-123456789012");
+        assert_eq!(alert.origin.kind.unwrap().as_str(), "Exposed Access Keys: Exposed");
+        assert_eq!(alert.origin.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
     }
 
     #[test]
@@ -124,10 +124,10 @@ mod tests {
         for status in ["ERROR", "WARN", "INFO", "warn"] {
             assert_eq!(keys_of(&with("/status", json!(status))), [KEY], "{status}");
         }
-        let why = read(&with("/status", json!("OK"))).reading.unwrap_err();
+        let why = read(&with("/status", json!("OK"))).exposures.unwrap_err();
         assert_eq!(why, Ignored::Closed { state: "recovered: Trusted Advisor's status is OK" }.into());
         for (odd, kind) in [(json!("GREEN"), "another status"), (json!(null), "null"), (json!(5), "a number")] {
-            let why = read(&with("/status", odd)).reading.unwrap_err();
+            let why = read(&with("/status", odd)).exposures.unwrap_err();
             let accepted = "ERROR, WARN, INFO or OK";
             assert_eq!(why, Unreadable::WrongType { member: "detail.status", kind, accepted }.into());
         }
@@ -136,8 +136,8 @@ mod tests {
     #[test]
     fn another_check_has_no_key_even_if_something_in_it_looks_like_one() {
         for check in ["IAM Access Key Rotation", "Amazon S3 Bucket Versioning"] {
-            let why = read(&with("/check-name", json!(check))).reading.unwrap_err();
-            assert_eq!(why, Ignored::NoAccessKey { what: PlainText::of(check) }.into());
+            let why = read(&with("/check-name", json!(check))).exposures.unwrap_err();
+            assert_eq!(why, Ignored::NoAccessKey { what: SafeText::of(check) }.into());
         }
         assert_eq!(keys_of(&with("/check-name", json!("Exposed Access Keys "))), [KEY]);
     }
@@ -145,20 +145,20 @@ mod tests {
     #[test]
     fn what_is_no_key_is_an_error_and_a_temporary_one_ignored() {
         for masked in ["ACCESS_KEY_ID_HERE", "AKIA****************"] {
-            let why = read(&with("/check-item-detail/Access Key ID", json!(masked))).reading.unwrap_err();
+            let why = read(&with("/check-item-detail/Access Key ID", json!(masked))).exposures.unwrap_err();
             assert!(matches!(why, Unactionable::Unreadable(Unreadable::Name { .. })), "{why}");
         }
         for (path, odd) in [("/check-item-detail/Access Key ID", json!("")), ("/check-item-detail", json!(null))] {
-            let why = read(&with(path, odd)).reading.unwrap_err();
+            let why = read(&with(path, odd)).exposures.unwrap_err();
             assert!(matches!(why, Unactionable::Unreadable(Unreadable::Missing { .. })), "{why}");
         }
-        let why = read(&with("/check-item-detail/Access Key ID", json!("ASIAIOSFODNN7EXAMPLE"))).reading.unwrap_err();
+        let why = read(&with("/check-item-detail/Access Key ID", json!("ASIAIOSFODNN7EXAMPLE"))).exposures.unwrap_err();
         assert!(matches!(why, Unactionable::Ignored(Ignored::Temporary(_))), "{why}");
     }
 
     #[test]
     fn an_item_without_its_check_is_an_error() {
-        let why = read(&with("/check-name", json!(null))).reading.unwrap_err();
+        let why = read(&with("/check-name", json!(null))).exposures.unwrap_err();
         assert_eq!(why, Unreadable::Missing { member: "detail.check-name" }.into());
     }
 
@@ -167,9 +167,9 @@ mod tests {
         let mut odd = with("/check-item-detail/Time Updated", json!("99999999999999999999"));
         odd["uuid"] = json!(null);
         odd["check-item-detail"]["Fraud Type"] = json!([]);
-        let alert = read(&odd).alert;
+        let origin = read(&odd).origin;
         assert_eq!(
-            (alert.observed_at, alert.id.unwrap().as_str(), alert.kind.unwrap().as_str()),
+            (origin.observed_at, origin.id.unwrap().as_str(), origin.kind.unwrap().as_str()),
             (None, "case-7", CHECK)
         );
         assert_eq!(keys_of(&odd), [KEY]);
@@ -181,8 +181,8 @@ mod tests {
         for path in
             ["/check-name", "/status", "/uuid", "/check-item-detail/Access Key ID", "/check-item-detail/Fraud Type"]
         {
-            let incident = read(&with(path, secret.clone()));
-            assert!(!format!("{incident:?}").contains("wJalr"), "{path}: {incident:?}");
+            let alert = read(&with(path, secret.clone()));
+            assert!(!format!("{alert:?}").contains("wJalr"), "{path}: {alert:?}");
         }
     }
 }

@@ -12,17 +12,17 @@ use futures_util::future::{Either, select};
 use tracing::{Instrument, info_span};
 
 use super::Responder;
+use crate::alert::Exposure;
 use crate::audit::{Evidence, Facts};
-use crate::confirm::{Proof, Verification, confirm};
+use crate::aws::{Failure, FailureKind, Wire};
 use crate::deadline::Deadline;
-use crate::incident::Exposure;
-use crate::lightsail::{Failure, FailureKind, Wire};
-use crate::locate::{self, Look, Search, Target};
-use crate::member::{Account, Member, SessionName};
 use crate::names::{AccessKeyId, AccountId};
 use crate::outcome::Outcome;
 use crate::policy::{Mode, Protection};
-use crate::revoke::{Revocation, revoke};
+use crate::respond::accounts::{Account, Member, SessionName};
+use crate::respond::confirm::{Proof, Verification, confirm};
+use crate::respond::locate::{self, Look, Search, Target};
+use crate::respond::revoke::{Revocation, revoke};
 
 /// Kept of the time for work so that the key is searched for even when the buckets that the alert names do not answer.
 const FOR_THE_SEARCH: Duration = Duration::from_secs(20);
@@ -180,7 +180,7 @@ impl Responder {
                 };
                 let mut reads = 1;
                 // Not found, and still listed: most likely a copy of this alert deleted it a moment ago, and lists lag.
-                let mut pauses = deadline.at_most(self.pace.verify_for).pauses(&self.pace);
+                let mut pauses = deadline.at_most(self.timeouts.verify_for).pauses(&self.timeouts);
                 while gone && matches!(attempt, Attempt::Ended(Outcome::Failed)) && pauses.pause().await.is_ok() {
                     attempt = self.look(&target, key, facts, deadline, Outcome::Failed).await;
                     reads += 1;
@@ -203,7 +203,7 @@ impl Responder {
         facts.accepted_at = Some(revocation.accepted_at);
         facts.request_id = revocation.request_id.clone();
         facts.operations = revocation.operations.clone();
-        let confirming = confirm(revocation, facts.invocation.deadline, &self.pace);
+        let confirming = confirm(revocation, facts.invocation.deadline, &self.timeouts);
         let confirmation = confirming.instrument(info_span!("confirm")).await;
         let proof = confirmation.proof();
         if let Some(operation) = confirmation.failed_operation() {

@@ -7,6 +7,7 @@
 
 mod cloudtrail;
 mod direct;
+pub mod envelope;
 mod finding;
 mod finding_type;
 mod guardduty;
@@ -24,35 +25,35 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::envelope::{Envelope, EnvelopeError, Message};
+use crate::alert::envelope::{Envelope, EnvelopeError, Message};
 use crate::names::{AccessKeyId, AccountId, BucketName, NameError, Region};
-use crate::plain_text::PlainText;
+use crate::safe_text::SafeText;
 
 pub use unactionable::{Ignored, TooMany, Unactionable, Unreadable};
 
 /// What an alert says, and what follows from it.
 #[derive(Debug)]
-pub struct Incident {
+pub struct Alert {
     /// Where the alert comes from: goes into the record whatever else happens.
-    pub alert: Alert,
+    pub origin: Origin,
     /// The exposed keys, at least one, or why there is none to act on.
-    pub reading: Result<Vec<Exposure>, Unactionable>,
+    pub exposures: Result<Vec<Exposure>, Unactionable>,
 }
 
 /// Where an alert comes from. Nothing here decides anything; all of it is for the record.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Alert {
+pub struct Origin {
     /// Who raised it: EventBridge's `source`, or the name of the source where no event has one; `direct` by hand.
-    pub source: Option<PlainText>,
+    pub source: Option<SafeText>,
     /// The source's own ID of it, such as GuardDuty's finding ID.
-    pub id: Option<PlainText>,
+    pub id: Option<SafeText>,
     /// Of a Security Hub finding: the ARN of the product that made it, without which its ID finds nothing.
-    pub product_arn: Option<PlainText>,
+    pub product_arn: Option<SafeText>,
     /// ID of the EventBridge event.
-    pub event_id: Option<PlainText>,
+    pub event_id: Option<SafeText>,
     /// The source's own type of it, such as GuardDuty's finding type.
     #[serde(rename = "type")]
-    pub kind: Option<PlainText>,
+    pub kind: Option<SafeText>,
     /// The source's own severity; GuardDuty's goes from 0.1 to 10.
     pub severity: Option<f64>,
     /// When the source last saw the cause.
@@ -60,7 +61,7 @@ pub struct Alert {
     /// When EventBridge got the event.
     pub sent_at: Option<DateTime<Utc>>,
     /// The reason that a person or script gave.
-    pub reason: Option<PlainText>,
+    pub reason: Option<SafeText>,
     /// Parts of the alert that could not be used, each with why; the first twenty.
     pub set_aside: Vec<String>,
 }
@@ -81,38 +82,38 @@ pub struct Exposure {
 }
 
 /// Reads what arrived together. More than `most` keys in it are none to act on.
-pub fn read(messages: &[Message], most: usize) -> Vec<Incident> {
-    let mut incidents: Vec<Incident> = messages.iter().flat_map(read_message).collect();
-    merge(&mut incidents);
-    let exposures = incidents.iter().filter_map(|incident| incident.reading.as_ref().ok()).flatten();
+pub fn read(messages: &[Message], most: usize) -> Vec<Alert> {
+    let mut alerts: Vec<Alert> = messages.iter().flat_map(read_message).collect();
+    merge(&mut alerts);
+    let exposures = alerts.iter().filter_map(|alert| alert.exposures.as_ref().ok()).flatten();
     let named: Vec<AccessKeyId> = exposures.map(|exposure| exposure.key.clone()).collect();
     if named.len() <= most {
-        return incidents;
+        return alerts;
     }
-    let alert = incidents.into_iter().find(|incident| incident.reading.is_ok()).map(|incident| incident.alert);
-    vec![Incident::without_key(alert.unwrap_or_default(), TooMany { named, allowed: most })]
+    let origin = alerts.into_iter().find(|alert| alert.exposures.is_ok()).map(|alert| alert.origin);
+    vec![Alert::without_key(origin.unwrap_or_default(), TooMany { named, allowed: most })]
 }
 
 /// One key is acted on once, however often it is named: the first exposure gets the others' buckets as well, and the owner
 /// where only they say one; a wish to delete nothing binds only who wishes it. Alerts that disagree on the owner cannot both be right, which is an error of its own: the key
 /// may be alive in the account that is not looked at.
-fn merge(incidents: &mut Vec<Incident>) {
+fn merge(alerts: &mut Vec<Alert>) {
     let mut named: HashMap<AccessKeyId, (Vec<BucketName>, Vec<AccountId>, bool)> = HashMap::new();
-    for exposure in incidents.iter().filter_map(|incident| incident.reading.as_ref().ok()).flatten() {
+    for exposure in alerts.iter().filter_map(|alert| alert.exposures.as_ref().ok()).flatten() {
         let (buckets, owners, to_delete) = named.entry(exposure.key.clone()).or_default();
         buckets.extend(exposure.buckets.iter().cloned());
         owners.extend(exposure.account.iter().cloned());
         *to_delete |= !exposure.dry_run;
     }
     let mut disputed = Vec::new();
-    incidents.retain_mut(|incident| {
-        let Ok(exposures) = &mut incident.reading else { return true };
+    alerts.retain_mut(|alert| {
+        let Ok(exposures) = &mut alert.exposures else { return true };
         exposures.retain_mut(|exposure| {
             let Some((buckets, owners, to_delete)) = named.remove(&exposure.key) else { return false };
             let owners = distinct(owners);
             if owners.len() > 1 {
                 let why = Unreadable::Owners { key: exposure.key.clone(), owners: owners.len() };
-                disputed.push(Incident::without_key(incident.alert.clone(), why));
+                disputed.push(Alert::without_key(alert.origin.clone(), why));
             }
             exposure.buckets = distinct(buckets);
             exposure.dry_run = !to_delete;
@@ -121,19 +122,19 @@ fn merge(incidents: &mut Vec<Incident>) {
         });
         !exposures.is_empty()
     });
-    incidents.extend(disputed);
+    alerts.extend(disputed);
 }
 
-fn read_message(message: &Message) -> Vec<Incident> {
+fn read_message(message: &Message) -> Vec<Alert> {
     match &message.opened {
         Ok(envelope) if message.relayed && is_foreign(envelope) => {
-            vec![Incident::without_key(Alert::default(), Ignored::Foreign("none of its kind is known".to_owned()))]
+            vec![Alert::without_key(Origin::default(), Ignored::Foreign("none of its kind is known".to_owned()))]
         }
         Ok(envelope) => read_envelope(envelope),
         // Text that begins like an event was meant as one, also on a queue.
         Err(error @ EnvelopeError::NotJson { cut_short: true, .. }) => vec![unopened(error)],
         Err(error) if message.relayed => {
-            vec![Incident::without_key(Alert::default(), Ignored::Foreign(error.to_string()))]
+            vec![Alert::without_key(Origin::default(), Ignored::Foreign(error.to_string()))]
         }
         Err(error) => vec![unopened(error)],
     }
@@ -147,18 +148,18 @@ fn is_foreign(envelope: &Envelope) -> bool {
     }
 }
 
-fn unopened(error: &EnvelopeError) -> Incident {
-    Incident::without_key(Alert::default(), Unreadable::Envelope(error.clone()))
+fn unopened(error: &EnvelopeError) -> Alert {
+    Alert::without_key(Origin::default(), Unreadable::Envelope(error.clone()))
 }
 
-fn read_envelope(envelope: &Envelope) -> Vec<Incident> {
-    let (mut incidents, event_id, sent_at) = match envelope {
+fn read_envelope(envelope: &Envelope) -> Vec<Alert> {
+    let (mut alerts, event_id, sent_at) = match envelope {
         Envelope::Bare(value) => {
             (recognise(value).map_or_else(|| direct::read(value), |reader| reader(value)), None, None)
         }
         Envelope::EventBridge { event, time } => {
             let reader = reader(&event.source, &event.detail_type, &event.detail);
-            let mut incidents = match reader {
+            let mut alerts = match reader {
                 None => vec![unknown(&event.source, &event.detail_type)],
                 // Health alone names keys outside of its detail.
                 Some(_) if event.source == "aws.health" && event.detail_type.starts_with("AWS Health ") => {
@@ -166,22 +167,22 @@ fn read_envelope(envelope: &Envelope) -> Vec<Incident> {
                 }
                 Some(reader) => reader(&event.detail),
             };
-            for alert in incidents.iter_mut().map(|incident| &mut incident.alert) {
-                alert.source = Some(PlainText::of(&event.source));
-                alert.kind.get_or_insert_with(|| PlainText::of(&event.detail_type));
+            for origin in alerts.iter_mut().map(|alert| &mut alert.origin) {
+                origin.source = Some(SafeText::of(&event.source));
+                origin.kind.get_or_insert_with(|| SafeText::of(&event.detail_type));
             }
-            (incidents, event.id.as_deref(), *time)
+            (alerts, event.id.as_deref(), *time)
         }
     };
-    for alert in incidents.iter_mut().map(|incident| &mut incident.alert) {
-        alert.event_id = event_id.map(PlainText::of);
-        alert.sent_at = sent_at;
+    for origin in alerts.iter_mut().map(|alert| &mut alert.origin) {
+        origin.event_id = event_id.map(SafeText::of);
+        origin.sent_at = sent_at;
     }
-    incidents
+    alerts
 }
 
 /// What reads the alerts of one source: never no incident.
-type Reader = fn(&Value) -> Vec<Incident>;
+type Reader = fn(&Value) -> Vec<Alert>;
 
 /// Tells an alert of one source by its shape.
 type IsOne = fn(&Value) -> bool;
@@ -218,21 +219,21 @@ fn recognise(value: &Value) -> Option<Reader> {
     found.or_else(|| cloudtrail::is_one(value).then_some(cloudtrail::read))
 }
 
-fn unknown(source: &str, detail_type: &str) -> Incident {
-    let [source_name, detail_type] = [source, detail_type].map(|text| PlainText::of(text).to_string());
-    Incident::without_key(Alert::default(), Unreadable::UnknownEvent { detail_type, source_name })
-}
-
-impl Incident {
-    fn without_key(alert: Alert, why: impl Into<Unactionable>) -> Self {
-        Self { alert, reading: Err(why.into()) }
-    }
+fn unknown(source: &str, detail_type: &str) -> Alert {
+    let [source_name, detail_type] = [source, detail_type].map(|text| SafeText::of(text).to_string());
+    Alert::without_key(Origin::default(), Unreadable::UnknownEvent { detail_type, source_name })
 }
 
 impl Alert {
+    fn without_key(origin: Origin, why: impl Into<Unactionable>) -> Self {
+        Self { origin, exposures: Err(why.into()) }
+    }
+}
+
+impl Origin {
     /// An alert of a source that is known by its own name, where no EventBridge event names it.
     fn of(source: &str) -> Self {
-        Self { source: Some(PlainText::of(source)), ..Self::default() }
+        Self { source: Some(SafeText::of(source)), ..Self::default() }
     }
 
     /// Takes note of something that cannot be used.
@@ -253,7 +254,7 @@ const NOTES: usize = 20;
 fn keys<'a>(
     member: &'static str,
     texts: impl IntoIterator<Item = &'a str>,
-    alert: &mut Alert,
+    origin: &mut Origin,
 ) -> Result<Vec<AccessKeyId>, Unactionable> {
     let mut keys = Vec::new();
     let (mut refused, mut temporary) = (Vec::new(), false);
@@ -275,13 +276,17 @@ fn keys<'a>(
             None => Unreadable::Missing { member }.into(),
         });
     }
-    refused.iter().for_each(|error| alert.set_aside(member, error));
+    refused.iter().for_each(|error| origin.set_aside(member, error));
     Ok(distinct(keys))
 }
 
 /// Reads a hint: one that is no such name is set aside and recorded, because the key can be searched for without it.
-fn hint<Name: std::str::FromStr<Err = NameError>>(member: &str, text: Option<&str>, alert: &mut Alert) -> Option<Name> {
-    text?.parse().map_err(|error| alert.set_aside(member, &error)).ok()
+fn hint<Name: std::str::FromStr<Err = NameError>>(
+    member: &str,
+    text: Option<&str>,
+    origin: &mut Origin,
+) -> Option<Name> {
+    text?.parse().map_err(|error| origin.set_aside(member, &error)).ok()
 }
 
 /// Reads the owner. One that is no account is an error: in our own account we could not say that the key is nowhere.
@@ -313,17 +318,17 @@ fn distinct<Name: Clone + Eq + Hash>(mut names: Vec<Name>) -> Vec<Name> {
 
 /// For the readers' tests: `alert` with `new` at a JSON pointer, whose parent it has.
 #[cfg(test)]
-fn changed(mut alert: Value, pointer: &str, new: Value) -> Value {
+fn changed(mut origin: Value, pointer: &str, new: Value) -> Value {
     let (parent, member) = pointer.rsplit_once('/').unwrap();
-    alert.pointer_mut(parent).unwrap()[member] = new;
-    alert
+    origin.pointer_mut(parent).unwrap()[member] = new;
+    origin
 }
 
 /// For the readers' tests: the one incident of an alert that has one.
 #[cfg(test)]
-fn only(mut incidents: Vec<Incident>) -> Incident {
-    assert_eq!(incidents.len(), 1, "{incidents:?}");
-    incidents.remove(0)
+fn only(mut alerts: Vec<Alert>) -> Alert {
+    assert_eq!(alerts.len(), 1, "{alerts:?}");
+    alerts.remove(0)
 }
 
 #[cfg(test)]
@@ -331,7 +336,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::envelope::{Delivery, open};
+    use crate::alert::envelope::{Delivery, open};
 
     const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 
@@ -342,7 +347,7 @@ mod tests {
         }})
     }
 
-    fn read_all(alerts: &Value) -> Vec<Incident> {
+    fn read_all(alerts: &Value) -> Vec<Alert> {
         match open(&alerts.to_string()) {
             Delivery::Together(messages) => read(&messages, 20),
             Delivery::Queue(_) => panic!("no batch"),
@@ -352,9 +357,9 @@ mod tests {
     #[test]
     fn a_key_that_several_alerts_name_is_exposed_once_with_all_their_buckets_and_the_owner() {
         let by_hand = json!({"accessKeyId": KEY, "bucketName": "photos"});
-        let incidents = read_all(&json!([by_hand, finding("111122223333", "logs"), finding("111122223333", "photos")]));
-        assert_eq!(incidents.len(), 1);
-        let exposures = incidents[0].reading.as_ref().unwrap();
+        let alerts = read_all(&json!([by_hand, finding("111122223333", "logs"), finding("111122223333", "photos")]));
+        assert_eq!(alerts.len(), 1);
+        let exposures = alerts[0].exposures.as_ref().unwrap();
         assert_eq!(exposures.len(), 1);
         assert_eq!(exposures[0].buckets.iter().map(BucketName::as_str).collect::<Vec<_>>(), ["photos", "logs"]);
         assert_eq!(exposures[0].account.as_ref().unwrap().as_str(), "111122223333");
@@ -362,10 +367,10 @@ mod tests {
 
     #[test]
     fn alerts_that_disagree_on_the_owner_are_acted_on_once_and_are_an_error_too() {
-        let incidents = read_all(&json!([finding("111122223333", "photos"), finding("444455556666", "photos")]));
-        assert_eq!(incidents.len(), 2);
-        assert_eq!(incidents[0].reading.as_ref().unwrap()[0].account.as_ref().unwrap().as_str(), "111122223333");
-        let why = incidents[1].reading.as_ref().unwrap_err();
+        let alerts = read_all(&json!([finding("111122223333", "photos"), finding("444455556666", "photos")]));
+        assert_eq!(alerts.len(), 2);
+        assert_eq!(alerts[0].exposures.as_ref().unwrap()[0].account.as_ref().unwrap().as_str(), "111122223333");
+        let why = alerts[1].exposures.as_ref().unwrap_err();
         assert_eq!(*why, Unreadable::Owners { key: KEY.parse().unwrap(), owners: 2 }.into());
     }
 }

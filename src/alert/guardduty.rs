@@ -9,13 +9,13 @@
 use serde_json::Value;
 
 use super::finding::{
-    Members, Named, Reading, Resource, at, best_id, bucket, expose, incidents, is_key, is_null, is_sample,
-    is_sample_name, listed, region,
+    Members, Named, Reading, Resource, alerts, at, best_id, bucket, expose, is_key, is_null, is_sample, is_sample_name,
+    listed, region,
 };
 use super::finding_type::{expects_key, is_change, is_sequence, is_suspect};
-use super::{Alert, Ignored, Incident, Unactionable, Unreadable, distinct};
+use super::{Alert, Ignored, Origin, Unactionable, Unreadable, distinct};
 use crate::names::{BucketName, Region};
-use crate::plain_text::PlainText;
+use crate::safe_text::SafeText;
 
 /// The `source` of its EventBridge events.
 pub(super) const SOURCE: &str = "aws.guardduty";
@@ -42,42 +42,42 @@ pub(super) fn is_one(value: &Value) -> bool {
 }
 
 /// Reads one finding, or several of a list.
-pub(super) fn read(value: &Value) -> Vec<Incident> {
+pub(super) fn read(value: &Value) -> Vec<Alert> {
     let findings = listed(value);
     if findings.is_empty() {
-        return vec![Incident::without_key(Alert::of(SOURCE), Unreadable::Missing { member: "findings" })];
+        return vec![Alert::without_key(Origin::of(SOURCE), Unreadable::Missing { member: "findings" })];
     }
     findings.into_iter().flat_map(read_one).collect()
 }
 
 /// Reads an event about a scan for malware or the state of a protection plan (GuardDuty user guide, "Monitoring S3 object
 /// scans with Amazon EventBridge"). It names buckets and objects, and no key.
-pub(super) fn read_scan(_: &Value) -> Vec<Incident> {
-    let what = PlainText::of("a scan for malware");
-    vec![Incident::without_key(Alert::of(SOURCE), Ignored::NoAccessKey { what })]
+pub(super) fn read_scan(_: &Value) -> Vec<Alert> {
+    let what = SafeText::of("a scan for malware");
+    vec![Alert::without_key(Origin::of(SOURCE), Ignored::NoAccessKey { what })]
 }
 
 fn is_scan(value: &Value) -> bool {
     value.get("scanStatus").is_some() && value.get("s3ObjectDetails").is_some()
 }
 
-fn read_one(finding: &Value) -> Vec<Incident> {
+fn read_one(finding: &Value) -> Vec<Alert> {
     if is_scan(finding) {
         return read_scan(finding);
     }
     let moment = |path| text(finding, path).and_then(|time| time.parse().ok());
-    let mut alert = Alert {
-        id: text(finding, "id").map(PlainText::of),
-        kind: text(finding, "type").map(PlainText::of),
+    let mut origin = Origin {
+        id: text(finding, "id").map(SafeText::of),
+        kind: text(finding, "type").map(SafeText::of),
         severity: at(finding, "severity").and_then(Value::as_f64),
         observed_at: moment("service/eventLastSeen").or_else(|| moment("updatedAt")),
-        ..Alert::of(SOURCE)
+        ..Origin::of(SOURCE)
     };
-    let reading = exposures(finding, &mut alert);
-    incidents(&alert, reading)
+    let exposures = exposures(finding, &mut origin);
+    alerts(&origin, exposures)
 }
 
-fn exposures(finding: &Value, alert: &mut Alert) -> Reading {
+fn exposures(finding: &Value, origin: &mut Origin) -> Reading {
     let kind = text(finding, "type");
     let resources: Vec<&Value> = all(finding, "service/detection/sequence/resources").collect();
     // Findings of Custom Detection Rules have signals as well: only an attack sequence makes its actors suspects.
@@ -97,16 +97,16 @@ fn exposures(finding: &Value, alert: &mut Alert) -> Reading {
     }
     let kind = kind.ok_or(Unreadable::Missing { member: "detail.type" })?;
     if is_change(kind) {
-        return Err(Ignored::ActorOnly { kind: PlainText::of(kind) }.into());
+        return Err(Ignored::ActorOnly { kind: SafeText::of(kind) }.into());
     }
     if named.is_empty() {
         return Err(no_key(finding, kind));
     }
     if !is_suspect(kind) {
-        return Err(Ignored::ActorOnly { kind: PlainText::of(kind) }.into());
+        return Err(Ignored::ActorOnly { kind: SafeText::of(kind) }.into());
     }
-    let (buckets, bucket_region) = buckets(finding, if sequence { &resources } else { &[] }, alert);
-    expose(if sequence { &SEQUENCE } else { &MEMBERS }, &named, buckets, bucket_region.as_ref(), alert)
+    let (buckets, bucket_region) = buckets(finding, if sequence { &resources } else { &[] }, origin);
+    expose(if sequence { &SEQUENCE } else { &MEMBERS }, &named, buckets, bucket_region.as_ref(), origin)
 }
 
 fn details(finding: &Value) -> Option<Named<'_>> {
@@ -147,16 +147,16 @@ fn no_key(finding: &Value, kind: &str) -> Unactionable {
     match surprise {
         true if is_sequence(kind) => Unreadable::Missing { member: SEQUENCE.key }.into(),
         true => Unreadable::Missing { member: MEMBERS.key }.into(),
-        false => Ignored::NoAccessKey { what: PlainText::of(resource) }.into(),
+        false => Ignored::NoAccessKey { what: SafeText::of(resource) }.into(),
     }
 }
 
 /// The buckets, and the Region of the first that has one.
-fn buckets(finding: &Value, sequence: &[&Value], alert: &mut Alert) -> (Vec<BucketName>, Option<Region>) {
+fn buckets(finding: &Value, sequence: &[&Value], origin: &mut Origin) -> (Vec<BucketName>, Option<Region>) {
     let mut found: Vec<BucketName> = Vec::new();
     for details in all(finding, "resource/s3BucketDetails") {
         let names = [text(details, "name"), text(details, "arn")];
-        found.extend(bucket("detail.resource.s3BucketDetails[].name", names, alert));
+        found.extend(bucket("detail.resource.s3BucketDetails[].name", names, origin));
     }
     let is = |kind: Resource| {
         move |resource: &&&Value| text(resource, "resourceType").map(Resource::of).as_ref() == Some(&kind)
@@ -164,15 +164,15 @@ fn buckets(finding: &Value, sequence: &[&Value], alert: &mut Alert) -> (Vec<Buck
     const OF_SEQUENCE: &str = "detail.service.detection.sequence.resources[].uid";
     let mut regions = Vec::new();
     for resource in sequence.iter().filter(is(Resource::Bucket)) {
-        found.extend(bucket(OF_SEQUENCE, [text(resource, "name"), text(resource, "uid")], alert));
+        found.extend(bucket(OF_SEQUENCE, [text(resource, "name"), text(resource, "uid")], origin));
         let objects = all(resource, "data/s3Bucket/s3ObjectUids").map(Value::as_str).filter(has_path);
-        found.extend(objects.filter_map(|uid| bucket(OF_SEQUENCE, [uid], alert)).collect::<Vec<_>>());
+        found.extend(objects.filter_map(|uid| bucket(OF_SEQUENCE, [uid], origin)).collect::<Vec<_>>());
         regions.push(text(resource, "region"));
     }
     for resource in sequence.iter().filter(is(Resource::Object)) {
-        found.extend(bucket(OF_SEQUENCE, [text(resource, "uid")].into_iter().filter(has_path), alert));
+        found.extend(bucket(OF_SEQUENCE, [text(resource, "uid")].into_iter().filter(has_path), origin));
     }
-    (distinct(found), region(MEMBERS.region, regions, alert))
+    (distinct(found), region(MEMBERS.region, regions, origin))
 }
 
 /// An object without a bucket in front of it says nothing of the bucket.
@@ -241,13 +241,13 @@ mod tests {
 
     /// Key, buckets, account and Region of each exposure.
     fn exposed(finding: &Value) -> Vec<(String, Vec<String>, String, String)> {
-        let incident = read(finding);
+        let alert = read(finding);
         let told = |exposure: Exposure| {
             let buckets = exposure.buckets.iter().map(ToString::to_string).collect();
             let account = exposure.account.unwrap().to_string();
             (exposure.key.to_string(), buckets, account, exposure.region.unwrap().to_string())
         };
-        incident.reading.unwrap().into_iter().map(told).collect()
+        alert.exposures.unwrap().into_iter().map(told).collect()
     }
 
     fn expected(key: &str, buckets: &[&str], account: &str, region: &str) -> (String, Vec<String>, String, String) {
@@ -255,14 +255,14 @@ mod tests {
         (key.to_owned(), buckets, account.to_owned(), region.to_owned())
     }
 
-    fn read(finding: &Value) -> Incident {
-        let mut incidents = super::read(finding);
-        assert_eq!(incidents.len(), 1);
-        incidents.remove(0)
+    fn read(finding: &Value) -> Alert {
+        let mut alerts = super::read(finding);
+        assert_eq!(alerts.len(), 1);
+        alerts.remove(0)
     }
 
     fn why(finding: &Value) -> Unactionable {
-        read(finding).reading.unwrap_err()
+        read(finding).exposures.unwrap_err()
     }
 
     #[test]
@@ -270,18 +270,18 @@ mod tests {
         for finding in [finding(), pascal(&finding())] {
             assert!(is_one(&finding) && is_one(&json!({"Findings": [finding]})));
             assert_eq!(exposed(&finding), [expected(KEY, &["photos", "logs"], "111122223333", "eu-west-1")]);
-            let alert = read(&finding).alert;
-            assert_eq!(alert.set_aside.len(), 1);
-            assert_eq!(alert.severity, Some(8.0));
-            assert_eq!(alert.id, Some(PlainText::of("60baffd3f9042e38640f2300d5c5a631")));
-            assert_eq!(alert.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
+            let origin = read(&finding).origin;
+            assert_eq!(origin.set_aside.len(), 1);
+            assert_eq!(origin.severity, Some(8.0));
+            assert_eq!(origin.id, Some(SafeText::of("60baffd3f9042e38640f2300d5c5a631")));
+            assert_eq!(origin.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
         }
     }
 
     #[test]
     fn every_finding_of_a_list_makes_an_incident() {
-        let incidents = super::read(&json!({"findings": [finding(), {"type": "x"}, null]}));
-        assert_eq!(incidents.iter().map(|incident| incident.reading.is_ok()).collect::<Vec<_>>(), [true, false, false]);
+        let alerts = super::read(&json!({"findings": [finding(), {"type": "x"}, null]}));
+        assert_eq!(alerts.iter().map(|alert| alert.exposures.is_ok()).collect::<Vec<_>>(), [true, false, false]);
         assert_eq!(super::read(&json!({"findings": []})).len(), 1);
     }
 
@@ -310,7 +310,7 @@ mod tests {
             "DefenseEvasion:IAMUser/BedrockLoggingDisabled",
             "Impact:S3/DataDestruction",
         ] {
-            assert_eq!(why(&with("/type", json!(kind))), Ignored::ActorOnly { kind: PlainText::of(kind) }.into());
+            assert_eq!(why(&with("/type", json!(kind))), Ignored::ActorOnly { kind: SafeText::of(kind) }.into());
         }
     }
 
@@ -318,7 +318,7 @@ mod tests {
     fn a_configuration_change_without_a_key_is_no_surprise() {
         let kind = "Policy:IAMUser/RootCredentialUsage";
         let finding = json!({"type": kind, "accountId": "111122223333", "resource": {"resourceType": "AccessKey"}});
-        assert_eq!(why(&finding), Ignored::ActorOnly { kind: PlainText::of(kind) }.into());
+        assert_eq!(why(&finding), Ignored::ActorOnly { kind: SafeText::of(kind) }.into());
     }
 
     #[test]
@@ -334,12 +334,12 @@ mod tests {
         let without =
             |kind: &str, resource: Value| json!({"type": kind, "accountId": "111122223333", "resource": resource});
         let s3 = || without("Discovery:S3/MaliciousIPCaller", json!({"resourceType": "S3Bucket"}));
-        assert_eq!(why(&s3()), Ignored::NoAccessKey { what: PlainText::of("S3Bucket") }.into());
+        assert_eq!(why(&s3()), Ignored::NoAccessKey { what: SafeText::of("S3Bucket") }.into());
         let ec2 =
             without("Recon:EC2/Portscan", json!({"resourceType": "Instance", "accessKeyDetails": {"accessKeyId": ""}}));
-        assert_eq!(why(&ec2), Ignored::NoAccessKey { what: PlainText::of("Instance") }.into());
+        assert_eq!(why(&ec2), Ignored::NoAccessKey { what: SafeText::of("Instance") }.into());
         let sign_in = without("UnauthorizedAccess:IAMUser/ConsoleLoginSuccess.B", json!({"resourceType": "AccessKey"}));
-        assert_eq!(why(&sign_in), Ignored::NoAccessKey { what: PlainText::of("AccessKey") }.into());
+        assert_eq!(why(&sign_in), Ignored::NoAccessKey { what: SafeText::of("AccessKey") }.into());
         assert_eq!(why(&without("Recon:IAMUser/TorIPCaller", json!({"resourceType": "AccessKey"}))), missing);
         assert_eq!(why(&without("Recon:IAMUser/TorIPCaller", json!({}))), missing);
         for odd in [json!(""), json!("null"), json!(null), json!(5), json!([KEY])] {
@@ -355,9 +355,9 @@ mod tests {
             "s3ObjectDetails": {"bucketName": "photos", "objectKey": KEY, "eTag": KEY}
         });
         assert!(is_one(&scan));
-        for incident in [read(&scan), read_scan(&scan).remove(0)] {
-            let what = PlainText::of("a scan for malware");
-            assert_eq!(incident.reading.unwrap_err(), Ignored::NoAccessKey { what }.into());
+        for alert in [read(&scan), read_scan(&scan).remove(0)] {
+            let what = SafeText::of("a scan for malware");
+            assert_eq!(alert.exposures.unwrap_err(), Ignored::NoAccessKey { what }.into());
         }
     }
 
@@ -414,7 +414,7 @@ mod tests {
             json!([{"resourceType": "EKS_CLUSTER", "uid": KEY}]),
             json!([{"user": {"credentialUid": "i-0123456789abcdef0"}}]),
         );
-        assert_eq!(why(&cluster), Ignored::NoAccessKey { what: PlainText::of("AttackSequence") }.into());
+        assert_eq!(why(&cluster), Ignored::NoAccessKey { what: SafeText::of("AttackSequence") }.into());
         let unnamed = sequence("AttackSequence:ECS/X", json!([{"resourceType": "ACCESS_KEY"}]), json!([]));
         assert!(matches!(why(&unnamed), Unactionable::Unreadable(Unreadable::Name { .. })));
     }
@@ -430,13 +430,12 @@ mod tests {
     fn an_owner_that_cannot_be_read_stops_its_own_key_and_no_other() {
         let key = |id: &str, account: &str| json!({"resourceType": "ACCESS_KEY", "uid": id, "accountId": account});
         let resources = json!([key(KEY, "me"), key(OTHER_KEY, "444455556666"), key("AKIAIOSFODNN8EXAMPLE", "me")]);
-        let incidents = super::read(&sequence("AttackSequence:IAM/CompromisedCredentials", resources, json!([])));
-        assert_eq!(incidents.len(), 2);
-        let keys: Vec<_> =
-            incidents[0].reading.as_ref().unwrap().iter().map(|exposure| exposure.key.as_str()).collect();
+        let alerts = super::read(&sequence("AttackSequence:IAM/CompromisedCredentials", resources, json!([])));
+        assert_eq!(alerts.len(), 2);
+        let keys: Vec<_> = alerts[0].exposures.as_ref().unwrap().iter().map(|exposure| exposure.key.as_str()).collect();
         assert_eq!(keys, [OTHER_KEY]);
         assert!(matches!(
-            &incidents[1].reading,
+            &alerts[1].exposures,
             Err(Unactionable::Unreadable(Unreadable::Name { member: "detail.accountId", .. }))
         ));
     }

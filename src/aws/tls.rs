@@ -25,7 +25,7 @@ use base64::engine::general_purpose::STANDARD;
 use memchr::memmem::Finder;
 
 use super::HttpClient;
-use super::lookup::Lookup;
+use super::dns::Lookup;
 use crate::config::Config;
 
 const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----\n";
@@ -45,7 +45,7 @@ const PIECE: u64 = 16 * 1024;
 
 /// The client for all SDKs.
 pub(crate) fn http_client(config: &Config) -> HttpClient {
-    let connecting = Connecting { timeout: config.pace.connect, lookup: Lookup::new(config) };
+    let connecting = Connecting { timeout: config.timeouts.connect, lookup: Lookup::new(config) };
     let connector = SharedHttpConnector::new(AmazonFirst::new(&config.certificate_files, connecting));
     http_client_fn(move |_, _| connector.clone())
 }
@@ -216,7 +216,7 @@ mod tests {
             ("AWS_ENDPOINT_URL_LIGHTSAIL".to_owned(), "https://localhost:4599".to_owned()),
         ]);
         let config = config.unwrap();
-        let connecting = Connecting { timeout: config.pace.connect, lookup: Lookup::new(&config) };
+        let connecting = Connecting { timeout: config.timeouts.connect, lookup: Lookup::new(&config) };
         let absent = PathBuf::from("/nonexistent/certificates.pem");
         let no_store = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
         for files in [Vec::new(), vec![absent.clone()], vec![absent, no_store]] {

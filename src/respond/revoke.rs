@@ -5,9 +5,10 @@
 
 use tokio::time::Instant;
 
-use crate::lightsail::{Failure, InRegion, Operation, Wire};
-use crate::locate::Target;
+use crate::aws::lightsail::{InRegion, Operation};
+use crate::aws::{Failure, Wire};
 use crate::names::AccessKeyId;
+use crate::respond::locate::Target;
 
 /// A delete that AWS accepted. It is not yet known to have ended.
 #[derive(Debug)]

@@ -4,9 +4,9 @@
 
 use thiserror::Error;
 
-use crate::envelope::{ACCEPTED, EnvelopeError};
+use crate::alert::envelope::{ACCEPTED, EnvelopeError};
 use crate::names::{AccessKeyId, NameError};
-use crate::plain_text::PlainText;
+use crate::safe_text::SafeText;
 
 /// Why an alert names no key to act on.
 #[derive(Clone, Debug, Error, PartialEq)]
@@ -51,25 +51,25 @@ pub enum Ignored {
     #[error("the key is only the actor of a configuration change ({kind}); nothing says that it is exposed")]
     ActorOnly {
         /// The finding type.
-        kind: PlainText,
+        kind: SafeText,
     },
     /// The key made a call that is on record; nothing says that it leaked.
     #[error("the key is the caller of an API call ({call}): used, and nothing says that it is exposed")]
     Caller {
         /// The call.
-        call: PlainText,
+        call: SafeText,
     },
     /// A check of settings that happens to be about a key: too old, unused.
     #[error("it is a check of settings ({kind}), and says nothing of an exposure")]
     Check {
         /// The type of the finding.
-        kind: PlainText,
+        kind: SafeText,
     },
     /// An alert about something that has no access key.
     #[error("it is about {what} and names no access key")]
     NoAccessKey {
         /// What it is about.
-        what: PlainText,
+        what: SafeText,
     },
     /// The source knows the key and does not say it.
     #[error(

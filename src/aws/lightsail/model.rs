@@ -7,7 +7,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use serde::Serialize;
 
 use crate::names::BucketName;
-use crate::plain_text::PlainText;
+use crate::safe_text::SafeText;
 
 /// An operation with every member that the API returns (API reference, `Operation`); AWS may leave out any of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -28,15 +28,15 @@ pub struct Operation {
     /// Where it runs.
     pub location: Option<Location>,
     /// `operationDetails`.
-    pub details: Option<PlainText>,
+    pub details: Option<SafeText>,
     /// When it was created.
     pub created_at: Option<DateTime<Utc>>,
     /// When its status last changed.
     pub status_changed_at: Option<DateTime<Utc>>,
     /// Why it failed, as a code.
-    pub error_code: Option<PlainText>,
+    pub error_code: Option<SafeText>,
     /// Why it failed, in words.
-    pub error_details: Option<PlainText>,
+    pub error_details: Option<SafeText>,
 }
 
 /// API reference, `ResourceLocation`.
@@ -111,11 +111,11 @@ impl From<types::Operation> for Operation {
                 availability_zone: location.availability_zone,
                 region_name: location.region_name.map(|region| region.as_str().to_owned()),
             }),
-            details: wire.operation_details.as_deref().map(PlainText::of),
+            details: wire.operation_details.as_deref().map(SafeText::of),
             created_at: moment(wire.created_at),
             status_changed_at: moment(wire.status_changed_at),
-            error_code: wire.error_code.as_deref().map(PlainText::of),
-            error_details: wire.error_details.as_deref().map(PlainText::of),
+            error_code: wire.error_code.as_deref().map(SafeText::of),
+            error_details: wire.error_details.as_deref().map(SafeText::of),
         }
     }
 }

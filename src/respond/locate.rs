@@ -10,36 +10,13 @@ use futures_util::future::Either;
 use futures_util::stream::{self, FuturesUnordered, StreamExt};
 use serde::Serialize;
 
+use crate::alert::Exposure;
+use crate::aws::lightsail::{Bucket, BucketKey, InRegion};
+use crate::aws::{Failure, FailureKind};
 use crate::deadline::Deadline;
-use crate::incident::Exposure;
-use crate::lightsail::{Bucket, BucketKey, Failure, FailureKind, InRegion};
-use crate::member::{Account, Member, SessionName};
 use crate::names::{AccessKeyId, BucketName, Region};
-
-/// Where Lightsail has an API endpoint, and whether an account must first opt in to the Region: botocore's endpoint list
-/// and the SDK model's `RegionName`, less `us-west-1`, which is in the model but has no endpoint; opt-in Regions from
-/// the AWS Account Management guide, "Enable or disable AWS Regions".
-pub const REGIONS: [(&str, bool); 19] = [
-    ("us-east-1", false),
-    ("us-east-2", false),
-    ("us-west-2", false),
-    ("eu-west-1", false),
-    ("eu-west-2", false),
-    ("eu-west-3", false),
-    ("eu-central-1", false),
-    ("eu-north-1", false),
-    ("eu-south-2", true),
-    ("ca-central-1", false),
-    ("sa-east-1", false),
-    ("ap-east-1", true),
-    ("ap-south-1", false),
-    ("ap-southeast-1", false),
-    ("ap-southeast-2", false),
-    ("ap-southeast-3", true),
-    ("ap-southeast-5", true),
-    ("ap-northeast-1", false),
-    ("ap-northeast-2", false),
-];
+use crate::regions::{REGIONS, has_lightsail, is_opt_in};
+use crate::respond::accounts::{Account, Member, SessionName};
 
 /// Buckets of one Region that are read side by side. With the page that may be on its way this makes at most eight
 /// connections a Region: each costs a TLS handshake, and a small function has a fraction of a processor. An account has
@@ -167,7 +144,7 @@ pub async fn describe(target: &Target, deadline: Deadline) -> Result<Option<Buck
 /// The Regions to search in the order in which they are asked: that of the alert, which is read even where `chosen` leaves
 /// it out, our own, the rest.
 pub fn regions_to_search(chosen: &[Region], alert: Option<&Region>, own: &Region) -> Vec<Region> {
-    let alert = alert.filter(|region| is_lightsail_region(region));
+    let alert = alert.filter(|region| has_lightsail(region));
     let mut regions = chosen.to_vec();
     regions.extend(alert.filter(|region| !chosen.contains(region)).cloned());
     regions.sort_by_key(|region| (Some(region) != alert, region != own));
@@ -210,20 +187,11 @@ pub async fn search(
 pub fn is_disabled(region: &Region, failure: &Failure) -> bool {
     let code = failure.code.as_ref().map(|code| code.as_str());
     let unknown = matches!(code, Some("UnrecognizedClientException" | "InvalidClientTokenId"));
-    unknown && REGIONS.iter().any(|(name, opt_in)| *opt_in && *name == region.as_str())
+    unknown && is_opt_in(region)
 }
 
 fn named_region<'a>(exposure: &'a Exposure, own: &'a Region) -> Option<&'a Region> {
-    exposure
-        .region
-        .as_ref()
-        .filter(|region| is_lightsail_region(region))
-        .or(Some(own).filter(|own| is_lightsail_region(own)))
-}
-
-/// Whether Lightsail has an endpoint in `region`.
-fn is_lightsail_region(region: &Region) -> bool {
-    REGIONS.iter().any(|(name, _)| *name == region.as_str())
+    exposure.region.as_ref().filter(|region| has_lightsail(region)).or(Some(own).filter(|own| has_lightsail(own)))
 }
 
 /// A search under way: it breaks off where the key is seen, and else says how far it went.
@@ -346,10 +314,5 @@ mod tests {
     fn a_region_without_lightsail_is_never_called() {
         assert_eq!(region(&exposure(Some("me-south-1")), "us-east-1").unwrap(), "us-east-1");
         assert_eq!(region(&exposure(Some("me-south-1")), "us-west-1"), None);
-    }
-
-    #[test]
-    fn every_region_in_the_list_has_the_form_of_one() {
-        assert!(REGIONS.iter().all(|(name, _)| name.parse::<Region>().is_ok()));
     }
 }

@@ -10,9 +10,9 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::{Alert, Exposure, Ignored, Incident, Unactionable, Unreadable, each, hint, keys, moment, text};
+use super::{Alert, Exposure, Ignored, Origin, Unactionable, Unreadable, each, hint, keys, moment, text};
 use crate::names::{AccessKeyId, AccountId};
-use crate::plain_text::PlainText;
+use crate::safe_text::SafeText;
 
 /// Whether `value` is the detail of an event by itself, or what the Health API says of an event.
 pub(super) fn is_one(value: &Value) -> bool {
@@ -27,42 +27,42 @@ const ABOUT_KEYS: [&str; 2] = ["CREDENTIALS", "IAM_QUARANTINE"];
 const KEYS: &str = "a key in detail.affectedEntities[].entityValue, detail.eventMetadata.publicKey or resources[]";
 
 /// Reads one event that came without its envelope.
-pub(super) fn read(event: &Value) -> Vec<Incident> {
+pub(super) fn read(event: &Value) -> Vec<Alert> {
     read_with(event, &[])
 }
 
 /// Reads one event. A long list of entities comes as several events, its pages; each names its own.
-pub(super) fn read_with(event: &Value, resources: &[String]) -> Vec<Incident> {
+pub(super) fn read_with(event: &Value, resources: &[String]) -> Vec<Alert> {
     // Made safe whole, and then cut: half a secret has no shape that tells.
-    let arn = text(event, "/eventArn").map(PlainText::of);
+    let arn = text(event, "/eventArn").map(SafeText::of);
     let id = arn.as_ref().and_then(|arn| arn.as_str().rsplit('/').next());
-    let mut alert = Alert {
-        id: id.or(text(event, "/communicationId")).map(PlainText::of),
-        kind: text(event, "/eventTypeCode").map(PlainText::of),
+    let mut origin = Origin {
+        id: id.or(text(event, "/communicationId")).map(SafeText::of),
+        kind: text(event, "/eventTypeCode").map(SafeText::of),
         observed_at: started(event),
-        ..Alert::of("aws.health")
+        ..Origin::of("aws.health")
     };
-    let reading = exposures(event, resources, &mut alert);
-    vec![Incident { alert, reading }]
+    let exposures = exposures(event, resources, &mut origin);
+    vec![Alert { origin, exposures }]
 }
 
-fn exposures(event: &Value, resources: &[String], alert: &mut Alert) -> Result<Vec<Exposure>, Unactionable> {
+fn exposures(event: &Value, resources: &[String], origin: &mut Origin) -> Result<Vec<Exposure>, Unactionable> {
     let service = text(event, "/service").ok_or(Unreadable::Missing { member: "detail.service" })?;
     let code = text(event, "/eventTypeCode").ok_or(Unreadable::Missing { member: "detail.eventTypeCode" })?;
     if service != "RISK" || !ABOUT_KEYS.iter().any(|part| code.contains(part)) {
-        return Err(Ignored::NoAccessKey { what: PlainText::of(code) }.into());
+        return Err(Ignored::NoAccessKey { what: SafeText::of(code) }.into());
     }
     // No AWS page says when a RISK event is closed. We take it that its case is settled then, the key gone or found to
     // be safe, and that the open event came before.
     if text(event, "/statusCode") == Some("closed") {
         return Err(Ignored::Closed { state: "closed" }.into());
     }
-    let keys = keys(KEYS, named(event, resources), alert)?;
+    let keys = keys(KEYS, named(event, resources), origin)?;
     // One field alone is not to be trusted: AWS's sample has the key ID in the first.
-    let account = hint("detail.affectedAccount", text(event, "/affectedAccount"), alert)
-        .or_else(|| hint("detail.eventMetadata.accountId", text(event, "/eventMetadata/accountId"), alert));
+    let account = hint("detail.affectedAccount", text(event, "/affectedAccount"), origin)
+        .or_else(|| hint("detail.eventMetadata.accountId", text(event, "/eventMetadata/accountId"), origin));
     let owners = owners(event);
-    let region = hint("detail.eventRegion", text(event, "/eventRegion").filter(|region| *region != "global"), alert);
+    let region = hint("detail.eventRegion", text(event, "/eventRegion").filter(|region| *region != "global"), origin);
     let exposure = |key: AccessKeyId| {
         let account = account.as_ref().or_else(|| owners.get(key.as_str())).cloned();
         Exposure { account, key, buckets: Vec::new(), region: region.clone(), dry_run: false }
@@ -126,34 +126,34 @@ mod tests {
         event
     }
 
-    fn read(event: &Value, resources: &[&str]) -> Incident {
+    fn read(event: &Value, resources: &[&str]) -> Alert {
         assert!(is_one(event));
         let resources: Vec<String> = resources.iter().map(ToString::to_string).collect();
-        let mut incidents = read_with(event, &resources);
-        assert_eq!(incidents.len(), 1);
-        incidents.remove(0)
+        let mut alerts = read_with(event, &resources);
+        assert_eq!(alerts.len(), 1);
+        alerts.remove(0)
     }
 
-    fn keys_of(incident: &Incident) -> Vec<&str> {
-        incident.reading.as_ref().unwrap().iter().map(|exposure| exposure.key.as_str()).collect()
+    fn keys_of(alert: &Alert) -> Vec<&str> {
+        alert.exposures.as_ref().unwrap().iter().map(|exposure| exposure.key.as_str()).collect()
     }
 
     fn owner_of(event: &Value) -> Option<String> {
-        let incident = read(event, &[]);
-        incident.reading.unwrap()[0].account.as_ref().map(ToString::to_string)
+        let alert = read(event, &[]);
+        alert.exposures.unwrap()[0].account.as_ref().map(ToString::to_string)
     }
 
     #[test]
     fn an_exposed_key_is_read_with_its_owner_and_nothing_else_that_looks_like_a_key() {
-        let incident = read(&event(), &[KEY]);
-        assert_eq!(keys_of(&incident), [KEY]);
-        let exposure = &incident.reading.unwrap()[0];
+        let alert = read(&event(), &[KEY]);
+        assert_eq!(keys_of(&alert), [KEY]);
+        let exposure = &alert.exposures.unwrap()[0];
         assert_eq!(exposure.account.as_ref().unwrap().as_str(), "111122223333");
         assert_eq!(exposure.region.as_ref().unwrap().as_str(), "us-east-1");
-        assert!(exposure.buckets.is_empty() && incident.alert.set_aside.is_empty());
-        assert_eq!(incident.alert.id.unwrap().as_str(), "AWS_RISK_CREDENTIALS_EXPOSED-a1b2");
-        assert_eq!(incident.alert.kind.unwrap().as_str(), "AWS_RISK_CREDENTIALS_EXPOSED");
-        assert_eq!(incident.alert.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
+        assert!(exposure.buckets.is_empty() && alert.origin.set_aside.is_empty());
+        assert_eq!(alert.origin.id.unwrap().as_str(), "AWS_RISK_CREDENTIALS_EXPOSED-a1b2");
+        assert_eq!(alert.origin.kind.unwrap().as_str(), "AWS_RISK_CREDENTIALS_EXPOSED");
+        assert_eq!(alert.origin.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
     }
 
     #[test]
@@ -170,23 +170,25 @@ mod tests {
         let detail = with(&[("/affectedEntities", json!([])), ("/eventMetadata/publicKey", json!(""))]);
         let event =
             json!({"detail-type": "AWS Health Event", "source": "aws.health", "resources": [KEY], "detail": detail});
-        let crate::envelope::Delivery::Together(messages) = crate::envelope::open(&event.to_string()) else {
+        let crate::alert::envelope::Delivery::Together(messages) = crate::alert::envelope::open(&event.to_string())
+        else {
             panic!("no batch")
         };
-        assert_eq!(keys_of(&crate::incident::read(&messages, 1)[0]), [KEY]);
+        assert_eq!(keys_of(&crate::alert::read(&messages, 1)[0]), [KEY]);
     }
 
     #[test]
     fn entities_that_are_no_keys_are_set_aside_and_an_error_only_where_nothing_else_is_there() {
         let entities = json!([{"entityValue": "deploy-user"}, {"entityValue": "111122223333"}, {"entityValue": KEY}]);
-        let incident = read(&with(&[("/affectedEntities", entities)]), &["deploy-user", KEY]);
-        assert_eq!((keys_of(&incident), incident.alert.set_aside.len()), (vec![KEY], 2));
+        let alert = read(&with(&[("/affectedEntities", entities)]), &["deploy-user", KEY]);
+        assert_eq!((keys_of(&alert), alert.origin.set_aside.len()), (vec![KEY], 2));
         let masked =
             [("/affectedEntities", json!([{"entityValue": "ACCESS_KEY_ID_HERE"}])), ("/eventMetadata", json!({}))];
-        let why = read(&with(&masked), &[]).reading.unwrap_err();
+        let why = read(&with(&masked), &[]).exposures.unwrap_err();
         assert!(matches!(why, Unactionable::Unreadable(Unreadable::Name { member: KEYS, .. })), "{why}");
-        let why =
-            read(&with(&[("/affectedEntities", json!(null)), ("/eventMetadata", json!(7))]), &[]).reading.unwrap_err();
+        let why = read(&with(&[("/affectedEntities", json!(null)), ("/eventMetadata", json!(7))]), &[])
+            .exposures
+            .unwrap_err();
         assert_eq!(why, Unreadable::Missing { member: KEYS }.into());
     }
 
@@ -211,14 +213,14 @@ mod tests {
             ("EC2", "AWS_EC2_PERSISTENT_INSTANCE_RETIREMENT_SCHEDULED"),
             ("IAM", "AWS_IAM_CREDENTIALS_REPORT_DELAY"),
         ] {
-            let why = read(&with(&[("/service", json!(service)), ("/eventTypeCode", json!(code))]), &[KEY]).reading;
-            assert_eq!(why.unwrap_err(), Ignored::NoAccessKey { what: PlainText::of(code) }.into());
+            let why = read(&with(&[("/service", json!(service)), ("/eventTypeCode", json!(code))]), &[KEY]).exposures;
+            assert_eq!(why.unwrap_err(), Ignored::NoAccessKey { what: SafeText::of(code) }.into());
         }
     }
 
     #[test]
     fn a_closed_event_is_not_acted_on() {
-        let why = read(&with(&[("/statusCode", json!("closed"))]), &[KEY]).reading.unwrap_err();
+        let why = read(&with(&[("/statusCode", json!("closed"))]), &[KEY]).exposures.unwrap_err();
         assert_eq!(why, Ignored::Closed { state: "closed" }.into());
     }
 
@@ -226,15 +228,15 @@ mod tests {
     fn a_temporary_credential_is_ignored() {
         let temporary =
             with(&[("/affectedEntities/0/entityValue", json!("ASIAIOSFODNN7EXAMPLE")), ("/eventMetadata", json!({}))]);
-        let why = read(&temporary, &[]).reading.unwrap_err();
+        let why = read(&temporary, &[]).exposures.unwrap_err();
         assert!(matches!(why, Unactionable::Ignored(Ignored::Temporary(_))), "{why}");
     }
 
     #[test]
     fn an_event_without_its_kind_is_an_error() {
-        let why = read(&with(&[("/service", json!(null))]), &[KEY]).reading.unwrap_err();
+        let why = read(&with(&[("/service", json!(null))]), &[KEY]).exposures.unwrap_err();
         assert_eq!(why, Unreadable::Missing { member: "detail.service" }.into());
-        let why = read(&with(&[("/eventTypeCode", json!({"type": "string"}))]), &[KEY]).reading.unwrap_err();
+        let why = read(&with(&[("/eventTypeCode", json!({"type": "string"}))]), &[KEY]).exposures.unwrap_err();
         assert_eq!(why, Unreadable::Missing { member: "detail.eventTypeCode" }.into());
     }
 
@@ -242,7 +244,7 @@ mod tests {
     fn what_the_health_api_says_of_an_event_names_no_key_and_is_not_acted_on() {
         let described = json!({"arn": "arn:aws:health:us-east-1::event/RISK/A/B", "service": "RISK", "region": "us-east-1",
                                "eventTypeCode": "AWS_RISK_CREDENTIALS_EXPOSED", "startTime": 1_795_489_012.5});
-        assert_eq!(read(&described, &[]).reading.unwrap_err(), Unreadable::Missing { member: KEYS }.into());
+        assert_eq!(read(&described, &[]).exposures.unwrap_err(), Unreadable::Missing { member: KEYS }.into());
     }
 
     #[test]
@@ -253,7 +255,7 @@ mod tests {
             (json!("soon"), None),
             (json!(7), None),
         ] {
-            let observed_at = read(&with(&[("/startTime", start)]), &[]).alert.observed_at;
+            let observed_at = read(&with(&[("/startTime", start)]), &[]).origin.observed_at;
             assert_eq!(observed_at.map(|time| time.to_rfc3339()).as_deref(), read_as);
         }
     }
@@ -273,8 +275,8 @@ mod tests {
             "/eventMetadata/publicKey",
             "/affectedEntities/0/entityValue",
         ] {
-            let incident = read(&with(&[(path, secret.clone())]), &[secret.as_str().unwrap()]);
-            assert!(!format!("{incident:?}").contains("wJalr"), "{path}: {incident:?}");
+            let alert = read(&with(&[(path, secret.clone())]), &[secret.as_str().unwrap()]);
+            assert!(!format!("{alert:?}").contains("wJalr"), "{path}: {alert:?}");
         }
     }
 }

@@ -5,7 +5,7 @@
 //! actor of what is reported never exposes it, in any of its spellings.
 
 use super::{Ignored, Unactionable, Unreadable};
-use crate::plain_text::PlainText;
+use crate::safe_text::SafeText;
 
 /// Whether the type reports a change of settings, which says nothing of the key that made it: `Policy:`, `Stealth:`,
 /// logging switched off (GuardDuty user guide, "IAM finding types", "S3 Protection finding types"). AWS's own Automated
@@ -72,13 +72,13 @@ impl<'a> Claim<'a> {
     pub(super) fn judge(&self) -> Result<(), Unactionable> {
         let in_space =
             |spaces: &[&str]| self.types.iter().find(|kind| spaces.iter().any(|space| in_space(kind, space)));
-        let named = || PlainText::of(self.kind().unwrap_or("no type"));
+        let named = || SafeText::of(self.kind().unwrap_or("no type"));
         let (product, member) = self.product;
         if self.guardduty && product.is_some_and(|arn| !is_guardduty(arn)) {
             return Err(Unreadable::Forged { member }.into());
         }
         if let Some(change) = self.types.iter().find(|kind| is_change(kind)) {
-            return Err(Ignored::ActorOnly { kind: PlainText::of(change) }.into());
+            return Err(Ignored::ActorOnly { kind: SafeText::of(change) }.into());
         }
         // Whoever presses a custom action on a check that a key is old does not say that it leaked.
         if self.checked || in_space(&CHECKS).is_some() {
@@ -233,12 +233,12 @@ mod tests {
             [&["Threats", change][..], &[change, "Threats"], &["TTPs/Discovery/IAMUser-AnomalousBehavior", change]]
         {
             let why = judge(types, GUARDDUTY, true);
-            assert_eq!(why, Err(Ignored::ActorOnly { kind: PlainText::of(change) }.into()), "{types:?}");
+            assert_eq!(why, Err(Ignored::ActorOnly { kind: SafeText::of(change) }.into()), "{types:?}");
         }
         let rule = "Persistence:IAM/AccountManipulation";
         assert_eq!(
             judge(&["Threats", rule], GUARDDUTY, true),
-            Err(Ignored::ActorOnly { kind: PlainText::of(rule) }.into())
+            Err(Ignored::ActorOnly { kind: SafeText::of(rule) }.into())
         );
     }
 
@@ -256,13 +256,10 @@ mod tests {
                 &["Posture Management", "TTPs"],
             ] {
                 let why = judge(types, OTHER, by_person);
-                assert_eq!(why, Err(Ignored::Check { kind: PlainText::of(types[0]) }.into()), "{types:?}");
+                assert_eq!(why, Err(Ignored::Check { kind: SafeText::of(types[0]) }.into()), "{types:?}");
             }
         }
-        assert_eq!(
-            judge(&["Inventory"], OTHER, false),
-            Err(Ignored::Check { kind: PlainText::of("Inventory") }.into())
-        );
+        assert_eq!(judge(&["Inventory"], OTHER, false), Err(Ignored::Check { kind: SafeText::of("Inventory") }.into()));
         assert_eq!(judge(&[], OTHER, false), Err(Unreadable::Missing { member: "Types" }.into()));
         assert_eq!((judge(&["Inventory"], OTHER, true), judge(&[], OTHER, true)), (Ok(()), Ok(())));
     }

@@ -11,9 +11,10 @@ use aws_sdk_sts::{Client, Config as ClientConfig};
 use chrono::{DateTime, Utc};
 use tokio::sync::Mutex;
 
+use crate::aws::lightsail::Lightsail;
+use crate::aws::{Failure, HttpClient, Wire, client_config};
 use crate::config::{Config, MemberRole};
 use crate::deadline::Deadline;
-use crate::lightsail::{Failure, HttpClient, Lightsail, Wire, client_config};
 use crate::names::AccountId;
 
 /// The shortest session there is (STS API reference, "AssumeRole", DurationSeconds): a leaked one ends soon, and alerts

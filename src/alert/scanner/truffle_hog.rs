@@ -11,9 +11,9 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
-use super::super::{Alert, Exposure, Ignored, Incident, Unactionable, Unreadable, keys, text};
+use super::super::{Alert, Exposure, Ignored, Origin, Unactionable, Unreadable, keys, text};
 use crate::names::{AccessKeyId, NameError};
-use crate::plain_text::PlainText;
+use crate::safe_text::SafeText;
 
 /// Detectors whose finding is a key ID: long-term keys, and temporary ones.
 const DETECTORS: [&str; 2] = ["AWS", "AWSSessionKey"];
@@ -28,34 +28,34 @@ pub(super) fn is_one(value: &Value) -> bool {
 }
 
 /// Reads one finding.
-pub(super) fn read(finding: &Value) -> Incident {
+pub(super) fn read(finding: &Value) -> Alert {
     let verified = match finding.get("Verified").and_then(Value::as_bool) {
         Some(true) => "verified",
         _ => "unverified",
     };
     let detector = text(finding, "/DetectorName");
-    let mut alert = Alert {
-        kind: detector.map(|detector| PlainText::of(&format!("{detector}, {verified}"))),
-        ..Alert::of("TruffleHog")
+    let mut origin = Origin {
+        kind: detector.map(|detector| SafeText::of(&format!("{detector}, {verified}"))),
+        ..Origin::of("TruffleHog")
     };
-    let reading = exposures(finding, detector, &mut alert);
-    Incident { alert, reading }
+    let exposures = exposures(finding, detector, &mut origin);
+    Alert { origin, exposures }
 }
 
-fn exposures(finding: &Value, detector: Option<&str>, alert: &mut Alert) -> Result<Vec<Exposure>, Unactionable> {
+fn exposures(finding: &Value, detector: Option<&str>, origin: &mut Origin) -> Result<Vec<Exposure>, Unactionable> {
     let number = finding.get("DetectorType").and_then(Value::as_u64);
     match (detector, number) {
         (Some(detector), _) if DETECTORS.contains(&detector) => {}
         (None, Some(DETECTOR_TYPE)) => {}
         (None, None) => return Err(Unreadable::Missing { member: "DetectorName" }.into()),
         (detector, _) => {
-            let what = PlainText::of(detector.unwrap_or("another kind of secret"));
+            let what = SafeText::of(detector.unwrap_or("another kind of secret"));
             return Err(Ignored::NoAccessKey { what }.into());
         }
     }
     let said: Vec<Cow<str>> = ["/Raw", "/Redacted"].iter().filter_map(|path| text(finding, path)).map(decode).collect();
     let named = said.iter().find(|said| is_id(said)).or(said.first());
-    let keys = keys("Raw", named.map(AsRef::as_ref), alert)?;
+    let keys = keys("Raw", named.map(AsRef::as_ref), origin)?;
     // `ExtraData.account` is the account of the key's IAM user. Nobody has published in whose account the users are that
     // Lightsail makes for its bucket keys, and if that is AWS's, the alert would be about a foreign account.
     let exposure = |key| Exposure { key, buckets: Vec::new(), account: None, region: None, dry_run: false };
@@ -101,21 +101,21 @@ mod tests {
 
     fn keys_of(finding: &Value) -> Vec<String> {
         assert!(is_one(finding));
-        read(finding).reading.unwrap().iter().map(|exposure| exposure.key.to_string()).collect()
+        read(finding).exposures.unwrap().iter().map(|exposure| exposure.key.to_string()).collect()
     }
 
     fn why(finding: &Value) -> Unactionable {
         assert!(is_one(finding));
-        read(finding).reading.unwrap_err()
+        read(finding).exposures.unwrap_err()
     }
 
     #[test]
     fn the_key_and_its_owner_are_read_and_nothing_else_that_looks_like_a_key() {
-        let incident = read(&finding());
+        let alert = read(&finding());
         assert_eq!(keys_of(&finding()), [KEY]);
-        assert_eq!(incident.reading.as_ref().unwrap()[0].account, None, "the user's account is not the bucket's");
-        assert_eq!(incident.alert.kind.as_ref().unwrap().as_str(), "AWS, verified");
-        assert!(!format!("{incident:?}").contains("wJalr"));
+        assert_eq!(alert.exposures.as_ref().unwrap()[0].account, None, "the user's account is not the bucket's");
+        assert_eq!(alert.origin.kind.as_ref().unwrap().as_str(), "AWS, verified");
+        assert!(!format!("{alert:?}").contains("wJalr"));
     }
 
     #[test]
@@ -146,10 +146,10 @@ mod tests {
     #[test]
     fn an_unverified_finding_and_a_canary_are_read_like_any_other() {
         let failed = [("Verified", json!(false)), ("VerificationError", json!(SECRET)), ("ExtraData", json!(null))];
-        let incident = read(&with(&failed));
-        assert_eq!(incident.alert.kind.as_ref().unwrap().as_str(), "AWS, unverified");
-        assert!(!format!("{incident:?}").contains("wJalr"));
-        assert_eq!(incident.reading.unwrap()[0].account, None);
+        let alert = read(&with(&failed));
+        assert_eq!(alert.origin.kind.as_ref().unwrap().as_str(), "AWS, unverified");
+        assert!(!format!("{alert:?}").contains("wJalr"));
+        assert_eq!(alert.exposures.unwrap()[0].account, None);
         assert_eq!(keys_of(&with(&[("ExtraData", json!({"is_canary": "true"}))])), [KEY]);
     }
 
@@ -157,10 +157,10 @@ mod tests {
     fn another_detector_finds_no_access_key() {
         for detector in ["URI", "PrivateKey", "CustomRegex"] {
             let why = why(&with(&[("DetectorName", json!(detector))]));
-            assert_eq!(why, Ignored::NoAccessKey { what: PlainText::of(detector) }.into());
+            assert_eq!(why, Ignored::NoAccessKey { what: SafeText::of(detector) }.into());
         }
         let numbered = with(&[("DetectorName", json!(null)), ("DetectorType", json!(17))]);
-        assert_eq!(why(&numbered), Ignored::NoAccessKey { what: PlainText::of("another kind of secret") }.into());
+        assert_eq!(why(&numbered), Ignored::NoAccessKey { what: SafeText::of("another kind of secret") }.into());
         assert_eq!(keys_of(&with(&[("DetectorName", json!(null))])), [KEY]);
         let nothing = with(&[("DetectorName", json!(null)), ("DetectorType", json!(null))]);
         assert_eq!(why(&nothing), Unreadable::Missing { member: "DetectorName" }.into());

@@ -9,11 +9,12 @@ use chrono::{DateTime, SubsecRound, Utc};
 use serde::Serialize;
 use tokio::time::Instant;
 
+use crate::aws::Failure;
+use crate::aws::lightsail::{InRegion, Operation};
+use crate::deadline::Timeouts;
 use crate::deadline::{Deadline, Pauses};
-use crate::lightsail::{Failure, InRegion, Operation};
 use crate::names::{AccessKeyId, BucketName};
-use crate::pace::Pace;
-use crate::revoke::Revocation;
+use crate::respond::revoke::Revocation;
 
 /// Kept of the time for work so that the key is looked for even when an operation does not end.
 const FOR_THE_LOOK: Duration = Duration::from_secs(2);
@@ -65,13 +66,13 @@ pub enum Proof {
 }
 
 /// Follows `revocation` to its end.
-pub async fn confirm(revocation: Revocation, deadline: Deadline, pace: &Pace) -> Confirmation {
+pub async fn confirm(revocation: Revocation, deadline: Deadline, timeouts: &Timeouts) -> Confirmation {
     let Revocation { target, key, mut operations, .. } = revocation;
     let followed = deadline.less(FOR_THE_LOOK);
-    let mut failure = follow(&target.lightsail(followed), &mut operations, followed.pauses(pace)).await;
+    let mut failure = follow(&target.lightsail(followed), &mut operations, followed.pauses(timeouts)).await;
     // A delete that failed leaves the key where it is: one look, to say so, and the time goes to Lambda's retry.
     let failed = operations.iter().any(Operation::has_failed);
-    let pauses = (!failed).then(|| deadline.at_most(pace.verify_for).pauses(pace));
+    let pauses = (!failed).then(|| deadline.at_most(timeouts.verify_for).pauses(timeouts));
     let (verification, absent_at) =
         verify(&target.lightsail(deadline), &target.bucket, &key, pauses, &mut failure).await;
     Confirmation { operations, verification, absent_at, failure }

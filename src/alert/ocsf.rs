@@ -9,13 +9,13 @@ use chrono::DateTime;
 use serde_json::Value;
 
 use super::finding::{
-    Members, Named, Reading, Resource, best_id, bucket, expose, incidents, is_null, is_sample, is_sample_name, listed,
+    Members, Named, Reading, Resource, alerts, best_id, bucket, expose, is_null, is_sample, is_sample_name, listed,
     region,
 };
 use super::finding_type::{Claim, expects_key, is_guardduty_arn, names_guardduty};
-use super::{Alert, Ignored, Incident, Unreadable, distinct, each, moment, text};
+use super::{Alert, Ignored, Origin, Unreadable, distinct, each, moment, text};
 use crate::names::{BucketName, Region};
-use crate::plain_text::PlainText;
+use crate::safe_text::SafeText;
 
 const MEMBERS: Members = Members {
     key: "detail.findings[].resources[].uid",
@@ -34,30 +34,30 @@ pub(super) fn is_one(value: &Value) -> bool {
 }
 
 /// Reads the findings of one event.
-pub(super) fn read(detail: &Value) -> Vec<Incident> {
+pub(super) fn read(detail: &Value) -> Vec<Alert> {
     let findings = listed(detail);
     if findings.is_empty() {
         let why = Unreadable::Missing { member: "detail.findings" };
-        return vec![Incident::without_key(Alert::of("aws.securityhub"), why)];
+        return vec![Alert::without_key(Origin::of("aws.securityhub"), why)];
     }
     findings.into_iter().flat_map(read_one).collect()
 }
 
-fn read_one(finding: &Value) -> Vec<Incident> {
+fn read_one(finding: &Value) -> Vec<Alert> {
     let claim = claim(finding);
     let last_seen = number(finding, "/finding_info/last_seen_time").and_then(DateTime::from_timestamp_millis);
-    let mut alert = Alert {
-        id: text(finding, "/finding_info/uid").or_else(|| text(finding, "/metadata/uid")).map(PlainText::of),
-        kind: claim.kind().map(PlainText::of),
+    let mut origin = Origin {
+        id: text(finding, "/finding_info/uid").or_else(|| text(finding, "/metadata/uid")).map(SafeText::of),
+        kind: claim.kind().map(SafeText::of),
         severity: number(finding, "/severity_id").map(|severity| f64::from(u8::try_from(severity).unwrap_or(0))),
         observed_at: last_seen.or_else(|| moment(finding, "/finding_info/last_seen_time_dt")),
-        ..Alert::of("aws.securityhub")
+        ..Origin::of("aws.securityhub")
     };
-    let reading = exposures(finding, &claim, &mut alert);
-    incidents(&alert, reading)
+    let exposures = exposures(finding, &claim, &mut origin);
+    alerts(&origin, exposures)
 }
 
-fn exposures(finding: &Value, claim: &Claim, alert: &mut Alert) -> Reading {
+fn exposures(finding: &Value, claim: &Claim, origin: &mut Origin) -> Reading {
     if let Some(not_a_threat) = other_class(finding, claim) {
         return Err(not_a_threat.into());
     }
@@ -73,19 +73,19 @@ fn exposures(finding: &Value, claim: &Claim, alert: &mut Alert) -> Reading {
     if named.is_empty() && !surprise {
         let kinds: Vec<&str> = all(finding).filter_map(|resource| text(resource, "/type")).take(9).collect();
         let what = if kinds.is_empty() { "no resource".to_owned() } else { kinds.join(", ") };
-        return Err(Ignored::NoAccessKey { what: PlainText::of(&what) }.into());
+        return Err(Ignored::NoAccessKey { what: SafeText::of(&what) }.into());
     }
     claim.judge()?;
-    let (buckets, bucket_region) = buckets(finding, alert);
-    expose(&MEMBERS, &named, buckets, bucket_region.as_ref(), alert)
+    let (buckets, bucket_region) = buckets(finding, origin);
+    expose(&MEMBERS, &named, buckets, bucket_region.as_ref(), origin)
 }
 
 /// Classes that are no threat (OCSF schema). None for those that may be one, and where the class was cut off.
 fn other_class(finding: &Value, claim: &Claim) -> Option<Ignored> {
     let class = number(finding, "/class_uid")?;
-    let name = PlainText::of(text(finding, "/class_name").unwrap_or("an event of another class"));
-    let kind = || claim.kind().map_or_else(|| name.clone(), PlainText::of);
-    let call = || text(finding, "/api/operation").map_or_else(|| name.clone(), PlainText::of);
+    let name = SafeText::of(text(finding, "/class_name").unwrap_or("an event of another class"));
+    let kind = || claim.kind().map_or_else(|| name.clone(), SafeText::of);
+    let call = || text(finding, "/api/operation").map_or_else(|| name.clone(), SafeText::of);
     let has_key = || resources(finding, Resource::Key).next().is_some();
     let has_caller = || {
         let paths = ["/actor/user/credential_uid", "/actor/session/credential_uid"];
@@ -165,7 +165,7 @@ fn closed(finding: &Value) -> Option<&'static str> {
 }
 
 /// The buckets, and the Region of the first that has one.
-fn buckets(finding: &Value, alert: &mut Alert) -> (Vec<BucketName>, Option<Region>) {
+fn buckets(finding: &Value, origin: &mut Origin) -> (Vec<BucketName>, Option<Region>) {
     let (mut found, mut regions) = (Vec::new(), Vec::new());
     for resource in all(finding) {
         let [uid, uid_alt, name] = ["/uid", "/uid_alt", "/name"].map(|path| text(resource, path));
@@ -174,12 +174,12 @@ fn buckets(finding: &Value, alert: &mut Alert) -> (Vec<BucketName>, Option<Regio
             Some(Resource::Object) => [uid, uid_alt, None].map(|uid| uid.filter(|uid| uid.contains('/'))),
             _ => continue,
         };
-        if let Some(name) = bucket(MEMBERS.key, names, alert) {
+        if let Some(name) = bucket(MEMBERS.key, names, origin) {
             found.push(name);
             regions.push(text(resource, "/region"));
         }
     }
-    (distinct(found), region(MEMBERS.region, regions, alert))
+    (distinct(found), region(MEMBERS.region, regions, origin))
 }
 
 fn resources(finding: &Value, kind: Resource) -> impl Iterator<Item = &Value> {
@@ -233,16 +233,16 @@ mod tests {
         changed(finding(), path, value)
     }
 
-    fn read(detail: &Value) -> Incident {
+    fn read(detail: &Value) -> Alert {
         only(super::read(detail))
     }
 
     fn exposed(finding: &Value) -> Vec<Exposure> {
-        read(&json!({"findings": [finding]})).reading.unwrap()
+        read(&json!({"findings": [finding]})).exposures.unwrap()
     }
 
     fn why(finding: &Value) -> Unactionable {
-        read(&json!({"findings": [finding]})).reading.unwrap_err()
+        read(&json!({"findings": [finding]})).exposures.unwrap_err()
     }
 
     fn exposure(key: &str, buckets: &[&str], account: &str, region: &str) -> Exposure {
@@ -255,11 +255,11 @@ mod tests {
     fn the_key_of_a_finding_is_read_with_the_owner_of_its_resource() {
         for detail in [finding(), json!({"findings": [finding()]})] {
             assert!(is_one(&detail));
-            let Incident { alert, reading } = read(&detail);
-            assert_eq!(reading.unwrap(), [exposure(KEY, &[], "444455556666", "eu-west-1")]);
-            assert_eq!(alert.kind, Some(PlainText::of("UnauthorizedAccess:IAMUser/MaliciousIPCaller")));
-            assert_eq!((alert.severity, alert.set_aside.len()), (Some(4.0), 0));
-            assert_eq!(alert.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
+            let Alert { origin, exposures } = read(&detail);
+            assert_eq!(exposures.unwrap(), [exposure(KEY, &[], "444455556666", "eu-west-1")]);
+            assert_eq!(origin.kind, Some(SafeText::of("UnauthorizedAccess:IAMUser/MaliciousIPCaller")));
+            assert_eq!((origin.severity, origin.set_aside.len()), (Some(4.0), 0));
+            assert_eq!(origin.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
         }
     }
 
@@ -317,7 +317,7 @@ mod tests {
         for types in [json!(["Threats", kind]), json!([kind, "Threats"]), json!([kind])] {
             assert_eq!(
                 why(&with("/finding_info/types", types)),
-                Ignored::ActorOnly { kind: PlainText::of(kind) }.into()
+                Ignored::ActorOnly { kind: SafeText::of(kind) }.into()
             );
         }
         for types in [json!(["Threats"]), json!([]), json!(null)] {
@@ -337,7 +337,7 @@ mod tests {
         stranger["finding_info"]["uid"] = json!("x");
         assert_eq!(exposed(&stranger).len(), 1, "a threat that somebody else sees");
         stranger["finding_info"]["types"] = json!(["Posture Management"]);
-        assert_eq!(why(&stranger), Ignored::Check { kind: PlainText::of("Posture Management") }.into());
+        assert_eq!(why(&stranger), Ignored::Check { kind: SafeText::of("Posture Management") }.into());
     }
 
     #[test]
@@ -372,11 +372,11 @@ mod tests {
             finding["finding_info"]["types"] = json!(["Threats", kind]);
             why(&finding)
         };
-        let what = PlainText::of("AWS::S3::Object");
+        let what = SafeText::of("AWS::S3::Object");
         assert_eq!(without("Discovery:S3/MaliciousIPCaller"), Ignored::NoAccessKey { what }.into());
         assert_eq!(without("AttackSequence:S3/CompromisedData"), Unreadable::Missing { member: MEMBERS.key }.into());
         let null = with("/resources/0/uid", json!("AWS::IAM::AccessKey:null"));
-        let what = PlainText::of("AWS::IAM::AccessKey, AWS::IAM::User");
+        let what = SafeText::of("AWS::IAM::AccessKey, AWS::IAM::User");
         assert_eq!(why(&null), Ignored::NoAccessKey { what }.into());
         for odd in [json!("arn:aws:iam::111122223333:user/bob"), json!("********"), json!(5), json!(null)] {
             let why = why(&with("/resources/0/uid", odd));
@@ -391,13 +391,13 @@ mod tests {
 
     #[test]
     fn other_classes_expose_no_key_though_they_name_callers() {
-        let kind = PlainText::of("UnauthorizedAccess:IAMUser/MaliciousIPCaller");
+        let kind = SafeText::of("UnauthorizedAccess:IAMUser/MaliciousIPCaller");
         assert_eq!(why(&with("/class_uid", json!(2003))), Ignored::Check { kind }.into());
         let mut call = with("/class_uid", json!(6003));
         call["api"] = json!({"operation": "GetObject"});
-        assert_eq!(why(&call), Ignored::Caller { call: PlainText::of("GetObject") }.into());
+        assert_eq!(why(&call), Ignored::Caller { call: SafeText::of("GetObject") }.into());
         (call["actor"], call["class_name"]) = (json!(null), json!("API Activity"));
-        assert_eq!(why(&call), Ignored::NoAccessKey { what: PlainText::of("API Activity") }.into());
+        assert_eq!(why(&call), Ignored::NoAccessKey { what: SafeText::of("API Activity") }.into());
     }
 
     #[test]
@@ -405,10 +405,10 @@ mod tests {
         let mut finding = with("/resources/0/owner/account/uid", json!("me"));
         assert!(why(&finding).to_string().contains("owner.account.uid is not an account ID"));
         finding["resources"][1] = json!({"type": "AwsIamAccessKey", "uid": OTHER_KEY});
-        let incidents = super::read(&finding);
-        assert_eq!(incidents.len(), 2);
-        assert_eq!(incidents[0].reading.as_ref().unwrap()[..], [exposure(OTHER_KEY, &[], "111122223333", "eu-west-1")]);
-        assert!(matches!(incidents[1].reading, Err(Unactionable::Unreadable(Unreadable::Name { .. }))));
+        let alerts = super::read(&finding);
+        assert_eq!(alerts.len(), 2);
+        assert_eq!(alerts[0].exposures.as_ref().unwrap()[..], [exposure(OTHER_KEY, &[], "111122223333", "eu-west-1")]);
+        assert!(matches!(alerts[1].exposures, Err(Unactionable::Unreadable(Unreadable::Name { .. }))));
     }
 
     #[test]
@@ -433,7 +433,7 @@ mod tests {
             }
         }
         assert_eq!(
-            read(&json!({"findings": []})).reading.unwrap_err(),
+            read(&json!({"findings": []})).exposures.unwrap_err(),
             Unreadable::Missing { member: "detail.findings" }.into()
         );
     }

@@ -8,8 +8,8 @@ use aws_sdk_lightsail::error::ProvideErrorMetadata;
 use aws_sdk_lightsail::operation::RequestId;
 use serde::Serialize;
 
-use super::wire::Wire;
-use crate::plain_text::PlainText;
+use super::Wire;
+use crate::safe_text::SafeText;
 
 /// The one call whose work must not be forgotten.
 pub(super) const DELETE: &str = "DeleteBucketAccessKey";
@@ -24,9 +24,9 @@ pub struct Failure {
     /// What happened.
     pub kind: FailureKind,
     /// AWS's error code.
-    pub code: Option<PlainText>,
+    pub code: Option<SafeText>,
     /// AWS's message, or ours where there was no answer.
-    pub message: Option<PlainText>,
+    pub message: Option<SafeText>,
     /// AWS's ID of the request.
     pub request_id: Option<String>,
     /// How many attempts were made.
@@ -100,7 +100,7 @@ impl Failure {
             _ => (FailureKind::Other, Some("the request could not be built")),
         };
         Self {
-            code: error.code().map(PlainText::of),
+            code: error.code().map(SafeText::of),
             request_id: error.request_id().map(str::to_owned),
             ..Self::new(operation, kind, message, wire)
         }
@@ -117,7 +117,7 @@ impl Failure {
     }
 
     /// A failure that no single call reports: the operation that a delete set going failed, or our own code did.
-    pub fn of_delete(kind: FailureKind, code: Option<PlainText>, message: Option<PlainText>, wire: &Wire) -> Self {
+    pub fn of_delete(kind: FailureKind, code: Option<SafeText>, message: Option<SafeText>, wire: &Wire) -> Self {
         Self { code, message, ..Self::new(DELETE, kind, None, wire) }
     }
 
@@ -133,7 +133,7 @@ impl Failure {
             operation,
             kind,
             code: None,
-            message: message.map(PlainText::of),
+            message: message.map(SafeText::of),
             request_id: None,
             attempts: wire.attempts(),
             retryable,

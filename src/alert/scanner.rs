@@ -11,13 +11,13 @@ mod truffle_hog;
 
 use serde_json::Value;
 
-use super::{Alert, Incident, Unreadable};
+use super::{Alert, Origin, Unreadable};
 
 /// Tells an alert of one scanner by its shape.
 type IsOne = fn(&Value) -> bool;
 
 /// Reads one alert of one scanner.
-type Reader = fn(&Value) -> Incident;
+type Reader = fn(&Value) -> Alert;
 
 /// Whether `value` is an alert of a scanner that we know.
 pub(super) fn is_one(value: &Value) -> bool {
@@ -25,9 +25,9 @@ pub(super) fn is_one(value: &Value) -> bool {
 }
 
 /// Reads one alert.
-pub(super) fn read(value: &Value) -> Vec<Incident> {
+pub(super) fn read(value: &Value) -> Vec<Alert> {
     let missing = Unreadable::Missing { member: "secret_type, DetectorName or incident" };
-    vec![reader(value).map_or_else(|| Incident::without_key(Alert::of("scanner"), missing), |reader| reader(value))]
+    vec![reader(value).map_or_else(|| Alert::without_key(Origin::of("scanner"), missing), |reader| reader(value))]
 }
 
 fn reader(value: &Value) -> Option<Reader> {
@@ -44,18 +44,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::incident::Unactionable;
+    use crate::alert::Unactionable;
 
     #[test]
     fn each_scanner_is_told_by_its_shape() {
-        for (alert, source) in [
+        for (origin, source) in [
             (json!({"action": "created", "alert": {"secret_type": "x"}}), "GitHub secret scanning"),
             (json!({"number": 1, "secret_type": "x"}), "GitHub secret scanning"),
             (json!({"DetectorName": "AWS", "Raw": "x"}), "TruffleHog"),
             (json!({"source": "GitGuardian", "incident": {}}), "GitGuardian"),
         ] {
-            assert!(is_one(&alert), "{alert}");
-            assert_eq!(read(&alert)[0].alert.source.as_ref().unwrap().as_str(), source);
+            assert!(is_one(&origin), "{origin}");
+            assert_eq!(read(&origin)[0].origin.source.as_ref().unwrap().as_str(), source);
         }
     }
 
@@ -72,7 +72,7 @@ mod tests {
             json!({"secret": "AKIAIOSFODNN7EXAMPLE"}),
         ] {
             assert!(!is_one(&other), "{other}");
-            let why = read(&other).remove(0).reading.unwrap_err();
+            let why = read(&other).remove(0).exposures.unwrap_err();
             assert!(matches!(why, Unactionable::Unreadable(Unreadable::Missing { .. })), "{why}");
         }
     }

@@ -7,8 +7,8 @@
 
 use serde_json::Value;
 
-use super::{Alert, Ignored, Incident, each, moment, text};
-use crate::plain_text::PlainText;
+use super::{Alert, Ignored, Origin, each, moment, text};
+use crate::safe_text::SafeText;
 
 /// Whether `value` is a record by itself, a log file of records, or a notification of S3.
 pub(super) fn is_one(value: &Value) -> bool {
@@ -30,26 +30,26 @@ fn is_notification(record: &Value) -> bool {
 }
 
 /// Reads a record, or all the records of a file as one incident.
-pub(super) fn read(value: &Value) -> Vec<Incident> {
+pub(super) fn read(value: &Value) -> Vec<Alert> {
     let records: Vec<&Value> = match value.get("Records").and_then(Value::as_array) {
         Some(records) => records.iter().collect(),
         None => vec![value],
     };
     let record = records.first().copied().unwrap_or(value);
-    let alert = Alert {
-        id: text(record, "/eventID").map(PlainText::of),
-        kind: text(record, "/eventType").map(PlainText::of),
+    let origin = Origin {
+        id: text(record, "/eventID").map(SafeText::of),
+        kind: text(record, "/eventType").map(SafeText::of),
         observed_at: moment(record, "/eventTime"),
-        ..Alert::of(if is_notification(record) { "aws.s3" } else { "aws.cloudtrail" })
+        ..Origin::of(if is_notification(record) { "aws.s3" } else { "aws.cloudtrail" })
     };
     let [source, name] = ["/eventSource", "/eventName"].map(|path| text(record, path).unwrap_or("unknown"));
     let more = match records.len() {
         0 | 1 => String::new(),
         all => format!(" and {} more", all - 1),
     };
-    let what = PlainText::of(&format!("{source} {name}{more}"));
+    let what = SafeText::of(&format!("{source} {name}{more}"));
     let why = if is_notification(record) { Ignored::NoAccessKey { what } } else { Ignored::Caller { call: what } };
-    vec![Incident::without_key(alert, why)]
+    vec![Alert::without_key(origin, why)]
 }
 
 #[cfg(test)]
@@ -69,30 +69,30 @@ mod tests {
         })
     }
 
-    fn read(value: &Value) -> Incident {
-        let mut incidents = super::read(value);
-        assert_eq!(incidents.len(), 1);
-        incidents.remove(0)
+    fn read(value: &Value) -> Alert {
+        let mut alerts = super::read(value);
+        assert_eq!(alerts.len(), 1);
+        alerts.remove(0)
     }
 
     fn caller(call: &str) -> super::super::Unactionable {
-        Ignored::Caller { call: PlainText::of(call) }.into()
+        Ignored::Caller { call: SafeText::of(call) }.into()
     }
 
     #[test]
     fn the_key_of_a_caller_is_never_exposed() {
-        let incident = read(&record());
+        let alert = read(&record());
         assert!(is_one(&record()));
-        assert_eq!(incident.reading.unwrap_err(), caller("s3.amazonaws.com GetObject"));
-        assert_eq!(incident.alert.id.unwrap().as_str(), "e-1");
-        assert_eq!(incident.alert.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
+        assert_eq!(alert.exposures.unwrap_err(), caller("s3.amazonaws.com GetObject"));
+        assert_eq!(alert.origin.id.unwrap().as_str(), "e-1");
+        assert_eq!(alert.origin.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
     }
 
     #[test]
     fn a_log_file_is_one_incident() {
         let file = json!({"Records": [record(), record(), record()]});
         assert!(is_one(&file));
-        assert_eq!(read(&file).reading.unwrap_err(), caller("s3.amazonaws.com GetObject and 2 more"));
+        assert_eq!(read(&file).exposures.unwrap_err(), caller("s3.amazonaws.com GetObject and 2 more"));
     }
 
     #[test]
@@ -101,8 +101,8 @@ mod tests {
                             "userIdentity": {"principalId": KEY}, "s3": {"object": {"key": KEY, "eTag": KEY}}});
         for value in [notice.clone(), json!({"Records": [notice]})] {
             assert!(is_one(&value));
-            let what = PlainText::of("aws:s3 ObjectCreated:Put");
-            assert_eq!(read(&value).reading.unwrap_err(), Ignored::NoAccessKey { what }.into());
+            let what = SafeText::of("aws:s3 ObjectCreated:Put");
+            assert_eq!(read(&value).exposures.unwrap_err(), Ignored::NoAccessKey { what }.into());
         }
     }
 
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn whatever_stands_in_a_record_it_is_read_without_a_key() {
         for odd in [json!({}), json!(null), json!({"Records": []}), json!({"Records": [5]}), json!({"eventName": {}})] {
-            let why = read(&odd).reading.unwrap_err();
+            let why = read(&odd).exposures.unwrap_err();
             assert_eq!(why.to_string().matches("unknown unknown").count(), 1, "{why}");
         }
     }

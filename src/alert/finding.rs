@@ -7,8 +7,8 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::{Alert, Exposure, Incident, Unactionable, Unreadable, hint, keys, owner};
-use crate::envelope::kind;
+use super::{Alert, Exposure, Origin, Unactionable, Unreadable, hint, keys, owner};
+use crate::alert::envelope::kind;
 use crate::names::{AccessKeyId, AccountId, BucketName, NameError, Region};
 
 /// What stands in the key field of one resource, and whose the resource is.
@@ -124,24 +124,24 @@ pub(super) fn bucket_in(text: &str) -> Option<&str> {
 pub(super) fn bucket<'a>(
     member: &str,
     texts: impl IntoIterator<Item = Option<&'a str>>,
-    alert: &mut Alert,
+    origin: &mut Origin,
 ) -> Option<BucketName> {
     let names: Vec<&str> = texts.into_iter().flatten().filter_map(bucket_in).filter(|name| !name.is_empty()).collect();
     // What is refused is told once, and only if there is nothing better.
-    names.iter().find_map(|name| name.parse().ok()).or_else(|| hint(member, names.first().copied(), alert))
+    names.iter().find_map(|name| name.parse().ok()).or_else(|| hint(member, names.first().copied(), origin))
 }
 
 /// The first of `texts` that is a Region. A resource of IAM's has `global` (OCSF) or none.
 pub(super) fn region<'a>(
     member: &str,
     texts: impl IntoIterator<Item = Option<&'a str>>,
-    alert: &mut Alert,
+    origin: &mut Origin,
 ) -> Option<Region> {
     texts
         .into_iter()
         .flatten()
         .filter(|text| !matches!(*text, "" | "global"))
-        .find_map(|text| hint(member, Some(text), alert))
+        .find_map(|text| hint(member, Some(text), origin))
 }
 
 /// Reads the owner. What is no account is an error: in our own account we could not say that the key is nowhere.
@@ -172,21 +172,21 @@ pub(super) fn expose(
     named: &[Named],
     mut buckets: Vec<BucketName>,
     bucket_region: Option<&Region>,
-    alert: &mut Alert,
+    origin: &mut Origin,
 ) -> Reading {
-    let keys = keys(members.key, named.iter().map(|named| bare_id(named.id)), alert)?;
+    let keys = keys(members.key, named.iter().map(|named| bare_id(named.id)), origin)?;
     let mut owners: HashMap<&str, &Named> = HashMap::new();
     for named in named {
         owners.entry(bare_id(named.id).trim_ascii()).or_insert(named);
     }
     if buckets.len() > MOST_BUCKETS {
-        alert.set_aside.push(format!("all buckets but the first {MOST_BUCKETS} of {}", buckets.len()));
+        origin.set_aside.push(format!("all buckets but the first {MOST_BUCKETS} of {}", buckets.len()));
         buckets.truncate(MOST_BUCKETS);
     }
     let mut exposures = Vec::with_capacity(keys.len());
     for key in keys {
         let Some(named) = owners.get(key.as_str()) else { continue };
-        let region = bucket_region.cloned().or_else(|| region(members.region, [named.region], alert));
+        let region = bucket_region.cloned().or_else(|| region(members.region, [named.region], origin));
         let account = account(members.account, named.account);
         exposures.push(account.map(|account| Exposure {
             key,
@@ -200,10 +200,10 @@ pub(super) fn expose(
 }
 
 /// One incident with all that can be acted on, and one for each reason why something cannot.
-pub(super) fn incidents(alert: &Alert, reading: Reading) -> Vec<Incident> {
+pub(super) fn alerts(origin: &Origin, reading: Reading) -> Vec<Alert> {
     let all = match reading {
         Ok(all) => all,
-        Err(why) => return vec![Incident::without_key(alert.clone(), why)],
+        Err(why) => return vec![Alert::without_key(origin.clone(), why)],
     };
     let (mut exposures, mut refused) = (Vec::new(), Vec::new());
     for exposure in all {
@@ -213,8 +213,8 @@ pub(super) fn incidents(alert: &Alert, reading: Reading) -> Vec<Incident> {
             Err(why) => refused.push(why),
         }
     }
-    let acted_on = (!exposures.is_empty()).then(|| Incident { alert: alert.clone(), reading: Ok(exposures) });
-    acted_on.into_iter().chain(refused.into_iter().map(|why| Incident::without_key(alert.clone(), why))).collect()
+    let acted_on = (!exposures.is_empty()).then(|| Alert { origin: origin.clone(), exposures: Ok(exposures) });
+    acted_on.into_iter().chain(refused.into_iter().map(|why| Alert::without_key(origin.clone(), why))).collect()
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@
 
 use serde_json::Value;
 
-use super::super::{Alert, Ignored, Incident, Unactionable, Unreadable, moment, text};
-use crate::plain_text::PlainText;
+use super::super::{Alert, Ignored, Origin, Unactionable, Unreadable, moment, text};
+use crate::safe_text::SafeText;
 
 const NAME: &str = "GitGuardian";
 
@@ -16,16 +16,16 @@ pub(super) fn is_one(value: &Value) -> bool {
 }
 
 /// Reads one incident.
-pub(super) fn read(body: &Value) -> Incident {
+pub(super) fn read(body: &Value) -> Alert {
     let id = body.pointer("/incident/id").and_then(Value::as_u64);
     let detector = text(body, "/incident/detector/name");
-    let alert = Alert {
-        id: id.map(|id| PlainText::of(&id.to_string())),
-        kind: detector.map(PlainText::of),
+    let origin = Origin {
+        id: id.map(|id| SafeText::of(&id.to_string())),
+        kind: detector.map(SafeText::of),
         observed_at: moment(body, "/timestamp"),
-        ..Alert::of(NAME)
+        ..Origin::of(NAME)
     };
-    Incident::without_key(alert, why(body, detector))
+    Alert::without_key(origin, why(body, detector))
 }
 
 fn why(body: &Value, detector: Option<&str>) -> Unactionable {
@@ -33,7 +33,7 @@ fn why(body: &Value, detector: Option<&str>) -> Unactionable {
     match detector {
         None => return Unreadable::Missing { member: "incident.detector.name" }.into(),
         Some(detector) if !detector.starts_with("aws") => {
-            return Ignored::NoAccessKey { what: PlainText::of(detector) }.into();
+            return Ignored::NoAccessKey { what: SafeText::of(detector) }.into();
         }
         Some(_) => {}
     }
@@ -52,7 +52,7 @@ mod tests {
 
     const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 
-    fn incident(detector: &str, action: &str, status: Value) -> Value {
+    fn alert(detector: &str, action: &str, status: Value) -> Value {
         json!({
             "source": "GitGuardian", "timestamp": "2026-11-24T02:58:00Z", "action": action, "message": KEY,
             "incident": {"id": 31, "detector": {"name": detector}, "secret_hash": KEY, "hmsl_hash": KEY, "status": status}
@@ -61,7 +61,7 @@ mod tests {
 
     fn why(body: &Value) -> Unactionable {
         assert!(is_one(body));
-        read(body).reading.unwrap_err()
+        read(body).exposures.unwrap_err()
     }
 
     #[test]
@@ -69,12 +69,12 @@ mod tests {
         for (detector, action) in
             [("aws_iam", "incident_triggered"), ("aws_iam", "incident_regression"), ("aws_iam_ses", "new")]
         {
-            let body = incident(detector, action, json!("triggered"));
+            let body = alert(detector, action, json!("triggered"));
             assert_eq!(why(&body), Ignored::NotTold { source_name: NAME }.into());
         }
-        let alert = read(&incident("aws_iam", "incident_triggered", json!("assigned"))).alert;
-        assert_eq!((alert.id.unwrap().as_str(), alert.kind.unwrap().as_str()), ("31", "aws_iam"));
-        assert_eq!(alert.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
+        let origin = read(&alert("aws_iam", "incident_triggered", json!("assigned"))).origin;
+        assert_eq!((origin.id.unwrap().as_str(), origin.kind.unwrap().as_str()), ("31", "aws_iam"));
+        assert_eq!(origin.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
     }
 
     #[test]
@@ -86,16 +86,16 @@ mod tests {
             ("incident_ignored", json!(null), "ignored"),
             ("incident_resolved", json!(null), "resolved"),
         ] {
-            assert_eq!(why(&incident("aws_iam", action, status)), Ignored::Closed { state }.into());
+            assert_eq!(why(&alert("aws_iam", action, status)), Ignored::Closed { state }.into());
         }
-        let reopened = incident("aws_iam", "incident_reopened", json!("triggered"));
+        let reopened = alert("aws_iam", "incident_reopened", json!("triggered"));
         assert_eq!(why(&reopened), Ignored::NotTold { source_name: NAME }.into());
     }
 
     #[test]
     fn another_detector_has_no_access_key() {
-        let why = why(&incident("slack_bot_token", "incident_triggered", json!("triggered")));
-        assert_eq!(why, Ignored::NoAccessKey { what: PlainText::of("slack_bot_token") }.into());
+        let why = why(&alert("slack_bot_token", "incident_triggered", json!("triggered")));
+        assert_eq!(why, Ignored::NoAccessKey { what: SafeText::of("slack_bot_token") }.into());
     }
 
     #[test]

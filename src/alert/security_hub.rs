@@ -9,13 +9,13 @@
 use serde_json::Value;
 
 use super::finding::{
-    Members, Named, Reading, Resource, best_id, bucket, expose, incidents, is_key, is_null, is_sample, is_sample_name,
+    Members, Named, Reading, Resource, alerts, best_id, bucket, expose, is_key, is_null, is_sample, is_sample_name,
     listed, region,
 };
 use super::finding_type::{Claim, expects_key, is_guardduty_arn, is_sequence, names_guardduty};
-use super::{Alert, Ignored, Incident, Unreadable, distinct, each, moment, ocsf, text};
+use super::{Alert, Ignored, Origin, Unreadable, distinct, each, moment, ocsf, text};
 use crate::names::{BucketName, Region};
-use crate::plain_text::PlainText;
+use crate::safe_text::SafeText;
 
 const MEMBERS: Members = Members {
     key: "detail.findings[].Resources[].Id",
@@ -33,15 +33,15 @@ pub(super) fn is_one(value: &Value) -> bool {
 }
 
 /// Reads the findings of one event.
-pub(super) fn read(detail: &Value) -> Vec<Incident> {
-    let alert = || Alert::of("aws.securityhub");
+pub(super) fn read(detail: &Value) -> Vec<Alert> {
+    let origin = || Origin::of("aws.securityhub");
     if detail.get("insightResults").is_some() {
-        let what = PlainText::of("the results of an insight");
-        return vec![Incident::without_key(alert(), Ignored::NoAccessKey { what })];
+        let what = SafeText::of("the results of an insight");
+        return vec![Alert::without_key(origin(), Ignored::NoAccessKey { what })];
     }
     let findings = listed(detail);
     if findings.is_empty() {
-        return vec![Incident::without_key(alert(), Unreadable::Missing { member: "detail.findings" })];
+        return vec![Alert::without_key(origin(), Unreadable::Missing { member: "detail.findings" })];
     }
     // Only events of custom actions have it (Security Hub user guide, "EventBridge event formats").
     let by_person = detail.get("actionName").is_some();
@@ -52,21 +52,21 @@ pub(super) fn read(detail: &Value) -> Vec<Incident> {
     findings.into_iter().flat_map(read_one).collect()
 }
 
-fn read_one(finding: &Value, by_person: bool) -> Vec<Incident> {
+fn read_one(finding: &Value, by_person: bool) -> Vec<Alert> {
     let claim = claim(finding, by_person);
-    let mut alert = Alert {
-        id: text(finding, "/Id").map(PlainText::of),
-        product_arn: text(finding, "/ProductArn").map(PlainText::of),
-        kind: claim.kind().map(PlainText::of),
+    let mut origin = Origin {
+        id: text(finding, "/Id").map(SafeText::of),
+        product_arn: text(finding, "/ProductArn").map(SafeText::of),
+        kind: claim.kind().map(SafeText::of),
         severity: finding.pointer("/Severity/Normalized").and_then(Value::as_f64),
         observed_at: moment(finding, "/LastObservedAt").or_else(|| moment(finding, "/UpdatedAt")),
-        ..Alert::of("aws.securityhub")
+        ..Origin::of("aws.securityhub")
     };
-    let reading = exposures(finding, &claim, &mut alert);
-    incidents(&alert, reading)
+    let exposures = exposures(finding, &claim, &mut origin);
+    alerts(&origin, exposures)
 }
 
-fn exposures(finding: &Value, claim: &Claim, alert: &mut Alert) -> Reading {
+fn exposures(finding: &Value, claim: &Claim, origin: &mut Origin) -> Reading {
     let named = named(finding, claim);
     if sample(finding) || named.iter().any(|named| is_sample_name(named.id)) {
         return Err(Ignored::Sample.into());
@@ -80,11 +80,11 @@ fn exposures(finding: &Value, claim: &Claim, alert: &mut Alert) -> Reading {
         let kinds: Vec<&str> =
             each(finding, "/Resources").filter_map(|resource| text(resource, "/Type")).take(9).collect();
         let what = if kinds.is_empty() { "no resource".to_owned() } else { kinds.join(", ") };
-        return Err(Ignored::NoAccessKey { what: PlainText::of(&what) }.into());
+        return Err(Ignored::NoAccessKey { what: SafeText::of(&what) }.into());
     }
     claim.judge()?;
-    let (buckets, bucket_region) = buckets(finding, alert);
-    expose(&MEMBERS, &named, buckets, bucket_region.as_ref(), alert)
+    let (buckets, bucket_region) = buckets(finding, origin);
+    expose(&MEMBERS, &named, buckets, bucket_region.as_ref(), origin)
 }
 
 fn claim(finding: &Value, by_person: bool) -> Claim<'_> {
@@ -161,7 +161,7 @@ fn closed(finding: &Value) -> Option<&'static str> {
 }
 
 /// The buckets, and the Region of the first that has one.
-fn buckets(finding: &Value, alert: &mut Alert) -> (Vec<BucketName>, Option<Region>) {
+fn buckets(finding: &Value, origin: &mut Origin) -> (Vec<BucketName>, Option<Region>) {
     const MEMBER: &str = "detail.findings[].Resources[].Id";
     let (mut found, mut regions) = (Vec::new(), Vec::new());
     for resource in each(finding, "/Resources") {
@@ -173,12 +173,12 @@ fn buckets(finding: &Value, alert: &mut Alert) -> (Vec<BucketName>, Option<Regio
         } else {
             continue;
         };
-        if let Some(name) = bucket(MEMBER, names, alert) {
+        if let Some(name) = bucket(MEMBER, names, origin) {
             found.push(name);
             regions.push(text(resource, "/Region"));
         }
     }
-    (distinct(found), region(MEMBERS.region, regions, alert))
+    (distinct(found), region(MEMBERS.region, regions, origin))
 }
 
 #[cfg(test)]
@@ -218,16 +218,16 @@ mod tests {
         with("/Resources", resources)
     }
 
-    fn read(detail: &Value) -> Incident {
+    fn read(detail: &Value) -> Alert {
         only(super::read(detail))
     }
 
     fn exposed(finding: &Value) -> Vec<Exposure> {
-        read(&json!({"findings": [finding]})).reading.unwrap()
+        read(&json!({"findings": [finding]})).exposures.unwrap()
     }
 
     fn why(finding: &Value) -> Unactionable {
-        read(&json!({"findings": [finding]})).reading.unwrap_err()
+        read(&json!({"findings": [finding]})).exposures.unwrap_err()
     }
 
     fn exposure(key: &str, buckets: &[&str], region: &str) -> Exposure {
@@ -245,12 +245,12 @@ mod tests {
             json!({"findings": finding()}),
         ] {
             assert!(is_one(&detail));
-            let Incident { alert, reading } = read(&detail);
-            assert_eq!(reading.unwrap(), [exposure(KEY, &[], "eu-west-1")]);
-            assert_eq!(alert.kind, Some(PlainText::of("TTPs/Discovery/IAMUser-AnomalousBehavior")));
-            assert_eq!((alert.severity, alert.set_aside.len()), (Some(40.0), 0));
-            assert_eq!(alert.product_arn, text(&finding(), "/ProductArn").map(PlainText::of));
-            assert_eq!(alert.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
+            let Alert { origin, exposures } = read(&detail);
+            assert_eq!(exposures.unwrap(), [exposure(KEY, &[], "eu-west-1")]);
+            assert_eq!(origin.kind, Some(SafeText::of("TTPs/Discovery/IAMUser-AnomalousBehavior")));
+            assert_eq!((origin.severity, origin.set_aside.len()), (Some(40.0), 0));
+            assert_eq!(origin.product_arn, text(&finding(), "/ProductArn").map(SafeText::of));
+            assert_eq!(origin.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
         }
     }
 
@@ -265,7 +265,7 @@ mod tests {
             {"Type": "AwsIamAccessKey", "Id": user}
         ]));
         assert_eq!(exposed(&finding), [exposure(KEY, &[], "eu-west-1"), exposure(OTHER_KEY, &[], "eu-west-1")]);
-        assert_eq!(read(&finding).alert.set_aside.len(), 1);
+        assert_eq!(read(&finding).origin.set_aside.len(), 1);
     }
 
     #[test]
@@ -300,11 +300,11 @@ mod tests {
     #[test]
     fn a_finding_without_a_key_is_ignored_and_one_with_an_unreadable_key_is_an_error() {
         let null = with_resources(json!([{"Type": "AwsIamAccessKey", "Id": "AWS::IAM::AccessKey:null"}]));
-        assert_eq!(why(&null), Ignored::NoAccessKey { what: PlainText::of("AwsIamAccessKey") }.into());
+        assert_eq!(why(&null), Ignored::NoAccessKey { what: SafeText::of("AwsIamAccessKey") }.into());
         let mut check =
             with_resources(json!([{"Type": "AwsS3Bucket", "Id": "arn:aws:s3:::photos"}, {"Type": "Other", "Id": KEY}]));
         check["Types"] = json!(["Effects/Data Exposure"]);
-        assert_eq!(why(&check), Ignored::NoAccessKey { what: PlainText::of("AwsS3Bucket, Other") }.into());
+        assert_eq!(why(&check), Ignored::NoAccessKey { what: SafeText::of("AwsS3Bucket, Other") }.into());
         for id in [
             json!("arn:aws:iam::111122223333:user/bob"),
             json!("********************"),
@@ -355,7 +355,7 @@ mod tests {
         for path in ["/Types", "/FindingProviderFields"] {
             let types = json!([kind]);
             let value = if path == "/Types" { types } else { json!({"Types": types}) };
-            assert_eq!(why(&with(path, value)), Ignored::ActorOnly { kind: PlainText::of(kind) }.into());
+            assert_eq!(why(&with(path, value)), Ignored::ActorOnly { kind: SafeText::of(kind) }.into());
         }
         let mut untyped = finding();
         untyped["Types"] = json!(null);
@@ -392,7 +392,7 @@ mod tests {
         compliance["Compliance"] = json!({"Status": "FAILED"});
         let mut untyped = own.clone();
         untyped["Types"] = json!([]);
-        let sent = |finding: &Value| read(&json!({"actionName": "Revoke", "findings": [finding]})).reading;
+        let sent = |finding: &Value| read(&json!({"actionName": "Revoke", "findings": [finding]})).exposures;
         for check in [check, compliance] {
             assert!(matches!(why(&check), Unactionable::Ignored(Ignored::Check { .. })));
             assert!(matches!(sent(&check), Err(Unactionable::Ignored(Ignored::Check { .. }))));
@@ -404,21 +404,18 @@ mod tests {
     #[test]
     fn each_finding_of_an_event_makes_an_incident_also_one_in_ocsf() {
         let ocsf = json!({"class_uid": 2003, "class_name": "Compliance Finding"});
-        let incidents = super::read(&json!({"findings": [finding(), null, ocsf, finding()]}));
-        assert_eq!(
-            incidents.iter().map(|incident| incident.reading.is_ok()).collect::<Vec<_>>(),
-            [true, false, false, true]
-        );
+        let alerts = super::read(&json!({"findings": [finding(), null, ocsf, finding()]}));
+        assert_eq!(alerts.iter().map(|alert| alert.exposures.is_ok()).collect::<Vec<_>>(), [true, false, false, true]);
         let missing = Unreadable::Missing { member: "detail.findings" };
-        assert_eq!(read(&json!({"findings": []})).reading.unwrap_err(), missing.into());
+        assert_eq!(read(&json!({"findings": []})).exposures.unwrap_err(), missing.into());
     }
 
     #[test]
     fn the_results_of_an_insight_name_no_key() {
         let results = json!({"insightName": "x", "insightResults": [{KEY: 5}]});
         assert!(is_one(&results));
-        let what = PlainText::of("the results of an insight");
-        assert_eq!(read(&results).reading.unwrap_err(), Ignored::NoAccessKey { what }.into());
+        let what = SafeText::of("the results of an insight");
+        assert_eq!(read(&results).exposures.unwrap_err(), Ignored::NoAccessKey { what }.into());
     }
 
     #[test]

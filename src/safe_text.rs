@@ -1,6 +1,6 @@
 //! Text written by strangers -> text that may stand in a log line, a record or an error.
 //!
-//! Alert titles, reasons and AWS messages are free text that an attacker may have chosen. Invariant: a [`PlainText`] is
+//! Alert titles, reasons and AWS messages are free text that an attacker may have chosen. Invariant: a [`SafeText`] is
 //! one line of bounded length, with nothing that moves a terminal's cursor, and with nothing in it that has the shape of
 //! a secret access key or session token.
 
@@ -21,9 +21,9 @@ const MARGIN: usize = 200;
 /// One safe line of somebody else's words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub struct PlainText(String);
+pub struct SafeText(String);
 
-impl PlainText {
+impl SafeText {
     /// Makes `text` safe: secrets out, control characters escaped, and cut to 300 characters.
     pub fn of(text: &str) -> Self {
         // One million characters of alert need not be read to keep three hundred.
@@ -43,7 +43,7 @@ impl PlainText {
     }
 }
 
-impl fmt::Display for PlainText {
+impl fmt::Display for SafeText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn ordinary_words_stay_as_they_are() {
         let words = "User: arn:aws:sts::012345678912:assumed-role/responder/fn is not authorized; commit 0123456789abcdef0123456789abcdef01234567, com/example/configuration/of/production/servers";
-        assert_eq!(PlainText::of(words).as_str(), words);
+        assert_eq!(SafeText::of(words).as_str(), words);
     }
 
     #[test]
@@ -108,30 +108,30 @@ mod tests {
             secret.replace('/', "\\/"),
             format!("x x x {}", format!("{secret} ").repeat(40)),
         ] {
-            let safe = PlainText::of(&text);
+            let safe = SafeText::of(&text);
             assert!(!safe.as_str().contains("wJalr"), "{safe}");
         }
-        assert_eq!(PlainText::of(&format!("key={secret}.")).as_str(), "key=[redacted].");
+        assert_eq!(SafeText::of(&format!("key={secret}.")).as_str(), "key=[redacted].");
         for cut in 0..600 {
-            let safe = PlainText::of(&format!("{}{secret}{}", ". ".repeat(cut), " and so on".repeat(100)));
+            let safe = SafeText::of(&format!("{}{secret}{}", ". ".repeat(cut), " and so on".repeat(100)));
             assert!(!safe.as_str().contains("wJalr"), "{cut}: {safe}");
         }
     }
 
     #[test]
     fn a_session_token_is_taken_out() {
-        assert_eq!(PlainText::of(&format!("t {} t", "IQoJb3JpZ2luX2Vj".repeat(20))).as_str(), "t [redacted] t");
+        assert_eq!(SafeText::of(&format!("t {} t", "IQoJb3JpZ2luX2Vj".repeat(20))).as_str(), "t [redacted] t");
     }
 
     #[test]
     fn control_characters_cannot_start_a_line_or_colour_it() {
-        let safe = PlainText::of("a\r\nb\u{1b}[31m\u{2028}\u{202e}\0");
+        let safe = SafeText::of("a\r\nb\u{1b}[31m\u{2028}\u{202e}\0");
         assert_eq!(safe.as_str(), "a\\r\\nb\\u{1b}[31m\\u{2028}\\u{202e}\\u{0}");
     }
 
     #[test]
     fn a_megabyte_is_cut_and_says_so() {
-        let safe = PlainText::of(&"\u{e9}! ".repeat(400_000));
+        let safe = SafeText::of(&"\u{e9}! ".repeat(400_000));
         assert_eq!(safe.as_str().chars().count(), LONGEST + 5);
         assert!(safe.as_str().ends_with("[cut]"));
     }

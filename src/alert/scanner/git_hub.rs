@@ -8,9 +8,9 @@
 
 use serde_json::Value;
 
-use super::super::{Alert, Exposure, Ignored, Incident, Unactionable, Unreadable, keys, moment, text};
-use crate::envelope::kind;
-use crate::plain_text::PlainText;
+use super::super::{Alert, Exposure, Ignored, Origin, Unactionable, Unreadable, keys, moment, text};
+use crate::alert::envelope::kind;
+use crate::safe_text::SafeText;
 
 const NAME: &str = "GitHub secret scanning";
 
@@ -27,33 +27,33 @@ pub(super) fn is_one(value: &Value) -> bool {
 }
 
 /// Reads one alert.
-pub(super) fn read(body: &Value) -> Incident {
+pub(super) fn read(body: &Value) -> Alert {
     let (found, member) = match body.get("alert") {
         Some(found) if found.get("secret_type").is_some() => (found, "alert.secret"),
         _ => (body, "secret"),
     };
     let number = found.get("number").and_then(Value::as_u64);
     let repository = text(body, "/repository/full_name").unwrap_or_default();
-    let mut alert = Alert {
-        id: number.map(|number| PlainText::of(&format!("{repository}#{number}"))),
-        kind: text(found, "/secret_type").map(PlainText::of),
+    let mut origin = Origin {
+        id: number.map(|number| SafeText::of(&format!("{repository}#{number}"))),
+        kind: text(found, "/secret_type").map(SafeText::of),
         observed_at: moment(found, "/updated_at").or_else(|| moment(found, "/created_at")),
-        ..Alert::of(NAME)
+        ..Origin::of(NAME)
     };
-    let reading = exposures(body, found, member, &mut alert);
-    Incident { alert, reading }
+    let exposures = exposures(body, found, member, &mut origin);
+    Alert { origin, exposures }
 }
 
 fn exposures(
     body: &Value,
     found: &Value,
     member: &'static str,
-    alert: &mut Alert,
+    origin: &mut Origin,
 ) -> Result<Vec<Exposure>, Unactionable> {
     let secret_type = text(found, "/secret_type").ok_or(Unreadable::Missing { member: "secret_type" })?;
     let among = |types: [&str; 2]| types.iter().any(|known| secret_type.contains(known));
     if !among(IDS) && !among(SECRETS) {
-        return Err(Ignored::NoAccessKey { what: PlainText::of(secret_type) }.into());
+        return Err(Ignored::NoAccessKey { what: SafeText::of(secret_type) }.into());
     }
     if is_resolved(text(body, "/action"), found) {
         return Err(Ignored::Closed { state: "resolved" }.into());
@@ -67,7 +67,7 @@ fn exposures(
     };
     let secret = secret.ok_or(Ignored::NotTold { source_name: NAME })?;
     let exposure = |key| Exposure { key, buckets: Vec::new(), account: None, region: None, dry_run: false };
-    Ok(keys(member, [secret], alert)?.into_iter().map(exposure).collect())
+    Ok(keys(member, [secret], origin)?.into_iter().map(exposure).collect())
 }
 
 /// Somebody settled it, as revoked, false positive or otherwise. All other actions tell something new of an open alert.
@@ -107,29 +107,29 @@ mod tests {
 
     fn keys_of(body: &Value) -> Vec<String> {
         assert!(is_one(body));
-        read(body).reading.unwrap().iter().map(|exposure| exposure.key.to_string()).collect()
+        read(body).exposures.unwrap().iter().map(|exposure| exposure.key.to_string()).collect()
     }
 
     fn why(body: &Value) -> Unactionable {
         assert!(is_one(body));
-        read(body).reading.unwrap_err()
+        read(body).exposures.unwrap_err()
     }
 
     #[test]
     fn the_key_of_a_webhook_with_a_secret_is_read_and_nothing_else_that_looks_like_one() {
-        let incident = read(&body());
+        let alert = read(&body());
         assert_eq!(keys_of(&body()), [KEY]);
-        let exposure = &incident.reading.unwrap()[0];
+        let exposure = &alert.exposures.unwrap()[0];
         assert_eq!((&exposure.account, &exposure.region, exposure.buckets.len()), (&None, &None, 0));
-        assert_eq!(incident.alert.id.unwrap().as_str(), "octo/photos#7");
-        assert_eq!(incident.alert.kind.unwrap().as_str(), "aws_access_key_id");
-        assert_eq!(incident.alert.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
+        assert_eq!(alert.origin.id.unwrap().as_str(), "octo/photos#7");
+        assert_eq!(alert.origin.kind.unwrap().as_str(), "aws_access_key_id");
+        assert_eq!(alert.origin.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
     }
 
     #[test]
     fn the_key_of_an_alert_by_itself_is_read() {
-        let alert = json!({"number": 9, "state": "open", "secret_type": "aws_access_key_id", "secret": KEY, "validity": "inactive"});
-        assert_eq!(keys_of(&alert), [KEY]);
+        let origin = json!({"number": 9, "state": "open", "secret_type": "aws_access_key_id", "secret": KEY, "validity": "inactive"});
+        assert_eq!(keys_of(&origin), [KEY]);
     }
 
     #[test]
@@ -156,7 +156,7 @@ mod tests {
     fn a_secret_of_any_other_type_is_no_access_key() {
         for kind in ["aws_api_key", "adafruit_io_key", "alibaba_cloud_access_key_id", "my_pattern"] {
             let why = why(&with(&[("/alert/secret_type", json!(kind))]));
-            assert_eq!(why, Ignored::NoAccessKey { what: PlainText::of(kind) }.into());
+            assert_eq!(why, Ignored::NoAccessKey { what: SafeText::of(kind) }.into());
         }
     }
 

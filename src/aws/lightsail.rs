@@ -4,20 +4,11 @@
 //! bodies, so each is mapped to a [`Failure`] at this edge. Invariant: every call is bounded by the deadline, and every
 //! failure says whether AWS may have deleted the key all the same.
 
-mod failure;
-mod https;
-mod lookup;
-mod retry;
-mod shapes;
-mod wire;
+mod model;
 
-pub use failure::{Failure, FailureKind};
-pub(crate) use https::http_client;
-pub use retry::Unreadable;
-pub use shapes::{Bucket, BucketKey, LastUsed, Location, Operation};
-pub use wire::Wire;
+pub use model::{Bucket, BucketKey, LastUsed, Location, Operation};
 
-/// What the clients of all SDKs share: connections, and how TLS is done.
+/// Connections and TLS, shared by the clients of all SDKs.
 pub use aws_sdk_lightsail::config::SharedHttpClient as HttpClient;
 
 use std::collections::HashMap;
@@ -31,10 +22,12 @@ use aws_sdk_lightsail::{Client, Config};
 use futures_util::stream::{self, Stream};
 use tokio::sync::Semaphore;
 
+use super::failure;
+use super::{Failure, Wire};
 use crate::config;
 use crate::deadline::Deadline;
+use crate::deadline::Timeouts;
 use crate::names::{AccessKeyId, BucketName, Region};
-use crate::pace::Pace;
 
 /// Reads of one Region under way at once, whoever they are for: each may need a connection of its own, with a TLS handshake,
 /// and a process in Lambda has 1,024 descriptors (Lambda quotas). Deletes do not wait for them.
@@ -103,12 +96,12 @@ macro_rules! client_config {
         let mut builder = $sdk::Config::builder()
             .behavior_version($sdk::config::BehaviorVersion::v2026_01_12())
             .region($sdk::config::Region::new(config.region.to_string()))
-            .credentials_provider($crate::lightsail::own_credentials(&config.credentials))
+            .credentials_provider($crate::aws::lightsail::own_credentials(&config.credentials))
             .http_client($http)
-            .retry_config($crate::lightsail::retries(&config.pace))
-            .retry_partition($crate::lightsail::every_call_its_retries())
-            .retry_classifier($crate::lightsail::Unreadable)
-            .timeout_config($crate::lightsail::timeouts(&config.pace))
+            .retry_config($crate::aws::lightsail::retries(&config.timeouts))
+            .retry_partition($crate::aws::lightsail::every_call_its_retries())
+            .retry_classifier($crate::aws::Unreadable)
+            .timeout_config($crate::aws::lightsail::timeouts(&config.timeouts))
             // It guards streamed bodies without a time limit; ours have one.
             .stalled_stream_protection($sdk::config::StalledStreamProtectionConfig::disabled());
         builder.set_endpoint_url($endpoint.clone());
@@ -125,11 +118,11 @@ pub(crate) fn own_credentials(own: &config::Credentials) -> Credentials {
 }
 
 /// The SDK's standard retries: of throttling, 5xx, lost connections and time-outs, with jitter.
-pub(crate) fn retries(pace: &Pace) -> RetryConfig {
+pub(crate) fn retries(timeouts: &Timeouts) -> RetryConfig {
     RetryConfig::standard()
-        .with_max_attempts(pace.attempts)
-        .with_initial_backoff(pace.first_backoff)
-        .with_max_backoff(pace.longest_backoff)
+        .with_max_attempts(timeouts.max_attempts)
+        .with_initial_backoff(timeouts.initial_backoff)
+        .with_max_backoff(timeouts.max_backoff)
 }
 
 /// No quota of retries for the process: the SDK's own is used up by some nine calls that fail, and a function that stays
@@ -139,11 +132,11 @@ pub(crate) fn every_call_its_retries() -> RetryPartition {
 }
 
 /// The SDK has none of its own but for connecting.
-pub(crate) fn timeouts(pace: &Pace) -> TimeoutConfig {
+pub(crate) fn timeouts(timeouts: &Timeouts) -> TimeoutConfig {
     TimeoutConfig::builder()
-        .connect_timeout(pace.connect)
-        .operation_attempt_timeout(pace.attempt)
-        .operation_timeout(pace.call)
+        .connect_timeout(timeouts.connect)
+        .operation_attempt_timeout(timeouts.attempt)
+        .operation_timeout(timeouts.call)
         .build()
 }
 

@@ -7,9 +7,9 @@
 
 use serde_json::{Map, Value};
 
-use super::{Alert, Exposure, Incident, Unactionable, Unreadable, hint, keys, owner};
-use crate::envelope::kind;
-use crate::plain_text::PlainText;
+use super::{Alert, Exposure, Origin, Unactionable, Unreadable, hint, keys, owner};
+use crate::alert::envelope::kind;
+use crate::safe_text::SafeText;
 
 /// The `detail-type` of the EventBridge event that scanners and scripts send.
 pub(super) const DETAIL_TYPE: &str = "Lightsail Bucket Access Key Exposed";
@@ -23,44 +23,44 @@ pub(super) fn is_one(value: &Value) -> bool {
 }
 
 /// Reads the object that a person, scanner or script sent.
-pub(super) fn read(value: &Value) -> Vec<Incident> {
+pub(super) fn read(value: &Value) -> Vec<Alert> {
     let nothing = Map::new();
     let members = value.as_object().unwrap_or(&nothing);
-    let mut alert = Alert::of("direct");
-    alert.reason = text(members, "reason").ok().flatten().map(PlainText::of);
+    let mut origin = Origin::of("direct");
+    origin.reason = text(members, "reason").ok().flatten().map(SafeText::of);
     let ids = match ids(members) {
         Ok(ids) => ids,
-        Err(why) => return vec![Incident::without_key(alert, why)],
+        Err(why) => return vec![Alert::without_key(origin, why)],
     };
     // A list with nothing in it is as good as none.
     let ids = if ids.is_empty() { vec![Vec::new()] } else { ids.into_iter().map(|id| vec![id]).collect() };
-    let mut incidents: Vec<Incident> = Vec::new();
+    let mut alerts: Vec<Alert> = Vec::new();
     let mut found = Vec::new();
     for id in ids {
-        let mut alert = alert.clone();
-        match exposures(members, id, &mut alert) {
-            Ok(exposures) => found.push((alert, exposures)),
-            Err(why) => incidents.push(Incident::without_key(alert, why)),
+        let mut origin = origin.clone();
+        match exposures(members, id, &mut origin) {
+            Ok(exposures) => found.push((origin, exposures)),
+            Err(why) => alerts.push(Alert::without_key(origin, why)),
         }
     }
-    if let Some((alert, _)) = found.first() {
-        let alert = alert.clone();
+    if let Some((origin, _)) = found.first() {
+        let origin = origin.clone();
         let exposures = found.into_iter().flat_map(|(_, exposures)| exposures).collect();
-        incidents.insert(0, Incident { alert, reading: Ok(exposures) });
+        alerts.insert(0, Alert { origin, exposures: Ok(exposures) });
     }
-    incidents
+    alerts
 }
 
-fn exposures(members: &Map<String, Value>, ids: Vec<&str>, alert: &mut Alert) -> Result<Vec<Exposure>, Unactionable> {
-    let buckets: Vec<_> = hint("bucketName", text(members, "bucketName")?, alert).into_iter().collect();
-    let region = hint("region", text(members, "region")?, alert);
+fn exposures(members: &Map<String, Value>, ids: Vec<&str>, origin: &mut Origin) -> Result<Vec<Exposure>, Unactionable> {
+    let buckets: Vec<_> = hint("bucketName", text(members, "bucketName")?, origin).into_iter().collect();
+    let region = hint("region", text(members, "region")?, origin);
     let account = owner("accountId", text(members, "accountId")?)?;
     let dry_run = members.get("dryRun").and_then(Value::as_bool).unwrap_or_default();
     let exposure = |key| {
         let (buckets, account, region) = (buckets.clone(), account.clone(), region.clone());
         Exposure { key, buckets, account, region, dry_run }
     };
-    Ok(keys("accessKeyId", ids, alert)?.into_iter().map(exposure).collect())
+    Ok(keys("accessKeyId", ids, origin)?.into_iter().map(exposure).collect())
 }
 
 /// What is given as keys, if all else is as it may be.
@@ -76,7 +76,7 @@ fn ids(members: &Map<String, Value>) -> Result<Vec<&str>, Unreadable> {
         Some(other) => return Err(wrong(other)),
     };
     if let Some(member) = members.keys().find(|member| !MEMBERS.contains(&member.as_str())) {
-        return Err(Unreadable::UnknownMember { member: PlainText::of(member).to_string(), accepted: ACCEPTED });
+        return Err(Unreadable::UnknownMember { member: SafeText::of(member).to_string(), accepted: ACCEPTED });
     }
     for member in ["bucketName", "region", "accountId", "reason"] {
         text(members, member)?;
@@ -104,18 +104,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::incident::{Ignored, only};
+    use crate::alert::{Ignored, only};
 
     const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 
-    fn reading(value: &Value) -> Incident {
+    fn reading(value: &Value) -> Alert {
         only(read(value))
     }
 
     #[test]
     fn the_key_alone_is_enough() {
-        let incident = reading(&json!({"accessKeyId": KEY, "bucketName": null}));
-        let exposures = incident.reading.unwrap();
+        let alert = reading(&json!({"accessKeyId": KEY, "bucketName": null}));
+        let exposures = alert.exposures.unwrap();
         assert_eq!(exposures.len(), 1);
         assert_eq!(exposures[0].key.as_str(), KEY);
         assert_eq!((exposures[0].buckets.len(), &exposures[0].region), (0, &None));
@@ -123,28 +123,28 @@ mod tests {
 
     #[test]
     fn bucket_region_and_reason_are_read() {
-        let incident = reading(
+        let alert = reading(
             &json!({"accessKeyId": KEY, "bucketName": "photos", "region": "eu-west-1", "reason": "pushed to Git"}),
         );
-        let exposures = incident.reading.unwrap();
+        let exposures = alert.exposures.unwrap();
         assert_eq!(exposures[0].buckets[0].as_str(), "photos");
         assert_eq!(exposures[0].region.as_ref().unwrap().as_str(), "eu-west-1");
-        assert_eq!(incident.alert.reason.unwrap().as_str(), "pushed to Git");
+        assert_eq!(alert.origin.reason.unwrap().as_str(), "pushed to Git");
     }
 
     #[test]
     fn a_bucket_or_region_that_cannot_be_one_is_set_aside_and_the_key_still_read() {
-        let incident = reading(&json!({"accessKeyId": KEY, "bucketName": "My.Bucket", "region": "mars"}));
-        let exposures = incident.reading.unwrap();
+        let alert = reading(&json!({"accessKeyId": KEY, "bucketName": "My.Bucket", "region": "mars"}));
+        let exposures = alert.exposures.unwrap();
         assert_eq!((exposures[0].buckets.len(), &exposures[0].region), (0, &None));
-        assert_eq!(incident.alert.set_aside.len(), 2);
-        assert!(incident.alert.set_aside[0].starts_with("bucketName is not a Lightsail bucket name"));
+        assert_eq!(alert.origin.set_aside.len(), 2);
+        assert!(alert.origin.set_aside[0].starts_with("bucketName is not a Lightsail bucket name"));
     }
 
     #[test]
     fn a_wish_that_this_version_cannot_grant_stops_it() {
-        let incident = reading(&json!({"accessKeyId": KEY, "notBefore": "2026-12-01"}));
-        let why = incident.reading.unwrap_err().to_string();
+        let alert = reading(&json!({"accessKeyId": KEY, "notBefore": "2026-12-01"}));
+        let why = alert.exposures.unwrap_err().to_string();
         assert_eq!(
             why,
             "unknown member \"notBefore\"; accepted: accessKeyId, bucketName, region, accountId, reason, dryRun"
@@ -153,17 +153,17 @@ mod tests {
 
     #[test]
     fn a_wish_to_delete_nothing_and_the_owner_are_read() {
-        let incident = reading(&json!({"accessKeyId": KEY, "dryRun": true, "accountId": "111122223333"}));
-        let exposure = &incident.reading.unwrap()[0];
+        let alert = reading(&json!({"accessKeyId": KEY, "dryRun": true, "accountId": "111122223333"}));
+        let exposure = &alert.exposures.unwrap()[0];
         assert_eq!((exposure.dry_run, exposure.account.as_ref().unwrap().as_str()), (true, "111122223333"));
         for more in [json!(false), json!(null)] {
-            assert!(!reading(&json!({"accessKeyId": KEY, "dryRun": more})).reading.unwrap()[0].dry_run);
+            assert!(!reading(&json!({"accessKeyId": KEY, "dryRun": more})).exposures.unwrap()[0].dry_run);
         }
     }
 
     #[test]
     fn an_owner_that_is_none_is_an_error_since_the_key_would_be_looked_for_in_the_wrong_place() {
-        let why = reading(&json!({"accessKeyId": KEY, "accountId": "1111"})).reading.unwrap_err().to_string();
+        let why = reading(&json!({"accessKeyId": KEY, "accountId": "1111"})).exposures.unwrap_err().to_string();
         assert!(why.starts_with("accountId is not an account ID: 4 characters"), "{why}");
     }
 
@@ -183,7 +183,7 @@ mod tests {
             (json!({"accessKeyId": KEY, "accountId": 111_122_223_333_u64}), "accountId is a number, not a string"),
             (json!({"accessKeyId": KEY, "dryRun": "true"}), "dryRun is a string, not a boolean"),
         ] {
-            let why = reading(&event).reading.unwrap_err();
+            let why = reading(&event).exposures.unwrap_err();
             assert!(matches!(why, Unactionable::Unreadable(_)), "{event}");
             assert!(why.to_string().starts_with(says), "{event}: {why}");
         }
@@ -191,20 +191,20 @@ mod tests {
 
     #[test]
     fn a_temporary_credential_is_ignored() {
-        let why = reading(&json!({"accessKeyId": "ASIAIOSFODNN7EXAMPLE"})).reading.unwrap_err();
+        let why = reading(&json!({"accessKeyId": "ASIAIOSFODNN7EXAMPLE"})).exposures.unwrap_err();
         assert!(matches!(why, Unactionable::Ignored(Ignored::Temporary(_))), "{why}");
     }
 
     #[test]
     fn of_a_list_every_key_is_read_and_the_rest_is_an_error() {
         let other = "AKIAI44QH8DHBEXAMPLE";
-        let incidents = read(&json!({"accessKeyId": [KEY, "oops", other], "bucketName": "photos"}));
-        assert_eq!(incidents.len(), 2);
-        let keys = |incident: &Incident| {
-            let exposures = incident.reading.as_ref().unwrap();
+        let alerts = read(&json!({"accessKeyId": [KEY, "oops", other], "bucketName": "photos"}));
+        assert_eq!(alerts.len(), 2);
+        let keys = |alert: &Alert| {
+            let exposures = alert.exposures.as_ref().unwrap();
             exposures.iter().map(|exposure| exposure.key.to_string()).collect::<Vec<_>>()
         };
-        assert_eq!(keys(&incidents[0]), [KEY, other]);
-        assert!(matches!(incidents[1].reading, Err(Unactionable::Unreadable(Unreadable::Name { .. }))));
+        assert_eq!(keys(&alerts[0]), [KEY, other]);
+        assert!(matches!(alerts[1].exposures, Err(Unactionable::Unreadable(Unreadable::Name { .. }))));
     }
 }
