@@ -18,11 +18,11 @@ use tokio::time::Instant;
 
 pub use record::Record;
 
-use self::bus::{Lost, RecordBus};
+use self::bus::{RecordBus, Unpublished};
 use self::metrics::{Metrics, NotPublished};
 use crate::alert::{Exposure, Origin};
-use crate::aws::lightsail::{BucketKey, Operation};
-use crate::aws::{Failure, FailureKind, HttpClient, Wire};
+use crate::aws::lightsail::{AccessKey, Operation};
+use crate::aws::{Failure, FailureKind, Settings, Transmission};
 use crate::config::Config;
 use crate::invocation::Invocation;
 use crate::names::{AccountId, Region};
@@ -53,7 +53,7 @@ pub struct Facts {
     /// What was seen of the key before it was deleted.
     pub evidence: Evidence,
     /// Every delete of this key, sent or not.
-    pub deletes: Vec<Wire>,
+    pub deletes: Vec<Transmission>,
     /// AWS's ID of the accepted delete.
     pub request_id: Option<String>,
     /// When the delete was accepted.
@@ -83,7 +83,7 @@ pub enum Evidence {
     #[default]
     None,
     /// The key, as it was listed.
-    Listed(BucketKey),
+    Listed(AccessKey),
     /// It was read beside the delete, and no longer listed: the delete came first.
     TooLate,
     /// It could not be read, or not in time.
@@ -115,9 +115,9 @@ impl Audit {
         Self { out: Mutex::new(Box::new(out)), bus: None }
     }
 
-    /// They go to the event bus of `config` as well, if it has one. Connects to nothing.
-    pub fn with_bus(self, config: &Config, http: HttpClient) -> Self {
-        Self { bus: RecordBus::new(config, http), ..self }
+    /// Records go to the event bus of `config` too, if it has one. Does not connect.
+    pub fn with_bus(self, config: &Config, settings: &Settings) -> Self {
+        Self { bus: RecordBus::new(config, settings), ..self }
     }
 
     /// Makes the record of `facts` and `outcome`, and writes it.
@@ -132,10 +132,10 @@ impl Audit {
     pub async fn publish(&self, records: &[&Record], invocation: &Invocation) {
         let Some(bus) = &self.bus else { return };
         let published = AssertUnwindSafe(bus.publish(records, invocation.deadline.after_work())).catch_unwind().await;
-        let panicked = |_| Err(Lost { records: records.len(), why: "this function's own code panicked".to_owned() });
-        let Err(Lost { records: lost, why }) = published.unwrap_or_else(panicked) else { return };
+        let panicked = |_| Err(Unpublished { records: records.len(), reason: "this function's own code panicked".to_owned() });
+        let Err(Unpublished { records: lost, reason }) = published.unwrap_or_else(panicked) else { return };
         let message =
-            format!("{lost} of {} records did not reach the event bus; the log has them: {why}", records.len());
+            format!("{lost} of {} records did not reach the event bus; the log has them: {reason}", records.len());
         let metrics = NotPublished::new(lost, &invocation.function, Utc::now().timestamp_millis());
         self.write("ERROR", &message, None, Measures::NotPublished(metrics));
     }
@@ -201,15 +201,15 @@ impl Facts {
 
     /// The accounts that refused us, for one call or in the search.
     pub fn refused_by(&self) -> Vec<AccountId> {
-        let here = self.failure.iter().filter(|failure| failure.refuses_us()).filter_map(|_| self.account.clone());
-        let unread = self.search.iter().flat_map(|search| &search.unread).filter(|unread| unread.failure.refuses_us());
+        let here = self.failure.iter().filter(|failure| failure.refuses_caller()).filter_map(|_| self.account.clone());
+        let unread = self.search.iter().flat_map(|search| &search.unread).filter(|unread| unread.failure.refuses_caller());
         let there = unread.filter_map(|unread| unread.account.as_deref()?.parse().ok());
         here.chain(there).collect()
     }
 
     /// Whether AWS may have done the work of a delete whose answer we do not have.
     pub fn may_be_deleted(&self) -> bool {
-        self.deletes.iter().any(Wire::may_be_done)
+        self.deletes.iter().any(Transmission::may_have_taken_effect)
     }
 }
 
@@ -223,7 +223,7 @@ impl Evidence {
         }
     }
 
-    fn key(&self) -> Option<&BucketKey> {
+    fn key(&self) -> Option<&AccessKey> {
         match self {
             Self::Listed(key) => Some(key),
             _ => None,

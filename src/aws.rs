@@ -1,16 +1,132 @@
-//! How every AWS client is built.
+//! Clients of AWS: how each is built, and how each call is made.
+//!
+//! The modules below this one are the only files that name an SDK, one file per service. SDK errors are mapped to
+//! [`Failure`] here, because their `Debug` output dumps headers and bodies. Invariant: every call is bounded by a deadline,
+//! and every failure says whether a delete may have taken effect.
 
-pub mod failure;
+pub mod eventbridge;
 pub mod lightsail;
+pub mod sts;
 
 mod dns;
+mod failure;
 mod retry;
 mod tls;
 mod transmission;
 
 pub use failure::{Failure, FailureKind};
-pub use lightsail::HttpClient;
-pub(crate) use lightsail::client_config;
-pub use retry::Unreadable;
-pub(crate) use tls::http_client;
-pub use transmission::Wire;
+pub use transmission::Transmission;
+
+use std::error::Error;
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
+
+use self::failure::SdkError;
+use crate::config::{self, Config, Endpoints};
+use crate::deadline::{Deadline, Timeouts};
+
+/// Settings that the clients of all SDKs share, connections among them.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    region: Region,
+    credentials: Credentials,
+    endpoints: Endpoints,
+    http: SharedHttpClient,
+    timeouts: Timeouts,
+}
+
+/// One call of any SDK, with all its attempts.
+#[derive(Debug)]
+struct Call {
+    /// API operation, such as `GetBuckets`.
+    operation: &'static str,
+    deadline: Deadline,
+    transmission: Transmission,
+}
+
+impl Settings {
+    /// Prepares connections without connecting. Looks up the address of Lightsail in the own Region in the background, so
+    /// it must be called within a Tokio runtime.
+    pub fn new(config: &Config) -> Self {
+        let config::Credentials { access_key_id, secret_access_key, session_token } = &config.credentials;
+        Self {
+            region: Region::new(config.region.to_string()),
+            credentials: Credentials::new(
+                access_key_id,
+                secret_access_key,
+                session_token.clone(),
+                None,
+                "Lambda environment",
+            ),
+            endpoints: config.endpoints.clone(),
+            http: tls::http_client(config),
+            timeouts: config.timeouts.clone(),
+        }
+    }
+
+    /// Returns the configuration of an SDK's client. `endpoint` replaces AWS's own.
+    fn sdk_config(&self, endpoint: Option<&String>) -> SdkConfig {
+        let mut builder = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(self.region.clone())
+            .credentials_provider(SharedCredentialsProvider::new(self.credentials.clone()))
+            .http_client(self.http.clone())
+            .retry_config(retry::config(&self.timeouts))
+            .timeout_config(retry::timeouts(&self.timeouts))
+            // It guards streamed bodies without a timeout. All bodies of this function have one.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+        builder.set_endpoint_url(endpoint.cloned());
+        builder.build()
+    }
+}
+
+impl Call {
+    fn new(operation: &'static str, deadline: Deadline) -> Self {
+        Self { operation, deadline, transmission: Transmission::default() }
+    }
+
+    /// Waits for `response` until the deadline. Use [`send!`], which attaches the transmission.
+    async fn complete<T, E>(&self, response: impl Future<Output = Result<T, SdkError<E>>>) -> Result<T, Failure>
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        let response = self.deadline.within(response).await.map_err(|_| self.deadline_exceeded())?;
+        response.map_err(|error| Failure::from_sdk(self.operation, &error, &self.transmission))
+    }
+
+    fn deadline_exceeded(&self) -> Failure {
+        Failure::deadline_exceeded(self.operation, &self.transmission)
+    }
+
+    /// A response without what was asked for.
+    fn malformed(&self, what: &str) -> Failure {
+        Failure::malformed_response(self.operation, what, &self.transmission)
+    }
+}
+
+/// Builds the configuration of an SDK's client. A macro, because each SDK has a builder of its own. `SdkConfig` cannot hold
+/// partition and classifier.
+macro_rules! client_config {
+    ($sdk:ident, $settings:expr, $endpoint:ident) => {
+        $sdk::config::Builder::from(&$settings.sdk_config($settings.endpoints.$endpoint.as_ref()))
+            .retry_partition($crate::aws::retry::unlimited())
+            .retry_classifier($crate::aws::retry::MalformedResponses)
+            .build()
+    };
+}
+use client_config;
+
+/// Sends a request of any SDK as a [`Call`]. A macro, because each SDK has request types of its own.
+macro_rules! send {
+    ($call:expr, $request:expr) => {
+        $call.complete($request.customize().interceptor($call.transmission.clone()).send())
+    };
+}
+use send;

@@ -4,11 +4,11 @@
 //! runs out of time or panics is on record too. Invariant: every invocation leaves at least one record, every key exactly
 //! one, and whatever went wrong with one key does not stop the others.
 
-pub mod accounts;
-pub mod confirm;
+mod accounts;
+pub(crate) mod confirm;
 mod key;
-pub mod locate;
-pub mod revoke;
+pub(crate) mod locate;
+mod revoke;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +22,7 @@ use tracing::info_span;
 use crate::alert::envelope::{self, Delivery, Message};
 use crate::alert::{self, Alert, Exposure, Origin, Unactionable, Unreadable};
 use crate::audit::{Audit, Facts, Record};
-use crate::aws::{self, Failure, FailureKind};
+use crate::aws::{Failure, Settings};
 use crate::config::Config;
 use crate::deadline::Timeouts;
 use crate::invocation::Invocation;
@@ -60,14 +60,14 @@ impl Responder {
     /// Prepares the function, as far as it can be without an alert: nothing but the question for one address is sent. Within
     /// a Tokio runtime.
     pub fn new(config: &Config, audit: Audit) -> Self {
-        let http = aws::http_client(config);
+        let settings = Settings::new(config);
         Self {
             region: config.region.clone(),
             regions: config.regions.clone(),
             policy: config.policy.clone(),
-            accounts: Accounts::new(config, http.clone()),
+            accounts: Accounts::new(config, &settings),
             timeouts: config.timeouts.clone(),
-            audit: audit.with_bus(config, http),
+            audit: audit.with_bus(config, &settings),
             warm: AtomicBool::new(false),
         }
     }
@@ -136,9 +136,7 @@ impl Responder {
         }
         let acted = AssertUnwindSafe(self.act(exposure, &mut facts)).catch_unwind().await;
         let outcome = acted.unwrap_or_else(|_| {
-            let wire = facts.deletes.last().cloned().unwrap_or_default();
-            let what = SafeText::of("this function's own code panicked; the log line before this one says where");
-            facts.failure = Some(Failure::of_delete(FailureKind::Panicked, None, Some(what), &wire));
+            facts.failure = Some(Failure::panicked(facts.may_be_deleted()));
             Outcome::Failed
         });
         self.audit.record(&facts, outcome)

@@ -3,7 +3,7 @@
 use chrono::SecondsFormat;
 
 use super::{Evidence, Facts};
-use crate::aws::lightsail::{BucketKey, LastUsed};
+use crate::aws::lightsail::{AccessKey, LastUsed};
 use crate::outcome::Outcome;
 use crate::respond::locate::Unread;
 
@@ -87,7 +87,7 @@ fn after(facts: &Facts) -> String {
 /// When the key was used last: what a person asks first, and nobody can tell after the delete.
 fn use_of(facts: &Facts) -> String {
     let unknown = match &facts.evidence {
-        Evidence::Listed(BucketKey { last_used: Some(used), .. }) => return last_use(used),
+        Evidence::Listed(AccessKey { last_used: Some(used), .. }) => return last_use(used),
         Evidence::Listed(_) => "AWS does not tell it",
         Evidence::TooLate => "gone before it could be read",
         Evidence::None | Evidence::Unread => "not read",

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::{Facts, message};
 use crate::alert::Origin;
-use crate::aws::lightsail::{BucketKey, Operation};
-use crate::aws::{Failure, Wire};
+use crate::aws::lightsail::{AccessKey, Operation};
+use crate::aws::{Failure, Transmission};
 use crate::outcome::Outcome;
 use crate::respond::confirm::Verification;
 use crate::respond::locate::{Extent, FoundBy};
@@ -71,7 +71,7 @@ struct Unmapped {
     schema: &'static str,
     mode: &'static str,
     invocation: Invocation,
-    access_key: Option<AccessKey>,
+    access_key: Option<Key>,
     bucket: Option<Bucket>,
     alert: Origin,
     why: Option<String>,
@@ -91,7 +91,7 @@ struct Invocation {
 }
 
 #[derive(Clone, Debug, Serialize)]
-struct AccessKey {
+struct Key {
     id: String,
     /// The account that the alert says owns the key.
     owner_account: Option<String>,
@@ -267,14 +267,14 @@ fn unmapped(facts: &Facts) -> Unmapped {
 /// Whatever it is a failure of: what matters of it is whether a delete may have been carried out.
 fn failure(facts: &Facts) -> Option<Failure> {
     let mut failure = facts.failure.clone()?;
-    failure.may_have_been_carried_out |= facts.may_be_deleted();
+    failure.may_have_taken_effect |= facts.may_be_deleted();
     Some(failure)
 }
 
-fn access_key(facts: &Facts) -> Option<AccessKey> {
+fn access_key(facts: &Facts) -> Option<Key> {
     let exposure = facts.exposure.as_ref()?;
-    let seen: Option<&BucketKey> = facts.evidence.key();
-    Some(AccessKey {
+    let seen: Option<&AccessKey> = facts.evidence.key();
+    Some(Key {
         id: exposure.key.to_string(),
         owner_account: exposure.account.as_ref().map(ToString::to_string),
         evidence: facts.evidence.code(),
@@ -293,7 +293,7 @@ fn timing(facts: &Facts) -> Timing {
     let alerted = facts.alert.sent_at.or(facts.alert.observed_at);
     Timing {
         alert_to_invocation: alerted.map(|at| (invocation.started_at - at).num_milliseconds()).filter(|ms| *ms >= 0),
-        delete_sent: since(facts.deletes.iter().filter_map(Wire::first_sent).min()),
+        delete_sent: since(facts.deletes.iter().filter_map(Transmission::first_sent).min()),
         delete_accepted: since(facts.accepted_at),
         verified: since(facts.absent_at),
     }

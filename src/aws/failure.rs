@@ -1,85 +1,86 @@
-//! SDK error -> [`Failure`]: what a person and a retry need to know of it, and nothing that must not be printed.
+//! SDK error -> [`Failure`]: what an operator and a retry need to know of it, and nothing that must not be printed.
 
 use std::error::Error;
 use std::fmt;
 
-use aws_sdk_lightsail::config::http::HttpResponse;
-use aws_sdk_lightsail::error::ProvideErrorMetadata;
-use aws_sdk_lightsail::operation::RequestId;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_types::request_id::RequestId;
 use serde::Serialize;
 
-use super::Wire;
+use super::Transmission;
 use crate::safe_text::SafeText;
 
-/// The one call whose work must not be forgotten.
+/// The only call with an effect that a failure may hide.
 pub(super) const DELETE: &str = "DeleteBucketAccessKey";
 
-pub(crate) type SdkError<E> = aws_sdk_lightsail::error::SdkError<E, HttpResponse>;
+pub(super) type SdkError<E> = result::SdkError<E, HttpResponse>;
 
-/// A Lightsail call that did not end well. Its `Display` is fit for a log line.
+/// A call that failed. Its `Display` is fit for a log line.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Failure {
-    /// The API operation, such as `DeleteBucketAccessKey`.
+    /// API operation, such as `DeleteBucketAccessKey`.
     pub operation: &'static str,
-    /// What happened.
+    /// Kind of failure.
     pub kind: FailureKind,
     /// AWS's error code.
     pub code: Option<SafeText>,
-    /// AWS's message, or ours where there was no answer.
+    /// AWS's message, or this function's own if there was no response.
     pub message: Option<SafeText>,
     /// AWS's ID of the request.
     pub request_id: Option<String>,
-    /// How many attempts were made.
+    /// Number of attempts.
     pub attempts: u32,
-    /// Whether the same call may end better a few minutes later.
+    /// Whether the same call may succeed a few minutes later.
     pub retryable: bool,
-    /// Whether AWS may have done a delete of ours all the same.
-    pub may_have_been_carried_out: bool,
+    /// Whether AWS may have deleted the key although the call failed.
+    pub may_have_taken_effect: bool,
 }
 
-/// What happened to a call.
+/// Kind of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// Key gone, bucket gone, wrong bucket or wrong Region: never success by itself.
     NotFound,
-    /// IAM or an organisation's policy forbids it.
+    /// Denied by IAM or by a policy of the organisation.
     AccessDenied,
-    /// The credentials are not accepted: expired, unknown, or of an account that has not enabled the Region.
+    /// Credentials not accepted: expired, unknown, or of an account that has not enabled the Region.
     Unauthenticated,
-    /// AWS finds the request wrong.
+    /// Request rejected as invalid.
     InvalidInput,
-    /// Too many requests, on every attempt.
+    /// Throttled on every attempt.
     Throttled,
-    /// The account or Region is being set up: "wait a few minutes and try again" (API reference).
+    /// Account or Region being set up: "wait a few minutes and try again" (API reference).
     SetupInProgress,
-    /// AWS failed.
+    /// Error inside AWS.
     ServiceFault,
     /// An operation that AWS accepted ended as `Failed`.
     OperationFailed,
-    /// Not reachable, connection lost, or no answer in time.
-    NoAnswer,
-    /// An answer that cannot be read.
-    GarbledAnswer,
-    /// The invocation's time ran out during the call.
-    OutOfTime,
-    /// The code of this function panicked.
+    /// Unreachable, connection lost, or timeout.
+    NoResponse,
+    /// A response that cannot be parsed, or that lacks what was asked for.
+    MalformedResponse,
+    /// Deadline of the invocation reached during the call.
+    DeadlineExceeded,
+    /// Panic of this function's own code.
     Panicked,
-    /// Anything else that AWS answered.
+    /// Any other error of AWS.
     Other,
 }
 
 impl Failure {
-    /// What an SDK's error says. A call that reads does no work that could be done all the same.
-    pub(crate) fn from_sdk<E>(operation: &'static str, error: &SdkError<E>, wire: &Wire) -> Self
+    /// Maps an SDK error. Only a delete can have taken effect: all other calls read.
+    pub(super) fn from_sdk<E>(operation: &'static str, error: &SdkError<E>, transmission: &Transmission) -> Self
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        use aws_sdk_lightsail::error::SdkError as Sdk;
+        use result::SdkError as Sdk;
         let (kind, message) = match error {
-            // The SDK takes what it cannot parse for an error of the service.
+            // The SDK reports a response that it cannot parse as an error of the service.
             Sdk::ServiceError(service) if service.raw().status().is_success() => {
-                (FailureKind::GarbledAnswer, Some("the answer could not be read"))
+                (FailureKind::MalformedResponse, Some("malformed response"))
             }
             Sdk::ServiceError(service) => {
                 let meta = service.err();
@@ -87,47 +88,65 @@ impl Failure {
                 (kind(meta.code().unwrap_or_default(), meta.message().unwrap_or_default(), status), meta.message())
             }
             Sdk::ResponseError(response) if response.raw().status().is_server_error() => {
-                (FailureKind::ServiceFault, Some("an answer that is not Lightsail's"))
+                (FailureKind::ServiceFault, Some("server error without an AWS error body"))
             }
-            Sdk::ResponseError(_) => (FailureKind::GarbledAnswer, Some("the answer could not be read")),
-            Sdk::TimeoutError(_) => (FailureKind::NoAnswer, Some("no answer in time")),
-            Sdk::DispatchFailure(failure) if failure.is_timeout() => (FailureKind::NoAnswer, Some("no answer in time")),
-            Sdk::DispatchFailure(_) if wire.was_sent() => (FailureKind::NoAnswer, Some("the connection was lost")),
+            Sdk::ResponseError(_) => (FailureKind::MalformedResponse, Some("malformed response")),
+            Sdk::TimeoutError(_) => (FailureKind::NoResponse, Some("timeout")),
+            Sdk::DispatchFailure(failure) if failure.is_timeout() => (FailureKind::NoResponse, Some("timeout")),
+            Sdk::DispatchFailure(_) if transmission.was_sent() => (FailureKind::NoResponse, Some("connection lost")),
             Sdk::DispatchFailure(_) => {
-                let message = format!("no connection could be made: {}", first_cause(error));
-                return Self::new(operation, FailureKind::NoAnswer, Some(&message), wire);
+                let message = format!("no connection: {}", root_cause(error));
+                return Self::new(operation, FailureKind::NoResponse, Some(&message), transmission);
             }
             _ => (FailureKind::Other, Some("the request could not be built")),
         };
         Self {
             code: error.code().map(SafeText::of),
             request_id: error.request_id().map(str::to_owned),
-            ..Self::new(operation, kind, message, wire)
+            ..Self::new(operation, kind, message, transmission)
         }
     }
 
-    /// An answer that does not hold what was asked for.
-    pub(crate) fn garbled(operation: &'static str, what: &str, wire: &Wire) -> Self {
-        Self::new(operation, FailureKind::GarbledAnswer, Some(what), wire)
+    /// A response that does not hold what was asked for.
+    pub(super) fn malformed_response(operation: &'static str, what: &str, transmission: &Transmission) -> Self {
+        Self::new(operation, FailureKind::MalformedResponse, Some(what), transmission)
     }
 
-    /// The invocation's time ran out during the call.
-    pub(crate) fn out_of_time(operation: &'static str, wire: &Wire) -> Self {
-        Self::new(operation, FailureKind::OutOfTime, Some("the time for this invocation ran out"), wire)
+    /// The deadline of the invocation was reached during the call.
+    pub(super) fn deadline_exceeded(operation: &'static str, transmission: &Transmission) -> Self {
+        Self::new(operation, FailureKind::DeadlineExceeded, Some("deadline of the invocation exceeded"), transmission)
     }
 
-    /// A failure that no single call reports: the operation that a delete set going failed, or our own code did.
-    pub fn of_delete(kind: FailureKind, code: Option<SafeText>, message: Option<SafeText>, wire: &Wire) -> Self {
-        Self { code, message, ..Self::new(DELETE, kind, None, wire) }
+    /// The operation of an accepted delete ended as `Failed`.
+    pub fn operation_failed(code: Option<SafeText>, details: Option<SafeText>, delete: &Transmission) -> Self {
+        Self { code, message: details, ..Self::new(DELETE, FailureKind::OperationFailed, None, delete) }
     }
 
-    fn new(operation: &'static str, kind: FailureKind, message: Option<&str>, wire: &Wire) -> Self {
+    /// This function's own code panicked, with or without a delete in flight.
+    pub fn panicked(may_have_taken_effect: bool) -> Self {
+        let message = "this function's own code panicked; the log line before this one says where";
+        let none = Transmission::default();
+        Self { may_have_taken_effect, ..Self::new(DELETE, FailureKind::Panicked, Some(message), &none) }
+    }
+
+    fn new(
+        operation: &'static str,
+        kind: FailureKind,
+        message: Option<&str>,
+        transmission: &Transmission,
+    ) -> Self {
         use FailureKind::{
-            GarbledAnswer, NoAnswer, OperationFailed, OutOfTime, ServiceFault, SetupInProgress, Throttled,
+            DeadlineExceeded, MalformedResponse, NoResponse, OperationFailed, ServiceFault, SetupInProgress, Throttled,
         };
         let retryable = matches!(
             kind,
-            Throttled | SetupInProgress | ServiceFault | OperationFailed | NoAnswer | GarbledAnswer | OutOfTime
+            Throttled
+                | SetupInProgress
+                | ServiceFault
+                | OperationFailed
+                | NoResponse
+                | MalformedResponse
+                | DeadlineExceeded
         );
         Self {
             operation,
@@ -135,14 +154,14 @@ impl Failure {
             code: None,
             message: message.map(SafeText::of),
             request_id: None,
-            attempts: wire.attempts(),
+            attempts: transmission.attempts(),
             retryable,
-            may_have_been_carried_out: operation == DELETE && wire.may_be_done(),
+            may_have_taken_effect: operation == DELETE && transmission.may_have_taken_effect(),
         }
     }
 
-    /// Whether AWS refuses us, rather than this request: asking again elsewhere would be refused as well.
-    pub fn refuses_us(&self) -> bool {
+    /// Returns whether AWS refuses the caller rather than this request, so that other calls would be refused too.
+    pub fn refuses_caller(&self) -> bool {
         matches!(self.kind, FailureKind::AccessDenied | FailureKind::Unauthenticated)
     }
 }
@@ -162,8 +181,9 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What began it: "connection refused", or what is wrong with the peer's certificate. Of our own stack, not of strangers.
-fn first_cause(error: &(dyn Error + 'static)) -> String {
+/// Returns the innermost cause, such as "connection refused" or an error of the peer's certificate. It comes from the local
+/// network stack, so it is not untrusted text.
+fn root_cause(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
     while let Some(earlier) = cause.source() {
         cause = earlier;
@@ -171,7 +191,7 @@ fn first_cause(error: &(dyn Error + 'static)) -> String {
     cause.to_string()
 }
 
-/// Codes: API model of Lightsail; "Common errors" of the API reference; the SDK's list of throttling codes.
+/// Maps an error code. Sources: API model of Lightsail, "Common errors" of the API reference, the SDK's list of throttling codes.
 fn kind(code: &str, message: &str, status: u16) -> FailureKind {
     match code {
         "NotFoundException" => FailureKind::NotFound,

@@ -1,4 +1,4 @@
-//! The [`HttpClient`] of all SDKs: one connector, made in INIT, whose connections they share.
+//! The HTTP client of all SDKs: one connector, made in INIT, whose connections they share.
 //!
 //! An SDK makes a connector for each of its clients, and has it read the certificates of all authorities: half of all that a
 //! cold start has to do, and that after the alert has come. Of the hundred and more authorities that a machine trusts, AWS's endpoints use
@@ -16,7 +16,7 @@ use std::time::Duration;
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::{
-    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector, http_client_fn,
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
@@ -24,7 +24,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use memchr::memmem::Finder;
 
-use super::HttpClient;
 use super::dns::Lookup;
 use crate::config::Config;
 
@@ -44,7 +43,7 @@ const LINES_WITH_THE_NAME: usize = 2;
 const PIECE: u64 = 16 * 1024;
 
 /// The client for all SDKs.
-pub(crate) fn http_client(config: &Config) -> HttpClient {
+pub(super) fn http_client(config: &Config) -> SharedHttpClient {
     let connecting = Connecting { timeout: config.timeouts.connect, lookup: Lookup::new(config) };
     let connector = SharedHttpConnector::new(AmazonFirst::new(&config.certificate_files, connecting));
     http_client_fn(move |_, _| connector.clone())

@@ -1,8 +1,8 @@
-//! What one call puts on the wire: how many attempts, when the first was sent, and whether AWS may have done the work.
+//! Transmission of one call: how many attempts, when the first was written, and whether a delete may have taken effect.
 //!
-//! A stage keeps a clone and can read it after the call was dropped at the deadline or a panic, when no result tells.
-//! Invariant: an attempt counts as undone only when its body was never written (no connection, no TLS, no time) or AWS
-//! refused it (HTTP 4xx); lost answers, 5xx and attempts under way may all have been carried out.
+//! A stage keeps a clone and can read it after the call was dropped at the deadline or by a panic, when there is no result.
+//! Invariant: an attempt counts as without effect only when its body was never written (no connection, no TLS, no time) or
+//! AWS refused it (HTTP 4xx). Lost responses, 5xx and in-flight attempts may all have taken effect.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -10,21 +10,25 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
-use aws_sdk_lightsail::config::interceptors::{BeforeTransmitInterceptorContextMut, FinalizerInterceptorContextRef};
-use aws_sdk_lightsail::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_lightsail::error::BoxError;
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::{
+    BeforeTransmitInterceptorContextMut, FinalizerInterceptorContextRef,
+};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::config_bag::ConfigBag;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// What one call puts on the wire; clones share what they saw.
+/// Transmission of one call. Clones share what they observe.
 #[derive(Clone, Debug, Default)]
-pub struct Wire(Arc<Seen>);
+pub struct Transmission(Arc<Observed>);
 
 #[derive(Debug, Default)]
-struct Seen {
+struct Observed {
     attempts: AtomicU32,
     sent: AtomicU32,
     refused: AtomicU32,
@@ -34,36 +38,45 @@ struct Seen {
     latest: Mutex<Arc<AtomicBool>>,
 }
 
-impl Wire {
-    /// Attempts that were handed to the HTTP client.
+impl Transmission {
+    /// Returns the number of attempts that were handed to the HTTP client.
     pub fn attempts(&self) -> u32 {
         self.0.attempts.load(Ordering::Relaxed)
     }
 
-    /// When the first attempt was written to a connection.
+    /// Returns when the first attempt was written to a connection.
     pub fn first_sent(&self) -> Option<Instant> {
         self.0.first.get().copied()
     }
 
-    /// Ends when an attempt has been written to a connection; never, if none is. For one waiter.
+    /// Waits until an attempt has been written to a connection: forever, if none is. Supports one waiter.
     pub async fn sent(&self) {
         self.0.is_sent.notified().await;
     }
 
-    /// Whether any attempt was written to a connection.
+    /// Returns whether any attempt was written to a connection.
     pub fn was_sent(&self) -> bool {
         self.0.sent.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether AWS may have done the work of at least one attempt.
-    pub fn may_be_done(&self) -> bool {
+    /// Returns whether AWS may have carried out at least one attempt.
+    pub fn may_have_taken_effect(&self) -> bool {
         self.0.sent.load(Ordering::Relaxed) > self.0.refused.load(Ordering::Relaxed)
     }
 }
 
-impl Intercept for Wire {
+#[cfg(test)]
+impl Transmission {
+    /// A transmission of so many attempts, all written, of which AWS refused some.
+    pub(crate) fn for_tests(sent: u32, refused: u32) -> Self {
+        let observed = Observed { attempts: sent.into(), sent: sent.into(), refused: refused.into(), ..Observed::default() };
+        Self(Arc::new(observed))
+    }
+}
+
+impl Intercept for Transmission {
     fn name(&self) -> &'static str {
-        "Wire"
+        "Transmission"
     }
 
     fn modify_before_transmit(
@@ -77,7 +90,7 @@ impl Intercept for Wire {
         *self.0.latest.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&latest);
         let body = context.request_mut().body_mut();
         let bytes = Bytes::copy_from_slice(body.bytes().ok_or("the body is not in memory")?);
-        *body = SdkBody::from_body_1_x(Watched { bytes, seen: Arc::clone(&self.0), is_sent: latest });
+        *body = SdkBody::from_body_1_x(ObservedBody { bytes, observed: Arc::clone(&self.0), is_sent: latest });
         Ok(())
     }
 
@@ -88,7 +101,7 @@ impl Intercept for Wire {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let refused = context.response().is_some_and(|response| response.status().is_client_error());
-        // Refused before the body was read: it was not counted as sent either.
+        // An attempt that AWS refused before it read the body was not counted as sent either.
         let sent = self.0.latest.lock().unwrap_or_else(PoisonError::into_inner).load(Ordering::Relaxed);
         if refused && sent {
             self.0.refused.fetch_add(1, Ordering::Relaxed);
@@ -97,15 +110,15 @@ impl Intercept for Wire {
     }
 }
 
-/// A body that tells when it is asked for. The HTTP client asks once it has a connection, and writes head and body at
-/// once; without its body no request of Lightsail's protocol can be carried out.
-struct Watched {
+/// A body that notes when it is read. The HTTP client reads it once it has a connection, and writes head and body at once.
+/// Lightsail's protocol has no request that can be carried out without its body.
+struct ObservedBody {
     bytes: Bytes,
-    seen: Arc<Seen>,
+    observed: Arc<Observed>,
     is_sent: Arc<AtomicBool>,
 }
 
-impl Body for Watched {
+impl Body for ObservedBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -114,9 +127,9 @@ impl Body for Watched {
             return Poll::Ready(None);
         }
         if !self.is_sent.swap(true, Ordering::Relaxed) {
-            self.seen.sent.fetch_add(1, Ordering::Relaxed);
-            self.seen.first.get_or_init(Instant::now);
-            self.seen.is_sent.notify_one();
+            self.observed.sent.fetch_add(1, Ordering::Relaxed);
+            self.observed.first.get_or_init(Instant::now);
+            self.observed.is_sent.notify_one();
         }
         Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.bytes)))))
     }

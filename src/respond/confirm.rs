@@ -86,7 +86,7 @@ impl Confirmation {
             Proof::OperationFailed
         } else if absent && self.operations.is_empty() {
             Proof::AbsentHere
-        } else if absent && self.operations.iter().all(Operation::ended_well) {
+        } else if absent && self.operations.iter().all(Operation::succeeded) {
             Proof::Dead
         } else {
             Proof::Missing

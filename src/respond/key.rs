@@ -14,7 +14,7 @@ use tracing::{Instrument, info_span};
 use super::Responder;
 use crate::alert::Exposure;
 use crate::audit::{Evidence, Facts};
-use crate::aws::{Failure, FailureKind, Wire};
+use crate::aws::{Failure, FailureKind, Transmission};
 use crate::deadline::Deadline;
 use crate::names::{AccessKeyId, AccountId};
 use crate::outcome::Outcome;
@@ -40,7 +40,7 @@ impl Responder {
             return Outcome::WrongAccount;
         };
         let session = SessionName::of(&facts.alert_id());
-        let home = match reach.home.open(&session, facts.invocation.deadline).await {
+        let home = match reach.home.enter(&session, facts.invocation.deadline).await {
             Ok(home) => home,
             Err(failure) => {
                 facts.fail(failure);
@@ -144,7 +144,7 @@ impl Responder {
         if facts.mode == Mode::DryRun {
             return self.look(&target, key, facts, deadline, Outcome::DryRun).await;
         }
-        let wire = Wire::default();
+        let wire = Transmission::default();
         facts.deletes.push(wire.clone());
         let lightsail = target.lightsail(deadline);
         let wanted = facts.evidence == Evidence::None;
@@ -209,7 +209,7 @@ impl Responder {
         if let Some(operation) = confirmation.failed_operation() {
             let (code, details) = (operation.error_code.clone(), operation.error_details.clone());
             let wire = facts.deletes.last().cloned().unwrap_or_default();
-            facts.fail(Failure::of_delete(FailureKind::OperationFailed, code, details, &wire));
+            facts.fail(Failure::operation_failed(code, details, &wire));
         }
         facts.operations = confirmation.operations;
         facts.verification = Some(confirmation.verification);

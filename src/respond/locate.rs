@@ -11,7 +11,7 @@ use futures_util::stream::{self, FuturesUnordered, StreamExt};
 use serde::Serialize;
 
 use crate::alert::Exposure;
-use crate::aws::lightsail::{Bucket, BucketKey, InRegion};
+use crate::aws::lightsail::{Bucket, AccessKey, InRegion};
 use crate::aws::{Failure, FailureKind};
 use crate::deadline::Deadline;
 use crate::names::{AccessKeyId, BucketName, Region};
@@ -56,7 +56,7 @@ pub enum FoundBy {
 #[derive(Debug)]
 pub enum Look {
     /// The key is on the bucket.
-    Listed(BucketKey),
+    Listed(AccessKey),
     /// The bucket is there, and the key is not on it.
     NotListed,
     /// AWS says that there is no such bucket in this Region and account.
@@ -84,7 +84,7 @@ pub struct Found {
     /// The bucket, as it was listed.
     pub bucket: Bucket,
     /// The key, as it was listed.
-    pub key: BucketKey,
+    pub key: AccessKey,
 }
 
 /// How far a search went.
@@ -163,7 +163,7 @@ pub async fn search(
     let home = Either::Left(async move { search_account(home, regions, key, deadline).await });
     let others = others.into_iter().map(|member| {
         Either::Right(async move {
-            match member.open(session, deadline).await {
+            match member.enter(session, deadline).await {
                 Ok(account) => search_account(account, regions, key, deadline).await,
                 Err(failure) => {
                     let account = Some(member.id().to_string());

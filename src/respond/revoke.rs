@@ -6,7 +6,7 @@
 use tokio::time::Instant;
 
 use crate::aws::lightsail::{InRegion, Operation};
-use crate::aws::{Failure, Wire};
+use crate::aws::{Failure, Transmission};
 use crate::names::AccessKeyId;
 use crate::respond::locate::Target;
 
@@ -32,7 +32,7 @@ pub async fn revoke(
     lightsail: &InRegion,
     target: &Target,
     key: &AccessKeyId,
-    wire: &Wire,
+    wire: &Transmission,
 ) -> Result<Revocation, Failure> {
     let accepted = lightsail.delete_bucket_access_key(&target.bucket, key, wire).await?;
     Ok(Revocation {

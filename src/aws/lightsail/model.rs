@@ -1,6 +1,6 @@
-//! The API's shapes -> ours: what AWS answers, in types that can be recorded.
+//! Shapes of the Lightsail API -> types that can be recorded.
 //!
-//! Invariant: AWS may leave out any member (API model), and what is missing stays missing; free text is made safe here.
+//! Invariant: AWS may leave out any field (API model), and a missing field stays missing. Free text is sanitised here.
 
 use aws_sdk_lightsail::{primitives, types};
 use chrono::{DateTime, SubsecRound, Utc};
@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::names::BucketName;
 use crate::safe_text::SafeText;
 
-/// An operation with every member that the API returns (API reference, `Operation`); AWS may leave out any of them.
+/// Operation with every field that the API returns (API reference, `Operation`). AWS may leave out any.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Operation {
     /// ID, for `GetOperation`.
@@ -17,7 +17,7 @@ pub struct Operation {
     /// `operationType`, such as `DeleteBucketAccessKey`.
     #[serde(rename = "type")]
     pub kind: Option<String>,
-    /// `NotStarted`, `Started`, `Failed`, `Completed`, `Succeeded`, or what AWS will think of next.
+    /// `NotStarted`, `Started`, `Failed`, `Completed`, `Succeeded`, or a later addition of AWS.
     pub status: Option<String>,
     /// Whether it has ended.
     pub is_terminal: Option<bool>,
@@ -25,109 +25,109 @@ pub struct Operation {
     pub resource_name: Option<String>,
     /// `Bucket`.
     pub resource_type: Option<String>,
-    /// Where it runs.
+    /// Location of the resource.
     pub location: Option<Location>,
     /// `operationDetails`.
     pub details: Option<SafeText>,
-    /// When it was created.
+    /// Time of creation.
     pub created_at: Option<DateTime<Utc>>,
-    /// When its status last changed.
+    /// Time of the last change of status.
     pub status_changed_at: Option<DateTime<Utc>>,
-    /// Why it failed, as a code.
+    /// Error code, if it failed.
     pub error_code: Option<SafeText>,
-    /// Why it failed, in words.
+    /// Error message, if it failed.
     pub error_details: Option<SafeText>,
 }
 
-/// API reference, `ResourceLocation`.
+/// Location of a resource (API reference, `ResourceLocation`).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Location {
-    /// For a bucket: `all`.
+    /// `all` for a bucket.
     pub availability_zone: Option<String>,
     /// The Region.
     pub region_name: Option<String>,
 }
 
-/// A key as `GetBucketAccessKeys` lists it: never with the secret.
+/// Access key as `GetBucketAccessKeys` lists it, without the secret.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct BucketKey {
-    /// The key.
+pub struct AccessKey {
+    /// ID of the key.
     pub id: String,
     /// `Active` or `Inactive`.
     pub status: Option<String>,
-    /// When it was created.
+    /// Time of creation.
     pub created_at: Option<DateTime<Utc>>,
-    /// Its last use that AWS knows of.
+    /// Last use that AWS knows of.
     pub last_used: Option<LastUsed>,
 }
 
-/// API reference, `AccessKeyLastUsed`; `N/A` and no time for a key that was never used.
+/// Last use of a key (API reference, `AccessKeyLastUsed`): `N/A` and no time for a key that was never used.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LastUsed {
-    /// When.
+    /// Time of use.
     pub at: Option<DateTime<Utc>>,
-    /// In which Region.
+    /// Region of use.
     pub region: String,
-    /// With which service.
+    /// Service that the key was used with.
     pub service: String,
 }
 
-/// A bucket as `GetBuckets` lists it (API reference, `Bucket`), as far as we ask.
+/// Bucket as `GetBuckets` lists it (API reference, `Bucket`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bucket {
-    /// Its name.
+    /// Name of the bucket.
     pub name: BucketName,
-    /// Its tags, key and value.
+    /// Tags, as key and value.
     pub tags: Vec<(String, String)>,
 }
 
 impl Operation {
-    /// Whether it has ended, well or not. Both members are looked at, since AWS may leave out either.
+    /// Returns whether it has ended, well or not. Reads both fields, because AWS may leave out either.
     pub fn has_ended(&self) -> bool {
-        self.is_terminal == Some(true) || self.ended_well() || self.has_failed()
+        self.is_terminal == Some(true) || self.succeeded() || self.has_failed()
     }
 
-    /// `Completed` and `Succeeded` are both good (Terraform's Lightsail waiter takes either).
-    pub fn ended_well(&self) -> bool {
+    /// Returns whether it succeeded. `Completed` and `Succeeded` both count (Terraform's Lightsail waiter takes either).
+    pub fn succeeded(&self) -> bool {
         matches!(self.status.as_deref(), Some("Completed" | "Succeeded"))
     }
 
-    /// `Failed`.
+    /// Returns whether it ended as `Failed`.
     pub fn has_failed(&self) -> bool {
         self.status.as_deref() == Some("Failed")
     }
 }
 
 impl From<types::Operation> for Operation {
-    fn from(wire: types::Operation) -> Self {
+    fn from(operation: types::Operation) -> Self {
         Self {
-            id: wire.id,
-            kind: wire.operation_type.map(|kind| kind.as_str().to_owned()),
-            status: wire.status.map(|status| status.as_str().to_owned()),
-            is_terminal: wire.is_terminal,
-            resource_name: wire.resource_name,
-            resource_type: wire.resource_type.map(|kind| kind.as_str().to_owned()),
-            location: wire.location.map(|location| Location {
+            id: operation.id,
+            kind: operation.operation_type.map(|kind| kind.as_str().to_owned()),
+            status: operation.status.map(|status| status.as_str().to_owned()),
+            is_terminal: operation.is_terminal,
+            resource_name: operation.resource_name,
+            resource_type: operation.resource_type.map(|kind| kind.as_str().to_owned()),
+            location: operation.location.map(|location| Location {
                 availability_zone: location.availability_zone,
                 region_name: location.region_name.map(|region| region.as_str().to_owned()),
             }),
-            details: wire.operation_details.as_deref().map(SafeText::of),
-            created_at: moment(wire.created_at),
-            status_changed_at: moment(wire.status_changed_at),
-            error_code: wire.error_code.as_deref().map(SafeText::of),
-            error_details: wire.error_details.as_deref().map(SafeText::of),
+            details: operation.operation_details.as_deref().map(SafeText::of),
+            created_at: moment(operation.created_at),
+            status_changed_at: moment(operation.status_changed_at),
+            error_code: operation.error_code.as_deref().map(SafeText::of),
+            error_details: operation.error_details.as_deref().map(SafeText::of),
         }
     }
 }
 
-impl BucketKey {
-    /// None without an ID.
-    pub(super) fn read(wire: types::AccessKey) -> Option<Self> {
+impl AccessKey {
+    /// Reads a key. None without an ID.
+    pub(super) fn read(key: types::AccessKey) -> Option<Self> {
         Some(Self {
-            id: wire.access_key_id?,
-            status: wire.status.map(|status| status.as_str().to_owned()),
-            created_at: moment(wire.created_at),
-            last_used: wire.last_used.map(|used| LastUsed {
+            id: key.access_key_id?,
+            status: key.status.map(|status| status.as_str().to_owned()),
+            created_at: moment(key.created_at),
+            last_used: key.last_used.map(|used| LastUsed {
                 at: moment(used.last_used_date),
                 region: used.region.unwrap_or_default(),
                 service: used.service_name.unwrap_or_default(),
@@ -137,16 +137,16 @@ impl BucketKey {
 }
 
 impl Bucket {
-    /// None without a name.
-    pub(super) fn read(wire: types::Bucket) -> Option<Self> {
-        let tags = wire.tags.unwrap_or_default().into_iter();
+    /// Reads a bucket. None without a name.
+    pub(super) fn read(bucket: types::Bucket) -> Option<Self> {
+        let tags = bucket.tags.unwrap_or_default().into_iter();
         let tags = tags.map(|tag| (tag.key.unwrap_or_default(), tag.value.unwrap_or_default())).collect();
-        Some(Self { name: wire.name?.parse().ok()?, tags })
+        Some(Self { name: bucket.name?.parse().ok()?, tags })
     }
 }
 
-/// AWS sends epoch seconds as a floating-point number with milliseconds; what lies below them is its rounding error.
-fn moment(wire: Option<primitives::DateTime>) -> Option<DateTime<Utc>> {
-    let wire = wire?;
-    DateTime::from_timestamp(wire.secs(), wire.subsec_nanos()).map(|at| at.round_subsecs(3))
+/// Converts a time. AWS sends epoch seconds as a floating-point number with milliseconds. Smaller parts are rounding error.
+fn moment(time: Option<primitives::DateTime>) -> Option<DateTime<Utc>> {
+    let time = time?;
+    DateTime::from_timestamp(time.secs(), time.subsec_nanos()).map(|at| at.round_subsecs(3))
 }
