@@ -146,7 +146,7 @@ impl Config {
         let mut reader = Reader::new(variables.into_iter().collect());
         reader.refuse_unknown();
         let region = reader.region();
-        let policy = Policy { mode: reader.mode(), most_keys: reader.most_keys(), protected: reader.protected() };
+        let policy = Policy { mode: reader.mode(), max_keys: reader.most_keys(), protected: reader.protected() };
         let regions = reader.regions();
         let member_role = reader.member_role();
         let record_bus = reader.record_bus();
@@ -220,7 +220,7 @@ mod tests {
             (config.region.as_str(), config.policy.mode, config.endpoints),
             ("eu-west-1", Mode::Enforce, Endpoints::default())
         );
-        assert_eq!((config.credentials.session_token, config.policy.most_keys), (None, 20));
+        assert_eq!((config.credentials.session_token, config.policy.max_keys), (None, 20));
     }
 
     #[test]
@@ -259,7 +259,7 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(config.policy.mode, Mode::DryRun);
-        assert!(config.policy.protects_name(&"backups".parse().unwrap()).is_some());
+        assert!(config.policy.protection(&"backups".parse().unwrap(), &[]).is_some());
         assert_eq!(config.regions.iter().map(Region::as_str).collect::<Vec<_>>(), ["eu-west-1", "eu-central-1"]);
         let role = config.member_role.unwrap();
         assert_eq!((role.name.as_str(), role.external_id.as_deref()), ("lightsail-key-responder", Some("corp:1/2")));

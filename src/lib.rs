@@ -27,6 +27,8 @@ pub mod alert;
 
 pub mod aws;
 
+pub mod case;
+
 pub mod audit;
 
 pub mod respond;

@@ -1,14 +1,14 @@
-//! The spine: one invocation -> records. With `one_key`, the story of each key, the only caller of the stages.
+//! Invocation -> records. The only caller of the stages.
 //!
-//! Reads from top to bottom as the story of one alert. Facts are gathered beside the stages, so that a stage that fails,
-//! runs out of time or panics is on record too. Invariant: every invocation leaves at least one record, every key exactly
-//! one, and whatever went wrong with one key does not stop the others.
+//! Invariants: every invocation leaves at least one record, every key exactly one, and a failure with one key does not stop
+//! the others. `respond/key.rs` is the story of one key, `respond/verdict.rs` decides its outcome.
 
 mod accounts;
-pub(crate) mod confirm;
+mod confirm;
 mod key;
-pub(crate) mod locate;
+mod locate;
 mod revoke;
+mod verdict;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,18 +19,18 @@ use futures_util::future::join_all;
 use serde::Serialize;
 use tracing::info_span;
 
+use self::accounts::Accounts;
 use crate::alert::envelope::{self, Delivery, Message};
 use crate::alert::{self, Alert, Exposure, Origin, Unactionable, Unreadable};
-use crate::audit::{Audit, Facts, Record};
-use crate::aws::{Failure, Settings};
+use crate::audit::{Audit, Record};
+use crate::aws::Settings;
+use crate::case::{CaseFile, Obstacle};
 use crate::config::Config;
 use crate::deadline::Timeouts;
 use crate::invocation::Invocation;
 use crate::names::Region;
 use crate::outcome::{InvocationError, Outcome};
 use crate::policy::{Mode, Policy};
-use crate::respond::accounts::Accounts;
-use crate::safe_text::SafeText;
 
 /// The function, ready for any number of invocations.
 pub struct Responder {
@@ -43,22 +43,22 @@ pub struct Responder {
     warm: AtomicBool,
 }
 
-/// The answer to an invocation that succeeded.
+/// Response to an invocation that succeeded.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Response {
-    /// One record per key, or one for an alert that exposes none.
+    /// One record per key, or one for an alert without a key.
     Records {
         /// The records.
         records: Vec<Record>,
     },
-    /// To an SQS batch: the items that must come again.
+    /// Items of an SQS batch that SQS must deliver again.
     Batch(SqsBatchResponse),
 }
 
 impl Responder {
-    /// Prepares the function, as far as it can be without an alert: nothing but the question for one address is sent. Within
-    /// a Tokio runtime.
+    /// Prepares the function as far as possible without an alert. Sends nothing but one DNS query. Must be called within a
+    /// Tokio runtime.
     pub fn new(config: &Config, audit: Audit) -> Self {
         let settings = Settings::new(config);
         Self {
@@ -82,7 +82,7 @@ impl Responder {
         let answer = match without_panic(|| envelope::open(payload)) {
             Some(Delivery::Together(messages)) => Answer::Together(self.answer(&invocation, &messages).await),
             Some(Delivery::Queue(items)) => {
-                // Side by side: an item that waits for AWS must not use up the time of the others.
+                // Concurrently, because an item that waits for AWS must not use up the time of the others.
                 let answers = items.into_iter().map(|item| {
                     let invocation = Invocation { message_id: item.id.clone(), ..invocation.clone() };
                     async move { (item.id, self.answer(&invocation, &item.messages).await) }
@@ -91,7 +91,7 @@ impl Responder {
             }
             None => Answer::Together(self.answer(&invocation, &[]).await),
         };
-        // Last of all: every key is dealt with, and every record is in the log.
+        // Publishing is last: every key has been dealt with, and every record is in the log.
         self.audit.publish(&answer.records(), &invocation).await;
         match answer {
             Answer::Together(records) => judge(records),
@@ -99,54 +99,43 @@ impl Responder {
         }
     }
 
-    /// The records of what arrived together. No message at all stands for a payload that could not be opened.
+    /// Returns the records of messages that arrived together. No message stands for a payload that could not be opened.
     async fn answer(&self, invocation: &Invocation, messages: &[Message]) -> Vec<Record> {
-        let read = without_panic(|| alert::read(messages, self.policy.most_keys)).filter(|alerts| !alerts.is_empty());
+        let alerts = without_panic(|| alert::read(messages, self.policy.max_keys)).filter(|alerts| !alerts.is_empty());
         let panicked = || vec![Alert { origin: Origin::default(), exposures: Err(Unreadable::Panicked.into()) }];
-        let alerts = read.unwrap_or_else(panicked);
+        let alerts = alerts.unwrap_or_else(panicked);
         let records = join_all(alerts.iter().map(|alert| self.alert(invocation, alert))).await;
         records.into_iter().flatten().collect()
     }
 
     async fn alert(&self, invocation: &Invocation, alert: &Alert) -> Vec<Record> {
         match &alert.exposures {
-            Err(why) => vec![self.nothing_to_do(invocation, &alert.origin, why)],
+            Err(reason) => vec![self.without_key(invocation, &alert.origin, reason)],
             Ok(exposures) => {
-                join_all(exposures.iter().map(|exposure| self.settle(invocation, &alert.origin, exposure))).await
+                join_all(exposures.iter().map(|exposure| self.key(invocation, &alert.origin, exposure))).await
             }
         }
     }
 
-    fn nothing_to_do(&self, invocation: &Invocation, alert: &Origin, why: &Unactionable) -> Record {
-        let mut facts = Facts::new(invocation, &self.region, self.policy.mode, alert);
-        facts.why = Some(why.to_string());
-        let outcome = match why {
-            Unactionable::TooMany(_) => Outcome::Protected,
-            Unactionable::Ignored(_) => Outcome::Ignored,
-            Unactionable::Unreadable(_) => Outcome::Unreadable,
-        };
-        self.audit.record(&facts, outcome)
+    fn without_key(&self, invocation: &Invocation, origin: &Origin, reason: &Unactionable) -> Record {
+        let case = CaseFile::new(invocation, &self.region, self.policy.mode, origin, Err(reason.clone()));
+        self.audit.record(&case, &verdict::decide(&case))
     }
 
-    async fn settle(&self, invocation: &Invocation, alert: &Origin, exposure: &Exposure) -> Record {
-        let mut facts = Facts::new(invocation, &self.region, self.policy.mode, alert);
-        facts.exposure = Some(exposure.clone());
-        if exposure.dry_run {
-            facts.mode = Mode::DryRun;
+    async fn key(&self, invocation: &Invocation, origin: &Origin, exposure: &Exposure) -> Record {
+        let mode = if exposure.dry_run { Mode::DryRun } else { self.policy.mode };
+        let mut case = CaseFile::new(invocation, &self.region, mode, origin, Ok(exposure.clone()));
+        if AssertUnwindSafe(self.pursue(exposure, &mut case)).catch_unwind().await.is_err() {
+            case.obstacle = Some(Obstacle::Panicked);
         }
-        let acted = AssertUnwindSafe(self.act(exposure, &mut facts)).catch_unwind().await;
-        let outcome = acted.unwrap_or_else(|_| {
-            facts.failure = Some(Failure::panicked(facts.may_be_deleted()));
-            Outcome::Failed
-        });
-        self.audit.record(&facts, outcome)
+        self.audit.record(&case, &verdict::decide(&case))
     }
 }
 
-/// All records of one invocation, before it is judged.
+/// All records of one invocation.
 enum Answer {
     Together(Vec<Record>),
-    /// By item, with its ID.
+    /// By item of an SQS batch, with its message ID.
     Queue(Vec<(Option<String>, Vec<Record>)>),
 }
 
@@ -159,7 +148,7 @@ impl Answer {
     }
 }
 
-/// Runs the reading of an alert; our own panic there is no reason to leave no record.
+/// Runs the parsing of an alert. None if it panicked: that is no reason to leave no record.
 fn without_panic<T>(read: impl FnOnce() -> T) -> Option<T> {
     let staged = || {
         let _stage = info_span!("read").entered();
@@ -168,7 +157,8 @@ fn without_panic<T>(read: impl FnOnce() -> T) -> Option<T> {
     std::panic::catch_unwind(AssertUnwindSafe(staged)).ok()
 }
 
-/// One failed record makes the invocation an error, so that Lambda tries again; the retry finds the others gone.
+/// Answers Lambda. One failed record makes the invocation an error, so that Lambda retries it. The retry finds the other
+/// keys gone.
 fn judge(records: Vec<Record>) -> Result<Response, InvocationError> {
     let worst = records.iter().map(Record::outcome).max();
     let Some(error_type) = worst.and_then(Outcome::error_type) else {
@@ -179,8 +169,8 @@ fn judge(records: Vec<Record>) -> Result<Response, InvocationError> {
     Err(InvocationError { error_type, message })
 }
 
-/// The items that failed, for SQS to deliver again; one without an ID fails the whole batch (Lambda guide, "Handling errors
-/// for an SQS event source": the others then come again as well, and find their keys gone).
+/// Answers SQS with the items to deliver again. An item without an ID fails the whole batch (Lambda guide, "Handling errors
+/// for an SQS event source"): the other items come again too, and find their keys gone.
 fn batch(answers: Vec<(Option<String>, Vec<Record>)>) -> Result<Response, InvocationError> {
     let mut response = SqsBatchResponse::default();
     for (id, records) in answers {

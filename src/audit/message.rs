@@ -1,183 +1,216 @@
-//! Facts and outcome -> the sentence that a person reads at three in the morning: what is so, and what to do.
+//! Case file and verdict -> the sentence that an operator reads at three in the morning: what is known, and what to do.
 
 use chrono::SecondsFormat;
 
-use super::{Evidence, Facts};
-use crate::aws::lightsail::{AccessKey, LastUsed};
+use crate::alert::Exposure;
+use crate::aws::lightsail::{LastUsed, Operation};
+use crate::case::{CaseFile, Evidence, Obstacle, Unread, Verdict, Visit};
+use crate::names::AccountId;
 use crate::outcome::Outcome;
-use crate::respond::locate::Unread;
 
-/// How many unread places a sentence names; the record has them all. There are 19 Regions.
-const NAMED: usize = 20;
+/// Most unread places that a sentence names. The record has them all. There are 19 Regions.
+const MAX_NAMED: usize = 20;
 
-/// The sentence of a record.
-pub(super) fn message(facts: &Facts, outcome: Outcome) -> String {
-    let key = key(facts);
-    let place = place(facts);
-    match outcome {
-        Outcome::Revoked => {
-            format!(
-                "Deleted access key {key}{place}: {}; absent when read back{}; {}",
-                ends(facts),
-                after(facts),
-                use_of(facts)
-            )
-        }
+/// Returns the sentence of a record.
+pub(super) fn message(case: &CaseFile, verdict: &Verdict<'_>) -> String {
+    let told = Sentence { case, visit: verdict.visit };
+    let key = told.key();
+    let place = told.place();
+    let reason = reason(case, verdict).unwrap_or_else(|| "no reason is known".to_owned());
+    match verdict.outcome {
+        Outcome::Revoked => format!(
+            "Deleted access key {key}{place}: {}; absent when read back{}; {}",
+            told.ends(),
+            told.after(),
+            told.last_use()
+        ),
         Outcome::AlreadyAbsent => format!(
             "Access key {key} is already gone: it is not on the bucket that was named, nor on any other{}{}",
-            extent(facts),
-            lost_answer(facts)
+            told.coverage(),
+            told.unknown_delete()
         ),
         Outcome::NotLightsailKey => format!(
-            "Access key {key} is on no Lightsail bucket{}{}. It is no longer a bucket's, or another kind of \
-             credential that may be live: look for it in IAM",
-            extent(facts),
-            lost_answer(facts)
+            "Access key {key} is on no Lightsail bucket{}{}. It was deleted before, or it is another kind of credential \
+             that may be live: look for it in IAM",
+            told.coverage(),
+            told.unknown_delete()
         ),
-        Outcome::Ignored => format!("Nothing to delete: {}", why(facts)),
+        Outcome::Ignored => format!("Nothing to delete: {reason}"),
         Outcome::DryRun => format!("Dry run: access key {key}{place} is live and would have been deleted"),
-        Outcome::Unreadable => format!("No access key could be read, so nothing was deleted: {}", why(facts)),
-        Outcome::Protected => format!("Nothing was deleted, and someone must decide: {}", why(facts)),
+        Outcome::Unreadable => format!("No access key could be read, so nothing was deleted: {reason}"),
+        Outcome::Protected => format!("Nothing was deleted, and an operator must decide: {reason}"),
         Outcome::WrongAccount => {
-            format!("Access key {key} was not looked for: {}. Delete it there, or have it allowed", why(facts))
+            format!("Access key {key} was not looked for: {reason}. Delete it there, or have it allowed")
         }
         Outcome::SearchIncomplete => format!(
             "Access key {key} may be live: it was not found, but not everything could be read: {}. Send the alert again \
              when that can be read, or delete the key by hand",
-            unread(facts)
+            told.unread()
         ),
         Outcome::Unconfirmed => format!(
-            "Access key {key}{place}: the delete was accepted, but that the key is gone is not proven: {}; {}. Send the \
-             alert again: the repeat proves it",
-            ends(facts),
-            looked(facts)
+            "Access key {key}{place}: the delete was accepted, but the key is not confirmed gone: {}; {}. Send the alert \
+             again: the repeat proves it",
+            told.ends(),
+            told.read_back()
         ),
         Outcome::Failed => format!(
             "Access key {key}{place} must be taken as live: {}; {}. Send the alert again, or delete the key by hand",
-            failure(facts),
-            carried_out(facts)
+            told.failure(),
+            told.effect()
         ),
     }
 }
 
-fn key(facts: &Facts) -> &str {
-    facts.exposure.as_ref().map_or("(none read)", |exposure| exposure.key.as_str())
-}
-
-fn place(facts: &Facts) -> String {
-    let target = facts.target.as_ref();
-    target.map_or_else(String::new, |target| format!(" of bucket {} in {}", target.bucket, target.region))
-}
-
-fn ends(facts: &Facts) -> String {
-    let status = |operation: &crate::aws::lightsail::Operation| {
-        operation.status.clone().unwrap_or_else(|| "no status".to_owned())
+/// Returns the reason why nothing was to be deleted, or why this function may not delete.
+pub(super) fn reason(case: &CaseFile, verdict: &Verdict<'_>) -> Option<String> {
+    let exposure = match &case.exposure {
+        Err(reason) => return Some(reason.to_string()),
+        Ok(exposure) => exposure,
     };
-    match facts.operations.as_slice() {
-        [] => "AWS named no operation".to_owned(),
-        operations => operations.iter().map(status).collect::<Vec<_>>().join(", "),
+    if let Some(Obstacle::ForeignAccount { has_members }) = &case.obstacle {
+        return Some(foreign_account(exposure, case.invocation.account.as_ref(), *has_members));
     }
+    let visit = verdict.visit.filter(|_| verdict.outcome == Outcome::Protected)?;
+    Some(format!("bucket {} in {} {}", visit.target.bucket, visit.target.region, visit.protection?))
 }
 
-fn after(facts: &Facts) -> String {
-    let elapsed = facts.absent_at.map(|at| at.saturating_duration_since(facts.invocation.started).as_millis());
-    elapsed.map_or_else(String::new, |ms| format!("; {ms} ms after the invocation"))
+fn foreign_account(exposure: &Exposure, own: Option<&AccountId>, has_members: bool) -> String {
+    let owner = exposure.account.as_ref().map_or("another", AccountId::as_str);
+    if has_members {
+        return format!("the alert is about account {owner}, which is not in ALLOWED_ACCOUNTS");
+    }
+    let own = own.map_or("its own, which it does not know,", AccountId::as_str);
+    format!("the alert is about account {owner}, and this function may act in {own} only")
 }
 
-/// When the key was used last: what a person asks first, and nobody can tell after the delete.
-fn use_of(facts: &Facts) -> String {
-    let unknown = match &facts.evidence {
-        Evidence::Listed(AccessKey { last_used: Some(used), .. }) => return last_use(used),
-        Evidence::Listed(_) => "AWS does not tell it",
-        Evidence::TooLate => "gone before it could be read",
-        Evidence::None | Evidence::Unread => "not read",
-    };
-    format!("its last use is not known: {unknown}")
+/// Parts of a sentence about one visit of a case.
+struct Sentence<'a> {
+    case: &'a CaseFile,
+    visit: Option<&'a Visit>,
+}
+
+impl Sentence<'_> {
+    fn key(&self) -> &str {
+        self.case.exposure.as_ref().map_or("(none read)", |exposure| exposure.key.as_str())
+    }
+
+    fn place(&self) -> String {
+        let target = self.visit.map(|visit| &visit.target);
+        target.map_or_else(String::new, |target| format!(" of bucket {} in {}", target.bucket, target.region))
+    }
+
+    /// How the operations ended.
+    fn ends(&self) -> String {
+        let operations = self.visit.and_then(Visit::accepted).map(|accepted| accepted.operations.as_slice());
+        let status = |operation: &Operation| operation.status.clone().unwrap_or_else(|| "no status".to_owned());
+        match operations.unwrap_or_default() {
+            [] => "AWS returned no operation".to_owned(),
+            operations => operations.iter().map(status).collect::<Vec<_>>().join(", "),
+        }
+    }
+
+    fn after(&self) -> String {
+        let absent_at = self.visit.and_then(|visit| visit.verification.as_ref()?.absent_at);
+        let elapsed = absent_at.map(|at| at.saturating_duration_since(self.case.invocation.started).as_millis());
+        elapsed.map_or_else(String::new, |ms| format!("; {ms} ms after the invocation"))
+    }
+
+    /// Last use of the key: the first question of an operator, and after the delete AWS has no answer.
+    fn last_use(&self) -> String {
+        let unknown = match self.visit.and_then(|visit| visit.evidence.as_ref()) {
+            Some(Evidence::Listed(key)) => match &key.last_used {
+                Some(used) => return last_use(used),
+                None => "AWS did not return it",
+            },
+            Some(Evidence::AlreadyGone) => "the key was gone before it could be read",
+            Some(Evidence::Unavailable) | None => "not read",
+        };
+        format!("its last use is not known: {unknown}")
+    }
+
+    /// Effect of a failed delete, as far as it is known.
+    fn effect(&self) -> &'static str {
+        match self.visit.and_then(Visit::verified_absent) {
+            Some(false) => "it is still listed",
+            Some(true) => "but it is not listed any more",
+            None if self.case.may_have_taken_effect() => "the delete may have taken effect",
+            None => "nothing was deleted",
+        }
+    }
+
+    /// What reading the keys after an accepted delete showed.
+    fn read_back(&self) -> String {
+        let seen = match self.visit.and_then(Visit::verified_absent) {
+            Some(true) => "the key is not listed any more",
+            Some(false) => "the key is still listed",
+            None => "the keys could not be read",
+        };
+        let failure = self.visit.and_then(Visit::failure);
+        let failure = failure.map_or_else(String::new, |failure| format!("; {failure}"));
+        let unread = self.case.coverage.as_ref().map_or_else(String::new, |_| format!("; not read: {}", self.unread()));
+        format!("{seen}{failure}{unread}")
+    }
+
+    fn coverage(&self) -> String {
+        self.case.coverage.as_ref().map_or_else(String::new, |coverage| {
+            let accounts = match (&self.case.account, coverage.accounts_read) {
+                (_, accounts @ 2..) => format!(" of {accounts} accounts"),
+                (Some(account), _) => format!(" of account {account}"),
+                (None, _) => String::new(),
+            };
+            let [regions, buckets] = [(coverage.regions_read, "Region"), (coverage.buckets_read, "bucket")].map(count);
+            let excluded = match coverage.regions_excluded {
+                0 => String::new(),
+                regions => format!("; SEARCH_REGIONS excludes {}", count((regions, "other"))),
+            };
+            format!("{accounts} ({regions} and {buckets} read{excluded})")
+        })
+    }
+
+    fn unknown_delete(&self) -> &'static str {
+        if self.case.may_have_taken_effect() {
+            "; a delete by this function, whose result is not known, may have removed it"
+        } else {
+            ""
+        }
+    }
+
+    fn unread(&self) -> String {
+        let unread = self.case.coverage.as_ref().map(|coverage| coverage.unread.as_slice()).unwrap_or_default();
+        let own = self.case.account.as_ref().map(AccountId::as_str);
+        let name = |unread: &Unread| {
+            let elsewhere = unread.account.as_deref().filter(|id| own.is_none_or(|own| own != *id));
+            let of = elsewhere.map_or_else(String::new, |account| format!(" of account {account}"));
+            match (&unread.bucket, &unread.region) {
+                (Some(bucket), Some(region)) => format!("bucket {bucket} in {region}{of}"),
+                (None, Some(region)) => format!("{region}{of}"),
+                (_, None) => format!("account {}", unread.account.as_deref().unwrap_or("unknown")),
+            }
+        };
+        let names = unread.iter().take(MAX_NAMED).map(name).collect::<Vec<_>>().join(", ");
+        let more = match unread.len().saturating_sub(MAX_NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let first = unread.first().map_or_else(String::new, |unread| format!(" ({})", unread.failure));
+        format!("{names}{more}{first}")
+    }
+
+    fn failure(&self) -> String {
+        let failure = super::record::failure(self.case, self.visit);
+        failure.map_or_else(|| "no reason is known".to_owned(), |failure| failure.to_string())
+    }
 }
 
 fn last_use(used: &LastUsed) -> String {
     let LastUsed { at, region, service } = used;
     let at = at.map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true));
     at.map_or_else(
-        || "never used, as far as AWS tells".to_owned(),
+        || "never used, as far as AWS knows".to_owned(),
         |at| format!("last used {at} with {service} in {region}"),
     )
 }
 
-/// What a failed delete left behind, as far as it is known.
-fn carried_out(facts: &Facts) -> &'static str {
-    match absent(facts) {
-        Some(false) => "it is still listed",
-        Some(true) => "yet it is no longer listed",
-        None if facts.may_be_deleted() => "it may have been deleted all the same",
-        None => "nothing was deleted",
-    }
-}
-
-fn looked(facts: &Facts) -> String {
-    let seen = match absent(facts) {
-        Some(true) => "the key is no longer listed",
-        Some(false) => "the key is still listed",
-        None => "the keys could not be read",
-    };
-    let failure = facts.failure.as_ref().map_or_else(String::new, |failure| format!("; {failure}"));
-    let unread = facts.search.as_ref().map_or_else(String::new, |_| format!("; not read: {}", unread(facts)));
-    format!("{seen}{failure}{unread}")
-}
-
-fn absent(facts: &Facts) -> Option<bool> {
-    facts.verification.as_ref()?.absent
-}
-
-fn extent(facts: &Facts) -> String {
-    facts.search.as_ref().map_or_else(String::new, |search| {
-        let accounts = match (&facts.account, search.accounts_read) {
-            (_, accounts @ 2..) => format!(" of {accounts} accounts"),
-            (Some(account), _) => format!(" of account {account}"),
-            (None, _) => String::new(),
-        };
-        let [regions, buckets] = [(search.regions_read, "Region"), (search.buckets_read, "bucket")].map(count);
-        let left_out = match search.regions_left_out {
-            0 => String::new(),
-            regions => format!("; SEARCH_REGIONS leaves out {}", count((regions, "other"))),
-        };
-        format!("{accounts} ({regions} and {buckets} read{left_out})")
-    })
-}
-
 fn count((number, noun): (usize, &str)) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
-}
-
-fn lost_answer(facts: &Facts) -> &'static str {
-    if facts.may_be_deleted() { "; a delete of ours whose end is not known may have done it" } else { "" }
-}
-
-fn unread(facts: &Facts) -> String {
-    let unread = facts.search.as_ref().map(|search| search.unread.as_slice()).unwrap_or_default();
-    let name = |unread: &Unread| {
-        let elsewhere =
-            unread.account.as_deref().filter(|id| facts.account.as_ref().is_none_or(|own| own.as_str() != *id));
-        let of = elsewhere.map_or_else(String::new, |account| format!(" of account {account}"));
-        match (&unread.bucket, &unread.region) {
-            (Some(bucket), Some(region)) => format!("bucket {bucket} in {region}{of}"),
-            (None, Some(region)) => format!("{region}{of}"),
-            (_, None) => format!("account {}", unread.account.as_deref().unwrap_or("unknown")),
-        }
-    };
-    let names = unread.iter().take(NAMED).map(name).collect::<Vec<_>>().join(", ");
-    let more = match unread.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    let first = unread.first().map_or_else(String::new, |unread| format!(" ({})", unread.failure));
-    format!("{names}{more}{first}")
-}
-
-fn failure(facts: &Facts) -> String {
-    facts.failure.as_ref().map_or_else(|| "no reason is known".to_owned(), ToString::to_string)
-}
-
-fn why(facts: &Facts) -> &str {
-    facts.why.as_deref().unwrap_or("no reason is known")
 }

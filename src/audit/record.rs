@@ -1,20 +1,20 @@
-//! Facts and outcome -> [`Record`]: an OCSF 1.8 event of class Remediation Activity (7001).
+//! Case file and verdict -> [`Record`]: an OCSF 1.8 event of class Remediation Activity (7001).
 //!
-//! Any SIEM and Security Lake reads it unchanged. What OCSF has no attribute for is under `unmapped`, in the shape
-//! that [`SCHEMA`] names. These paths are an interface: adding is free, renaming is a new version.
+//! SIEMs and Security Lake read it unchanged. What OCSF has no attribute for is under `unmapped`, in the shape that
+//! [`SCHEMA`] names. These paths are an interface: adding is free, renaming is a new version. Invariant: bucket, evidence,
+//! operations, verification and failure are all about one visit.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{Facts, message};
+use super::message;
 use crate::alert::Origin;
-use crate::aws::lightsail::{AccessKey, Operation};
+use crate::aws::lightsail::{LastUsed, Operation};
 use crate::aws::{Failure, Transmission};
+use crate::case::{self, CaseFile, Coverage, Evidence, FoundBy, Obstacle, Verdict, Visit};
 use crate::outcome::Outcome;
-use crate::respond::confirm::Verification;
-use crate::respond::locate::{Extent, FoundBy};
 use crate::safe_text::SafeText;
 
 /// Version of the shape of `unmapped`.
@@ -59,25 +59,25 @@ struct Metadata {
     original_event_uid: Option<String>,
 }
 
-/// What a person does next.
+/// Next step for an operator.
 #[derive(Clone, Debug, Serialize)]
 struct Remediation {
     desc: &'static str,
 }
 
-/// What OCSF has no attribute for.
+/// Everything that OCSF has no attribute for.
 #[derive(Clone, Debug, Serialize)]
 struct Unmapped {
     schema: &'static str,
     mode: &'static str,
     invocation: Invocation,
-    access_key: Option<Key>,
+    access_key: Option<AccessKey>,
     bucket: Option<Bucket>,
     alert: Origin,
-    why: Option<String>,
+    reason: Option<String>,
     operations: Vec<Operation>,
     verification: Option<Verification>,
-    search: Option<Extent>,
+    search: Option<Coverage>,
     timing_ms: Timing,
     failure: Option<Failure>,
 }
@@ -91,16 +91,16 @@ struct Invocation {
 }
 
 #[derive(Clone, Debug, Serialize)]
-struct Key {
+struct AccessKey {
     id: String,
-    /// The account that the alert says owns the key.
+    /// Owner account, according to the alert.
     owner_account: Option<String>,
-    /// What was seen of it before it was deleted: `listed` with the members below, `too_late` if it was gone already when
-    /// it was read beside the delete, `unread`; null where nothing was deleted or sent.
+    /// `listed` with the fields below, `already_gone` if the delete was faster than the read beside it, or `unavailable`. Null
+    /// if the key was not looked for.
     evidence: Option<&'static str>,
     status: Option<String>,
     created_at: Option<DateTime<Utc>>,
-    last_used: Option<crate::aws::lightsail::LastUsed>,
+    last_used: Option<LastUsed>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -108,11 +108,20 @@ struct Bucket {
     name: String,
     region: String,
     found_by: FoundBy,
-    keys_left: Option<usize>,
+    remaining_keys: Option<usize>,
 }
 
-/// Milliseconds. `alert_to_invocation` counts from when EventBridge got the event, or else the source last saw the cause,
-/// and is null where that lies in the future; the others count from the start of the invocation.
+#[derive(Clone, Debug, Serialize)]
+struct Verification {
+    /// Whether the key is gone from the bucket. Null if its keys could not be read.
+    absent: Option<bool>,
+    reads: u32,
+    at: Option<DateTime<Utc>>,
+    remaining_keys: Option<usize>,
+}
+
+/// Milliseconds. `alert_to_invocation` counts from the arrival of the event at EventBridge, or else from when the source
+/// last saw the cause, and is null if that is in the future. The others count from the start of the invocation.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Timing {
     pub(super) alert_to_invocation: Option<i64>,
@@ -122,8 +131,9 @@ pub(super) struct Timing {
 }
 
 impl Record {
-    /// Puts together the record of one key, or of an event without one.
-    pub(super) fn new(facts: &Facts, outcome: Outcome) -> Self {
+    /// Makes the record of a case.
+    pub(super) fn new(case: &CaseFile, verdict: &Verdict<'_>) -> Self {
+        let &Verdict { outcome, visit } = verdict;
         let (status_id, status) = outcome.ocsf_status();
         Self {
             class_uid: 7001,
@@ -135,30 +145,30 @@ impl Record {
             status,
             status_code: outcome.code(),
             severity_id: outcome.ocsf_severity(),
-            command_uid: command_uid(facts),
-            message: message::message(facts, outcome),
-            metadata: metadata(facts),
-            cloud: cloud(facts),
-            api: api(facts),
-            observables: observables(facts),
+            command_uid: command_uid(case, visit),
+            message: message::message(case, verdict),
+            metadata: metadata(case),
+            cloud: cloud(case, visit),
+            api: api(case, visit),
+            observables: observables(case, visit),
             countermeasures: vec![countermeasure()],
             remediation: Remediation { desc: outcome.next_step() },
-            unmapped: unmapped(facts),
+            unmapped: unmapped(case, verdict),
             outcome,
         }
     }
 
-    /// How the work ended.
+    /// Returns the outcome.
     pub fn outcome(&self) -> Outcome {
         self.outcome
     }
 
-    /// One sentence for a person.
+    /// Returns one sentence for an operator.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// When it was made, in epoch milliseconds.
+    /// Returns the time of the record, in epoch milliseconds.
     pub(super) fn time(&self) -> i64 {
         self.time
     }
@@ -167,47 +177,55 @@ impl Record {
         &self.unmapped.timing_ms
     }
 
-    /// Whether something of the search could not be read; none without a search.
+    /// Returns whether something of the search could not be read. None without a search.
     pub(super) fn is_search_incomplete(&self) -> Option<bool> {
-        self.unmapped.search.as_ref().map(|search| !search.unread.is_empty())
+        self.unmapped.search.as_ref().map(|search| !search.is_complete())
     }
 }
 
-/// The operation's ID, else the ID of the delete's request, else of the invocation.
-fn command_uid(facts: &Facts) -> String {
-    let operation = facts.operations.iter().find_map(|operation| operation.id.clone());
-    operation.or_else(|| request_id(facts)).unwrap_or_else(|| facts.invocation.request_id.clone())
+/// Returns the operation's ID, else the ID of the delete's request, else of the invocation.
+fn command_uid(case: &CaseFile, visit: Option<&Visit>) -> String {
+    let operation = operations(visit).iter().find_map(|operation| operation.id.clone());
+    operation.or_else(|| request_id(case, visit)).unwrap_or_else(|| case.invocation.request_id.clone())
 }
 
-fn request_id(facts: &Facts) -> Option<String> {
-    facts.request_id.clone().or_else(|| facts.failure.as_ref()?.request_id.clone())
+/// Returns the ID of the delete's request, with which CloudTrail can be searched: on the visited bucket, else on the last
+/// bucket on which a delete was tried.
+fn request_id(case: &CaseFile, visit: Option<&Visit>) -> Option<String> {
+    let visit = visit.or_else(|| case.visits.iter().rfind(|visit| visit.delete.is_some()))?;
+    let accepted = visit.accepted().and_then(|accepted| accepted.request_id.clone());
+    accepted.or_else(|| visit.failure()?.request_id.clone())
 }
 
-fn metadata(facts: &Facts) -> Metadata {
+fn operations(visit: Option<&Visit>) -> &[Operation] {
+    visit.and_then(Visit::accepted).map(|accepted| accepted.operations.as_slice()).unwrap_or_default()
+}
+
+fn metadata(case: &CaseFile) -> Metadata {
     Metadata {
         version: "1.8.0",
         profiles: ["cloud"],
         product: json!({"name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION")}),
-        correlation_uid: facts.alert.id.as_ref().map(ToString::to_string),
-        original_event_uid: facts.alert.event_id.as_ref().map(ToString::to_string),
+        correlation_uid: case.origin.id.as_ref().map(ToString::to_string),
+        original_event_uid: case.origin.event_id.as_ref().map(ToString::to_string),
     }
 }
 
-fn cloud(facts: &Facts) -> Value {
-    let hinted = facts.exposure.as_ref().and_then(|exposure| exposure.region.as_ref());
-    let region = facts.target.as_ref().map(|target| &target.region).or(hinted).unwrap_or(&facts.own_region);
+fn cloud(case: &CaseFile, visit: Option<&Visit>) -> Value {
+    let hinted = case.exposure.as_ref().ok().and_then(|exposure| exposure.region.as_ref());
+    let region = visit.map(|visit| &visit.target.region).or(hinted).unwrap_or(&case.own_region);
     let mut cloud = json!({"provider": "AWS", "region": region.as_str()});
-    if let Some(account) = &facts.account {
+    if let Some(account) = visit.map_or(&case.account, |visit| &visit.target.account) {
         cloud["account"] = json!({"uid": account.as_str()});
     }
     cloud
 }
 
-/// The delete, if one was sent.
-fn api(facts: &Facts) -> Option<Value> {
-    facts.deletes.iter().any(|wire| wire.attempts() > 0).then(|| {
+/// Describes the delete, if one was sent.
+fn api(case: &CaseFile, visit: Option<&Visit>) -> Option<Value> {
+    case.deletes().any(|delete| delete.attempts() > 0).then(|| {
         let mut api = json!({"operation": "DeleteBucketAccessKey", "service": {"name": "lightsail"}});
-        if let Some(uid) = request_id(facts) {
+        if let Some(uid) = request_id(case, visit) {
             api["request"] = json!({"uid": uid});
         }
         api
@@ -215,15 +233,14 @@ fn api(facts: &Facts) -> Option<Value> {
 }
 
 /// OCSF observable types: 19 User Credential ID, 10 Resource UID.
-fn observables(facts: &Facts) -> Vec<Value> {
-    let key = facts
+fn observables(case: &CaseFile, visit: Option<&Visit>) -> Vec<Value> {
+    let key = case
         .exposure
         .as_ref()
+        .ok()
         .map(|exposure| json!({"type_id": 19, "name": "unmapped.access_key.id", "value": exposure.key.as_str()}));
-    let bucket = facts
-        .target
-        .as_ref()
-        .map(|target| json!({"type_id": 10, "name": "unmapped.bucket.name", "value": target.bucket.as_str()}));
+    let bucket = visit
+        .map(|visit| json!({"type_id": 10, "name": "unmapped.bucket.name", "value": visit.target.bucket.as_str()}));
     key.into_iter().chain(bucket).collect()
 }
 
@@ -238,63 +255,82 @@ fn countermeasure() -> Value {
     })
 }
 
-fn unmapped(facts: &Facts) -> Unmapped {
+fn unmapped(case: &CaseFile, verdict: &Verdict<'_>) -> Unmapped {
+    let visit = verdict.visit;
     Unmapped {
         schema: SCHEMA,
-        mode: facts.mode.as_str(),
+        mode: case.mode.as_str(),
         invocation: Invocation {
-            request_id: facts.invocation.request_id.clone(),
-            message_id: facts.invocation.message_id.as_deref().map(SafeText::of),
-            cold_start: facts.invocation.cold_start,
+            request_id: case.invocation.request_id.clone(),
+            message_id: case.invocation.message_id.as_deref().map(SafeText::of),
+            cold_start: case.invocation.cold_start,
         },
-        access_key: access_key(facts),
-        bucket: facts.target.as_ref().map(|target| Bucket {
-            name: target.bucket.to_string(),
-            region: target.region.to_string(),
-            found_by: target.found_by,
-            keys_left: facts.verification.as_ref().and_then(|verification| verification.keys_left),
+        access_key: access_key(case, visit),
+        bucket: visit.map(|visit| Bucket {
+            name: visit.target.bucket.to_string(),
+            region: visit.target.region.to_string(),
+            found_by: visit.target.found_by,
+            remaining_keys: visit.verification.as_ref().and_then(|verification| verification.remaining_keys),
         }),
-        alert: facts.alert.clone(),
-        why: facts.why.clone(),
-        operations: facts.operations.clone(),
-        verification: facts.verification.clone(),
-        search: facts.search.clone(),
-        timing_ms: timing(facts),
-        failure: failure(facts),
+        alert: case.origin.clone(),
+        reason: message::reason(case, verdict),
+        operations: operations(visit).to_vec(),
+        verification: visit.and_then(verification),
+        search: case.coverage.clone(),
+        timing_ms: timing(case, visit),
+        failure: failure(case, visit),
     }
 }
 
-/// Whatever it is a failure of: what matters of it is whether a delete may have been carried out.
-fn failure(facts: &Facts) -> Option<Failure> {
-    let mut failure = facts.failure.clone()?;
-    failure.may_have_taken_effect |= facts.may_be_deleted();
+/// Returns the reads that verify a delete.
+fn verification(visit: &Visit) -> Option<Verification> {
+    let case::Verification { reads, at, remaining_keys, .. } = visit.verification.clone()?;
+    Some(Verification { absent: visit.verified_absent(), reads, at, remaining_keys })
+}
+
+/// Returns the failure on the visited bucket, or the one that has no bucket.
+pub(super) fn failure(case: &CaseFile, visit: Option<&Visit>) -> Option<Failure> {
+    match &case.obstacle {
+        Some(Obstacle::NoSession(failure)) => return Some(failure.clone()),
+        Some(Obstacle::Panicked) => return Some(Failure::panicked(case.may_have_taken_effect())),
+        Some(Obstacle::ForeignAccount { .. }) | None => {}
+    }
+    let visit = visit?;
+    let mut failure = visit.failure()?.clone();
+    // A failed read does not say so, but the delete before it may have taken effect.
+    let delete = visit.delete.as_ref().map(|delete| &delete.transmission);
+    failure.may_have_taken_effect |= delete.is_some_and(Transmission::may_have_taken_effect);
     Some(failure)
 }
 
-fn access_key(facts: &Facts) -> Option<Key> {
-    let exposure = facts.exposure.as_ref()?;
-    let seen: Option<&AccessKey> = facts.evidence.key();
-    Some(Key {
+fn access_key(case: &CaseFile, visit: Option<&Visit>) -> Option<AccessKey> {
+    let exposure = case.exposure.as_ref().ok()?;
+    let seen = visit.and_then(Visit::sighting);
+    Some(AccessKey {
         id: exposure.key.to_string(),
         owner_account: exposure.account.as_ref().map(ToString::to_string),
-        evidence: facts.evidence.code(),
+        evidence: visit.and_then(|visit| visit.evidence.as_ref()).map(|evidence| match evidence {
+            Evidence::Listed(_) => "listed",
+            Evidence::AlreadyGone => "already_gone",
+            Evidence::Unavailable => "unavailable",
+        }),
         status: seen.and_then(|seen| seen.status.clone()),
         created_at: seen.and_then(|seen| seen.created_at),
         last_used: seen.and_then(|seen| seen.last_used.clone()),
     })
 }
 
-fn timing(facts: &Facts) -> Timing {
-    let invocation = &facts.invocation;
+fn timing(case: &CaseFile, visit: Option<&Visit>) -> Timing {
+    let invocation = &case.invocation;
     let since = |at: Option<Instant>| {
         let elapsed = at?.saturating_duration_since(invocation.started);
         u64::try_from(elapsed.as_millis()).ok()
     };
-    let alerted = facts.alert.sent_at.or(facts.alert.observed_at);
+    let alerted = case.origin.sent_at.or(case.origin.observed_at);
     Timing {
         alert_to_invocation: alerted.map(|at| (invocation.started_at - at).num_milliseconds()).filter(|ms| *ms >= 0),
-        delete_sent: since(facts.deletes.iter().filter_map(Transmission::first_sent).min()),
-        delete_accepted: since(facts.accepted_at),
-        verified: since(facts.absent_at),
+        delete_sent: since(case.deletes().filter_map(Transmission::first_sent).min()),
+        delete_accepted: since(visit.and_then(Visit::accepted).map(|accepted| accepted.at)),
+        verified: since(visit.and_then(|visit| visit.verification.as_ref()?.absent_at)),
     }
 }

@@ -129,12 +129,7 @@ impl Failure {
         Self { may_have_taken_effect, ..Self::new(DELETE, FailureKind::Panicked, Some(message), &none) }
     }
 
-    fn new(
-        operation: &'static str,
-        kind: FailureKind,
-        message: Option<&str>,
-        transmission: &Transmission,
-    ) -> Self {
+    fn new(operation: &'static str, kind: FailureKind, message: Option<&str>, transmission: &Transmission) -> Self {
         use FailureKind::{
             DeadlineExceeded, MalformedResponse, NoResponse, OperationFailed, ServiceFault, SetupInProgress, Throttled,
         };

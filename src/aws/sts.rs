@@ -73,7 +73,8 @@ impl Sts {
         let granted = send!(call, request).await?.credentials.and_then(|granted| {
             let expires = DateTime::from_timestamp(granted.expiration.secs(), 0)?;
             // The SDK makes truncated credentials that expired in 1970 from half a response.
-            Some((granted, expires)).filter(|(granted, expires)| !granted.access_key_id.is_empty() && *expires > Utc::now())
+            Some((granted, expires))
+                .filter(|(granted, expires)| !granted.access_key_id.is_empty() && *expires > Utc::now())
         });
         let (granted, expires) = granted.ok_or_else(|| call.malformed("no credentials"))?;
         let token = Some(granted.session_token);

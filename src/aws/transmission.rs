@@ -69,7 +69,8 @@ impl Transmission {
 impl Transmission {
     /// A transmission of so many attempts, all written, of which AWS refused some.
     pub(crate) fn for_tests(sent: u32, refused: u32) -> Self {
-        let observed = Observed { attempts: sent.into(), sent: sent.into(), refused: refused.into(), ..Observed::default() };
+        let observed =
+            Observed { attempts: sent.into(), sent: sent.into(), refused: refused.into(), ..Observed::default() };
         Self(Arc::new(observed))
     }
 }

@@ -1,105 +1,49 @@
-//! [`Revocation`] -> [`Confirmation`]: follows every operation to its end, then looks that the key is gone.
+//! Accepted delete -> the end of its operations, and what the bucket's keys show after it.
 //!
-//! An accepted delete is a promise, not a fact. Invariant: [`Proof::Dead`] is given only when every operation ended
-//! well and a list of the bucket's keys, read after that, does not have the key.
+//! An accepted delete is a promise, not a fact. Invariant: only reads that begin after all operations have ended, or after
+//! the time for following them is over, count as verification.
 
 use std::time::Duration;
 
-use chrono::{DateTime, SubsecRound, Utc};
-use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::aws::Failure;
-use crate::aws::lightsail::{InRegion, Operation};
-use crate::deadline::Timeouts;
-use crate::deadline::{Deadline, Pauses};
-use crate::names::{AccessKeyId, BucketName};
-use crate::respond::revoke::Revocation;
+use crate::aws::lightsail::{InRegion, Lightsail, Operation};
+use crate::case::{Listing, Verification, Visit};
+use crate::deadline::{Deadline, Pauses, Timeouts};
+use crate::names::AccessKeyId;
 
-/// Kept of the time for work so that the key is looked for even when an operation does not end.
-const FOR_THE_LOOK: Duration = Duration::from_secs(2);
+/// Time kept for reading the keys even if an operation does not end.
+const TIME_FOR_VERIFICATION: Duration = Duration::from_secs(2);
 
-/// How a revocation ended, as far as it could be seen.
-#[derive(Debug)]
-pub struct Confirmation {
-    /// The operations, as they last stood.
-    pub operations: Vec<Operation>,
-    /// What reading the keys showed.
-    pub verification: Verification,
-    /// When the key was seen to be gone.
-    pub absent_at: Option<Instant>,
-    /// The last failure to read an operation or the keys.
-    pub failure: Option<Failure>,
+/// Follows the operations of an accepted delete to their end, then reads the keys until `key` is not listed.
+pub(super) async fn confirm(
+    lightsail: &Lightsail,
+    visit: &mut Visit,
+    key: &AccessKeyId,
+    deadline: Deadline,
+    timeouts: &Timeouts,
+) {
+    // What was listed before the delete proves nothing after it.
+    visit.listing = Some(Listing::Unread);
+    visit.verification = Some(Verification::default());
+    let Some(delete) = &mut visit.delete else { return };
+    let Some(accepted) = &mut delete.accepted else { return };
+    let until = deadline.less(TIME_FOR_VERIFICATION);
+    let in_region = lightsail.in_region(&visit.target.region, until);
+    let unfinished = follow(&in_region, &mut accepted.operations, until.pauses(timeouts)).await;
+    let failed = accepted.operations.iter().find(|operation| operation.has_failed());
+    let failure = failed.map(|operation| {
+        Failure::operation_failed(operation.error_code.clone(), operation.error_details.clone(), &delete.transmission)
+    });
+    // A failed delete leaves the key in place: one read says so, and Lambda's retry gets the rest of the time.
+    let pauses = failure.is_none().then(|| deadline.at_most(timeouts.verify_for).pauses(timeouts));
+    visit.failures.extend(failure.or(unfinished));
+    verify(&lightsail.in_region(&visit.target.region, deadline), visit, key, pauses).await;
 }
 
-/// What reading the bucket's keys after the delete showed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Verification {
-    /// Whether the key is gone; none when the keys could not be read.
-    pub absent: Option<bool>,
-    /// How many times the keys were read.
-    pub reads: u32,
-    /// When they were last read.
-    pub at: Option<DateTime<Utc>>,
-    /// How many keys the bucket has now.
-    pub keys_left: Option<usize>,
-}
-
-impl Verification {
-    /// So many looks at the keys of a bucket, the last one just now.
-    pub fn of_looks(absent: bool, reads: u32) -> Self {
-        Self { absent: Some(absent), reads, at: Some(now()), keys_left: None }
-    }
-}
-
-/// What a confirmation proves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Proof {
-    /// The delete ended well, and the key is gone.
-    Dead,
-    /// The key is not on the bucket, but AWS named no operation: it may never have been there.
-    AbsentHere,
-    /// AWS says that the delete failed.
-    OperationFailed,
-    /// The end, or the absence of the key, was not seen.
-    Missing,
-}
-
-/// Follows `revocation` to its end.
-pub async fn confirm(revocation: Revocation, deadline: Deadline, timeouts: &Timeouts) -> Confirmation {
-    let Revocation { target, key, mut operations, .. } = revocation;
-    let followed = deadline.less(FOR_THE_LOOK);
-    let mut failure = follow(&target.lightsail(followed), &mut operations, followed.pauses(timeouts)).await;
-    // A delete that failed leaves the key where it is: one look, to say so, and the time goes to Lambda's retry.
-    let failed = operations.iter().any(Operation::has_failed);
-    let pauses = (!failed).then(|| deadline.at_most(timeouts.verify_for).pauses(timeouts));
-    let (verification, absent_at) =
-        verify(&target.lightsail(deadline), &target.bucket, &key, pauses, &mut failure).await;
-    Confirmation { operations, verification, absent_at, failure }
-}
-
-impl Confirmation {
-    /// What this proves.
-    pub fn proof(&self) -> Proof {
-        let absent = self.verification.absent == Some(true);
-        if self.failed_operation().is_some() {
-            Proof::OperationFailed
-        } else if absent && self.operations.is_empty() {
-            Proof::AbsentHere
-        } else if absent && self.operations.iter().all(Operation::succeeded) {
-            Proof::Dead
-        } else {
-            Proof::Missing
-        }
-    }
-
-    /// The first operation that AWS says failed.
-    pub fn failed_operation(&self) -> Option<&Operation> {
-        self.operations.iter().find(|operation| operation.has_failed())
-    }
-}
-
-/// Reads the operations that have not ended, again and again, until all have or the time is over.
+/// Polls the operations that have not ended, until all have or the time is over. Returns the failure that kept the last one
+/// from being read.
 async fn follow(lightsail: &InRegion, operations: &mut [Operation], mut pauses: Pauses) -> Option<Failure> {
     let mut lost = vec![false; operations.len()];
     let mut failure = None;
@@ -110,54 +54,44 @@ async fn follow(lightsail: &InRegion, operations: &mut [Operation], mut pauses: 
             match lightsail.get_operation(&id).await {
                 Ok(Some(now)) => *operation = now,
                 Ok(None) => {}
-                Err(why) => {
-                    *lost = !why.retryable;
-                    failure = Some(why);
+                Err(error) => {
+                    *lost = !error.retryable;
+                    failure = Some(error);
                 }
             }
             pending |= !operation.has_ended() && !*lost;
         }
         if !pending || pauses.pause().await.is_err() {
-            return failure;
+            return failure.filter(|_| !operations.iter().all(Operation::has_ended));
         }
     }
 }
 
-/// Reads the keys of `bucket` until `key` is not among them or there is no pause left.
-async fn verify(
-    lightsail: &InRegion,
-    bucket: &BucketName,
-    key: &AccessKeyId,
-    mut pauses: Option<Pauses>,
-    failure: &mut Option<Failure>,
-) -> (Verification, Option<Instant>) {
-    let mut verification = Verification::default();
+/// Reads the keys until `key` is not listed or there is no pause left.
+async fn verify(lightsail: &InRegion, visit: &mut Visit, key: &AccessKeyId, mut pauses: Option<Pauses>) {
     loop {
-        verification.reads += 1;
-        match lightsail.get_bucket_access_keys(bucket).await {
+        let verification = visit.verification.get_or_insert_default();
+        let failure = match lightsail.get_bucket_access_keys(&visit.target.bucket).await {
             Ok(keys) => {
-                let absent = keys.iter().all(|left| left.id != key.as_str());
-                verification =
-                    Verification { absent: Some(absent), at: Some(now()), keys_left: Some(keys.len()), ..verification };
-                if absent {
-                    return (verification, Some(Instant::now()));
+                verification.read(Some(keys.len()));
+                if keys.iter().all(|listed| listed.id != key.as_str()) {
+                    visit.listing = Some(Listing::NotListed);
+                    verification.absent_at = Some(Instant::now());
+                    return;
                 }
+                visit.listing = Some(Listing::Listed);
+                None
             }
-            Err(why) => {
-                let retryable = why.retryable;
-                *failure = Some(why);
-                if !retryable {
-                    return (verification, None);
-                }
+            Err(failure) => {
+                verification.reads += 1;
+                Some(failure)
             }
-        }
-        let Some(pauses) = &mut pauses else { return (verification, None) };
-        if pauses.pause().await.is_err() {
-            return (verification, None);
+        };
+        let retryable = failure.as_ref().is_none_or(|failure| failure.retryable);
+        let pause = async { pauses.as_mut()?.pause().await.ok() };
+        if !retryable || pause.await.is_none() {
+            visit.failures.extend(failure);
+            return;
         }
     }
-}
-
-fn now() -> DateTime<Utc> {
-    Utc::now().trunc_subsecs(3)
 }

@@ -1,9 +1,10 @@
-//! Exposure -> [`Outcome`]: the story of one key, from whose it is to the proof that it is gone.
+//! The story of one key: which accounts, which buckets, the delete, and what is read afterwards.
 //!
-//! Reads from top to bottom. Facts are gathered on the way, so that a stage that fails, runs out of time or panics is on
-//! record too. Invariants: a named bucket's delete goes out before anything else is asked of Lightsail; no outcome is good
-//! unless a list of keys, or a complete search, shows that the key is gone.
+//! Acts and writes down in the case file. It decides nothing: it only asks the verdict whether a visit settles the case.
+//! Invariant: on a hinted bucket the delete is the first request to Lightsail.
 
+use std::ops::ControlFlow;
+use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
@@ -12,303 +13,225 @@ use futures_util::future::{Either, select};
 use tracing::{Instrument, info_span};
 
 use super::Responder;
+use super::accounts::{Account, Reach, SessionName};
+use super::confirm::confirm;
+use super::locate;
+use super::revoke::revoke;
+use super::verdict::{Finding, finding};
 use crate::alert::Exposure;
-use crate::audit::{Evidence, Facts};
-use crate::aws::{Failure, FailureKind, Transmission};
+use crate::aws::FailureKind;
+use crate::aws::lightsail::Lightsail;
+use crate::case::{CaseFile, Delete, Evidence, FoundBy, Listing, Look, Obstacle, Target, Verification, Visit};
 use crate::deadline::Deadline;
-use crate::names::{AccessKeyId, AccountId};
-use crate::outcome::Outcome;
-use crate::policy::{Mode, Protection};
-use crate::respond::accounts::{Account, Member, SessionName};
-use crate::respond::confirm::{Proof, Verification, confirm};
-use crate::respond::locate::{self, Look, Search, Target};
-use crate::respond::revoke::{Revocation, revoke};
+use crate::names::AccessKeyId;
+use crate::policy::Mode;
 
-/// Kept of the time for work so that the key is searched for even when the buckets that the alert names do not answer.
-const FOR_THE_SEARCH: Duration = Duration::from_secs(20);
+/// Time kept for the search even if the hinted buckets do not respond.
+const TIME_FOR_SEARCH: Duration = Duration::from_secs(20);
+
+/// What every visit of one key needs.
+#[derive(Clone, Copy)]
+struct Task<'a> {
+    key: &'a AccessKeyId,
+    mode: Mode,
+    /// Deadline of reads and deletes.
+    deadline: Deadline,
+    /// Deadline for confirming an accepted delete.
+    confirm_by: Deadline,
+}
 
 impl Responder {
-    /// The story of one key: whose it is, then the buckets that the alert names, then all others.
-    pub(super) async fn act(&self, exposure: &Exposure, facts: &mut Facts) -> Outcome {
-        let Some(reach) = self.accounts.reach(exposure.account.as_ref(), facts.own_account()) else {
-            let owner = exposure.account.as_ref().map_or("another", AccountId::as_str);
-            let own = facts.own_account().map_or("its own, which it does not know,", AccountId::as_str);
-            facts.why = Some(format!("the alert is about account {owner}, and this function may act in {own} only"));
-            if self.accounts.has_members() {
-                facts.why = Some(format!("the alert is about account {owner}, which is not in ALLOWED_ACCOUNTS"));
-            }
-            return Outcome::WrongAccount;
+    /// Enters the accounts that can hold the key, visits the hinted buckets, and searches for the key if they settle nothing.
+    pub(super) async fn pursue(&self, exposure: &Exposure, case: &mut CaseFile) {
+        let deadline = case.invocation.deadline;
+        let own_account = case.invocation.account.as_ref();
+        let Some(reach) = self.accounts.reach(exposure.account.as_ref(), own_account) else {
+            case.obstacle = Some(Obstacle::ForeignAccount { has_members: self.accounts.has_members() });
+            return;
         };
-        let session = SessionName::of(&facts.alert_id());
-        let home = match reach.home.enter(&session, facts.invocation.deadline).await {
+        let session = SessionName::of(&case.alert_id());
+        let home = match reach.home.enter(&session, deadline).await {
             Ok(home) => home,
             Err(failure) => {
-                facts.fail(failure);
-                return Outcome::Failed;
+                case.obstacle = Some(Obstacle::NoSession(failure));
+                return;
             }
         };
-        facts.account.clone_from(&home.id);
-        let outcome = self.find_and_delete(home, reach.others, &session, exposure, facts).await;
-        for account in facts.refused_by() {
+        case.account.clone_from(&home.id);
+        let task = Task { key: &exposure.key, mode: case.mode, deadline, confirm_by: deadline };
+        if self.visit_hints(exposure, &home, task, case).await.is_continue() {
+            self.search(exposure, home, reach, &session, task, case).await;
+        }
+        for account in case.refused_by() {
             self.accounts.forget(&account);
         }
-        outcome
     }
 
-    async fn find_and_delete(
+    /// Visits the buckets that the alert names. Breaks if one of them settles the case.
+    async fn visit_hints(
         &self,
-        home: Account,
-        others: Vec<Member<'_>>,
-        session: &SessionName,
         exposure: &Exposure,
-        facts: &mut Facts,
-    ) -> Outcome {
-        let mut past = Past::default();
-        let regions = locate::regions_to_search(&self.regions, exposure.region.as_ref(), &self.region);
-        let hints = facts.invocation.deadline.less(FOR_THE_SEARCH);
-        for target in locate::named(exposure, &home, &self.region) {
-            let searched = regions.contains(&target.region);
-            match self.attempt(target, &exposure.key, facts, hints).await {
-                Attempt::Ended(outcome) => return outcome,
-                Attempt::Accepted => {
-                    // The search looks at the other buckets as well, and the record stays with this one.
-                    past.accepted = true;
-                    break;
-                }
-                Attempt::NotThere => past.bucket_is_ours = true,
-                Attempt::NoBucket => {}
-                // The search reads it again, unless it leaves that Region out.
-                Attempt::Unknown => past.unread |= !searched,
+        home: &Account,
+        task: Task<'_>,
+        case: &mut CaseFile,
+    ) -> ControlFlow<()> {
+        let task = Task { deadline: task.deadline.less(TIME_FOR_SEARCH), ..task };
+        for target in locate::hints(exposure, home, &self.region) {
+            let visit = case.open_visit(target);
+            self.visit(&home.lightsail, visit, task).await;
+            match finding(visit, task.mode) {
+                Finding::Settled(_) => return ControlFlow::Break(()),
+                // The search reads the other hinted buckets too.
+                Finding::AcceptedWithoutOperation => break,
+                Finding::NotListed | Finding::NoBucket | Finding::Unread => {}
             }
         }
-        // That the key is not on a bucket of the alert says nothing of where it is, unless it is nowhere else.
-        let looked = facts.verification.take();
-        let key = &exposure.key;
-        let search = locate::search(home, others, session, &regions, key, facts.invocation.deadline);
-        match search.instrument(info_span!("locate")).await {
-            Search::Found(found) => {
-                facts.account.clone_from(&found.target.account.id);
-                facts.evidence = Evidence::Listed(found.key);
-                facts.target = Some(found.target.clone());
-                if let Some(protection) = self.policy.protects(&found.bucket) {
-                    return protected(&found.target, protection, facts);
-                }
-                if facts.mode == Mode::DryRun {
-                    return Outcome::DryRun;
-                }
-                match self.attempt(found.target, key, facts, facts.invocation.deadline).await {
-                    Attempt::Ended(outcome) => outcome,
-                    // The search has seen it there.
-                    Attempt::Accepted => Outcome::Revoked,
-                    // Seen there a moment ago, and gone now: a copy of this alert was faster.
-                    Attempt::NotThere => Outcome::AlreadyAbsent,
-                    Attempt::NoBucket | Attempt::Unknown => Outcome::Failed,
-                }
+        ControlFlow::Continue(())
+    }
+
+    /// Searches everywhere for the key, and deletes it where it is seen.
+    async fn search(
+        &self,
+        exposure: &Exposure,
+        home: Account,
+        reach: Reach<'_>,
+        session: &SessionName,
+        task: Task<'_>,
+        case: &mut CaseFile,
+    ) {
+        let regions = locate::regions_to_search(&self.regions, exposure.region.as_ref(), &self.region);
+        let search = locate::search(home, reach.others, session, regions, task.key, task.deadline);
+        let found = match search.instrument(info_span!("locate")).await {
+            ControlFlow::Continue(coverage) => {
+                case.coverage = Some(coverage);
+                return;
             }
-            Search::Nowhere(extent) => {
-                facts.search = Some(extent);
-                facts.verification = looked;
-                match past {
-                    // Without an operation only the sight of it tells that it was there to be deleted.
-                    Past { accepted: true, .. } if matches!(facts.evidence, Evidence::Listed(_)) => Outcome::Revoked,
-                    Past { accepted: true, .. } => Outcome::AlreadyAbsent,
-                    Past { unread: true, .. } => Outcome::Failed,
-                    Past { bucket_is_ours: true, .. } => Outcome::AlreadyAbsent,
-                    _ => Outcome::NotLightsailKey,
-                }
-            }
-            Search::Incomplete(extent) => {
-                facts.search = Some(extent);
-                let more_than_not_found = |failure: &Failure| failure.kind != FailureKind::NotFound;
-                match past {
-                    Past { accepted: true, .. } => Outcome::Unconfirmed,
-                    Past { bucket_is_ours: true, unread: false, .. } => Outcome::SearchIncomplete,
-                    _ if facts.failure.as_ref().is_some_and(more_than_not_found) => Outcome::Failed,
-                    _ => Outcome::SearchIncomplete,
-                }
-            }
+            ControlFlow::Break(found) => *found,
+        };
+        let Account { id: account, lightsail } = found.account;
+        let bucket = found.bucket;
+        let target = Target { account, bucket: bucket.name, region: found.region, found_by: FoundBy::Search };
+        let visit = case.open_visit(target);
+        visit.listing = Some(Listing::Listed);
+        visit.evidence = Some(Evidence::Listed(found.key));
+        visit.protection = self.policy.protection(&visit.target.bucket, &bucket.tags);
+        if visit.protection.is_none() && task.mode == Mode::Enforce {
+            self.delete(&lightsail, visit, task).await;
         }
     }
 
-    /// Deletes the key from one bucket and follows it to the end, or finds out why it could not be deleted there. The key
-    /// is read for evidence beside the delete, once that has been written to its connection, and never holds it up.
-    async fn attempt(&self, target: Target, key: &AccessKeyId, facts: &mut Facts, deadline: Deadline) -> Attempt {
-        facts.target = Some(target.clone());
-        if let Some(protection) = self.policy.protects_name(&target.bucket) {
-            let attempt = self.look(&target, key, facts, deadline, Outcome::Protected).await;
-            if matches!(attempt, Attempt::Ended(_)) {
-                protected(&target, protection, facts);
-            }
-            return attempt;
+    /// Deletes the key from a hinted bucket, or only looks for it there if policy or mode forbids to delete.
+    async fn visit(&self, lightsail: &Lightsail, visit: &mut Visit, task: Task<'_>) {
+        visit.protection = self.policy.protection(&visit.target.bucket, &[]);
+        if visit.protection.is_none() && task.mode == Mode::Enforce {
+            self.delete(lightsail, visit, task).await;
+            return;
         }
-        if facts.mode == Mode::DryRun {
-            return self.look(&target, key, facts, deadline, Outcome::DryRun).await;
+        note_look(lightsail, visit, task).await;
+        if visit.protection.is_none() && visit.listing == Some(Listing::Listed) {
+            self.read_tags(lightsail, visit, task).await;
         }
-        let wire = Transmission::default();
-        facts.deletes.push(wire.clone());
-        let lightsail = target.lightsail(deadline);
-        let wanted = facts.evidence == Evidence::None;
+    }
+
+    /// Deletes the key from a bucket. Confirms the delete if AWS accepts it, and otherwise finds out what is on the bucket.
+    ///
+    /// The key is read as evidence beside the delete. That read starts when the delete has been written to its connection,
+    /// never delays it, and cannot fail it, not even by a panic.
+    async fn delete(&self, lightsail: &Lightsail, visit: &mut Visit, task: Task<'_>) {
+        let transmission = visit.delete.insert(Delete::default()).transmission.clone();
+        let Target { bucket, region, .. } = visit.target.clone();
+        let in_region = lightsail.in_region(&region, task.deadline);
+        let wants_evidence = visit.evidence.is_none();
         let evidence = async {
-            if !wanted {
+            if !wants_evidence {
                 return None;
             }
-            wire.sent().await;
-            Some(locate::look(&lightsail, &target.bucket, key).await)
+            transmission.sent().await;
+            let look = async { locate::look(&in_region, &bucket, task.key).instrument(info_span!("evidence")).await };
+            AssertUnwindSafe(look).catch_unwind().await.ok()
         };
         let mut evidence = pin!(evidence.fuse());
-        let revoking = revoke(&lightsail, &target, key, &wire).instrument(info_span!("revoke"));
+        let revoking = revoke(&in_region, &bucket, task.key, &transmission).instrument(info_span!("revoke"));
         let (revoked, mut seen) = beside(revoking, evidence.as_mut()).await;
         match revoked {
-            Ok(revocation) => {
-                let (attempt, later) = beside(self.conclude(revocation, facts), evidence).await;
-                if wanted {
-                    facts.evidence = Evidence::of(seen.or(later).flatten());
+            Ok(accepted) => {
+                // The one fact that must be in the log even if the process is killed before it writes the record.
+                let request_id = accepted.request_id.as_deref();
+                tracing::info!(key = %task.key, %bucket, %region, request_id, "delete accepted");
+                visit.delete = Some(Delete { transmission: transmission.clone(), accepted: Some(accepted) });
+                let confirming = confirm(lightsail, visit, task.key, task.confirm_by, &self.timeouts);
+                let (_, later) = beside(confirming.instrument(info_span!("confirm")), evidence).await;
+                if wants_evidence {
+                    visit.evidence = Some(Evidence::of(seen.or(later).flatten()));
                 }
-                attempt
             }
             Err(failure) => {
                 tracing::warn!(%failure, "the delete was not accepted");
-                let gone = failure.kind == FailureKind::NotFound;
-                facts.fail(failure);
-                if seen.is_none() && wire.was_sent() {
+                let kind = failure.kind;
+                visit.failures.push(failure);
+                if seen.is_none() && transmission.was_sent() {
                     seen = Some(evidence.await);
                 }
-                let mut attempt = match seen.flatten() {
-                    // A key that was listed beside the delete may be gone now; one that was not does not come back.
-                    None | Some(Look::Listed(_)) => self.look(&target, key, facts, deadline, Outcome::Failed).await,
-                    Some(look) => judge_look(look, facts, Outcome::Failed),
-                };
-                let mut reads = 1;
-                // Not found, and still listed: most likely a copy of this alert deleted it a moment ago, and lists lag.
-                let mut pauses = deadline.at_most(self.timeouts.verify_for).pauses(&self.timeouts);
-                while gone && matches!(attempt, Attempt::Ended(Outcome::Failed)) && pauses.pause().await.is_ok() {
-                    attempt = self.look(&target, key, facts, deadline, Outcome::Failed).await;
-                    reads += 1;
+                match seen.flatten() {
+                    // A key that was listed beside the delete may be gone by now. One that was not listed does not come back.
+                    None | Some(Look::Listed(_)) => note_look(lightsail, visit, task).await,
+                    Some(look) => visit.note(look),
                 }
-                facts.verification = match attempt {
-                    Attempt::NotThere => Some(Verification::of_looks(true, reads)),
-                    Attempt::Ended(_) => Some(Verification::of_looks(false, reads)),
-                    _ => None,
-                };
-                attempt
+                self.read_again_while_listed(lightsail, visit, kind, task).await;
+                // IAM denies the delete of a tagged bucket's key without saying why.
+                if kind == FailureKind::AccessDenied && visit.listing == Some(Listing::Listed) {
+                    self.read_tags(lightsail, visit, task).await;
+                }
             }
         }
     }
 
-    /// Follows an accepted delete to its end.
-    async fn conclude(&self, revocation: Revocation, facts: &mut Facts) -> Attempt {
-        // The one thing that must be on record even if the process is killed before the record is written.
-        let Target { bucket, region, .. } = &revocation.target;
-        tracing::info!(key = %revocation.key, %bucket, %region, request_id = revocation.request_id, "delete accepted");
-        facts.accepted_at = Some(revocation.accepted_at);
-        facts.request_id = revocation.request_id.clone();
-        facts.operations = revocation.operations.clone();
-        let confirming = confirm(revocation, facts.invocation.deadline, &self.timeouts);
-        let confirmation = confirming.instrument(info_span!("confirm")).await;
-        let proof = confirmation.proof();
-        if let Some(operation) = confirmation.failed_operation() {
-            let (code, details) = (operation.error_code.clone(), operation.error_details.clone());
-            let wire = facts.deletes.last().cloned().unwrap_or_default();
-            facts.fail(Failure::operation_failed(code, details, &wire));
-        }
-        facts.operations = confirmation.operations;
-        facts.verification = Some(confirmation.verification);
-        facts.absent_at = confirmation.absent_at;
-        if let Some(failure) = confirmation.failure.filter(|_| proof != Proof::Dead) {
-            facts.fail(failure);
-        }
-        match proof {
-            Proof::Dead => Attempt::Ended(Outcome::Revoked),
-            Proof::AbsentHere => Attempt::Accepted,
-            Proof::OperationFailed => Attempt::Ended(Outcome::Failed),
-            Proof::Missing => Attempt::Ended(Outcome::Unconfirmed),
-        }
-    }
-
-    /// Looks whether the key is on the bucket of `target`; if it is, that ends the matter as `if_listed`, or as protected.
-    async fn look(
+    /// Verifies a delete that AWS did not accept. A key that is "not found" but still listed is read again: most likely
+    /// another delivery of this alert deleted it a moment ago, and lists are eventually consistent.
+    async fn read_again_while_listed(
         &self,
-        target: &Target,
-        key: &AccessKeyId,
-        facts: &mut Facts,
-        deadline: Deadline,
-        if_listed: Outcome,
-    ) -> Attempt {
-        let lightsail = target.lightsail(deadline);
-        let look = locate::look(&lightsail, &target.bucket, key).instrument(info_span!("look")).await;
-        let attempt = judge_look(look, facts, if_listed);
-        // What has the tag would not be deleted, or was not: IAM denies it, and does not say why.
-        let denied = facts.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::AccessDenied);
-        if matches!(attempt, Attempt::Ended(Outcome::DryRun)) || (denied && matches!(attempt, Attempt::Ended(_))) {
-            match locate::describe(target, deadline).await {
-                Ok(bucket) => {
-                    if let Some(protection) = bucket.and_then(|bucket| self.policy.protects(&bucket)) {
-                        return Attempt::Ended(protected(target, protection, facts));
-                    }
-                }
-                Err(failure) => facts.fail(failure),
+        lightsail: &Lightsail,
+        visit: &mut Visit,
+        kind: FailureKind,
+        task: Task<'_>,
+    ) {
+        let mut verification = Verification::default();
+        verification.read(None);
+        let mut pauses = task.deadline.at_most(self.timeouts.verify_for).pauses(&self.timeouts);
+        while kind == FailureKind::NotFound && visit.listing == Some(Listing::Listed) && pauses.pause().await.is_ok() {
+            note_look(lightsail, visit, task).await;
+            verification.read(None);
+        }
+        if matches!(visit.listing, Some(Listing::Listed | Listing::NotListed)) {
+            visit.verification = Some(verification);
+        }
+    }
+
+    /// Reads the bucket's tags, which may protect it.
+    async fn read_tags(&self, lightsail: &Lightsail, visit: &mut Visit, task: Task<'_>) {
+        match lightsail.in_region(&visit.target.region, task.deadline).bucket(&visit.target.bucket).await {
+            Ok(bucket) => {
+                visit.protection = bucket.and_then(|bucket| self.policy.protection(&bucket.name, &bucket.tags));
             }
-        }
-        attempt
-    }
-}
-
-/// What one look means; if the key is listed, that ends the matter as `if_listed`.
-fn judge_look(look: Look, facts: &mut Facts, if_listed: Outcome) -> Attempt {
-    match look {
-        Look::Listed(seen) => {
-            facts.evidence = Evidence::Listed(seen);
-            Attempt::Ended(if_listed)
-        }
-        Look::NotListed => Attempt::NotThere,
-        Look::NoBucket(_) => {
-            facts.target = None;
-            Attempt::NoBucket
-        }
-        Look::Unread(failure) => {
-            facts.fail(failure);
-            Attempt::Unknown
+            Err(failure) => visit.failures.push(failure),
         }
     }
 }
 
-/// Nothing is deleted from this bucket, and someone must decide.
-fn protected(target: &Target, protection: Protection, facts: &mut Facts) -> Outcome {
-    let Target { bucket, region, .. } = target;
-    facts.why = Some(format!("bucket {bucket} in {region} {protection}"));
-    Outcome::Protected
+/// Reads the bucket's keys once and writes down what they show.
+async fn note_look(lightsail: &Lightsail, visit: &mut Visit, task: Task<'_>) {
+    let in_region = lightsail.in_region(&visit.target.region, task.deadline);
+    let look = locate::look(&in_region, &visit.target.bucket, task.key).instrument(info_span!("look")).await;
+    visit.note(look);
 }
 
-/// Runs `aside` as long as `work` lasts, which is always polled first; what came of `aside` if it ended first.
+/// Runs `aside` as long as `work` lasts. `work` is always polled first. Returns the output of `aside` if it ended first.
 async fn beside<Work: Future, Aside: Future>(
     work: Work,
     aside: Pin<&mut Aside>,
 ) -> (Work::Output, Option<Aside::Output>) {
     match select(pin!(work), aside).await {
         Either::Left((done, _)) => (done, None),
-        Either::Right((seen, work)) => (work.await, Some(seen)),
+        Either::Right((aside, work)) => (work.await, Some(aside)),
     }
-}
-
-/// What came of one bucket.
-enum Attempt {
-    /// There is nothing more to do for this key.
-    Ended(Outcome),
-    /// AWS accepted a delete without naming an operation, and the key is not on the bucket now.
-    Accepted,
-    /// The bucket is ours, and the key is not on it.
-    NotThere,
-    /// No such bucket here.
-    NoBucket,
-    /// Neither deleted nor looked at.
-    Unknown,
-}
-
-/// What came of the buckets that the alert names.
-#[derive(Clone, Copy, Default)]
-struct Past {
-    accepted: bool,
-    bucket_is_ours: bool,
-    /// One of them could not be read, and is where no search looks.
-    unread: bool,
 }

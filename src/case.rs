@@ -1,0 +1,356 @@
+//! Case file of one exposed key: everything that was observed, written down stage by stage.
+//!
+//! Stages write, the verdict decides, the record tells. Invariant: a [`Visit`] is opened before its first request, so that a
+//! panic, a dropped future or the deadline leaves it on file.
+
+use chrono::{DateTime, SubsecRound, Utc};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::alert::{Exposure, Origin, Unactionable};
+use crate::aws::lightsail::{AccessKey, Operation};
+use crate::aws::{Failure, FailureKind, Transmission};
+use crate::invocation::Invocation;
+use crate::names::{AccountId, BucketName, Region};
+use crate::outcome::Outcome;
+use crate::policy::{Mode, Protection};
+
+/// Everything that was observed of one exposed key, or of an alert without one.
+#[derive(Clone, Debug)]
+pub struct CaseFile {
+    /// Invocation that delivered the alert.
+    pub invocation: Invocation,
+    /// Region of this function.
+    pub own_region: Region,
+    /// Whether keys are deleted.
+    pub mode: Mode,
+    /// Origin of the alert.
+    pub origin: Origin,
+    /// The exposed key, or the reason why the alert yields none to act on.
+    pub exposure: Result<Exposure, Unactionable>,
+    /// Account that the hints are about: the own account until another one is entered.
+    pub account: Option<AccountId>,
+    /// What kept this function from finishing, if anything did.
+    pub obstacle: Option<Obstacle>,
+    /// Visited buckets: hints in the order of the alert, then the bucket on which the search saw the key.
+    pub visits: Vec<Visit>,
+    /// Extent of a search that ended without seeing the key.
+    pub coverage: Option<Coverage>,
+}
+
+/// What kept this function from acting on a key, or from finishing.
+#[derive(Clone, Debug)]
+pub enum Obstacle {
+    /// The alert is about an account in which this function may not act.
+    ForeignAccount {
+        /// Whether this function may act in any account but its own.
+        has_members: bool,
+    },
+    /// The role in the account could not be assumed. Nothing was sent to Lightsail.
+    NoSession(Failure),
+    /// This function's own code panicked.
+    Panicked,
+}
+
+/// What happened on one bucket.
+#[derive(Clone, Debug)]
+pub struct Visit {
+    /// The bucket.
+    pub target: Target,
+    /// Protection by the operator's policy, as far as name and tags were read.
+    pub protection: Option<Protection>,
+    /// The delete. None if policy or mode forbade it.
+    pub delete: Option<Delete>,
+    /// What was seen of the key before it was deleted. None if it was not looked for.
+    pub evidence: Option<Evidence>,
+    /// What the last read of the bucket's keys showed. After an accepted delete only reads after it count. None if they were
+    /// not read.
+    pub listing: Option<Listing>,
+    /// Reads of the keys that verify the effect of a delete. None if the key's absence was not in question.
+    pub verification: Option<Verification>,
+    /// What went wrong on this bucket, in order.
+    pub failures: Vec<Failure>,
+}
+
+/// A bucket to delete the key from.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Account that has the bucket. None for the own account if Lambda does not say it.
+    pub account: Option<AccountId>,
+    /// Name of the bucket.
+    pub bucket: BucketName,
+    /// Region of the bucket.
+    pub region: Region,
+    /// How this function knows of the bucket.
+    pub found_by: FoundBy,
+}
+
+/// How a bucket became a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FoundBy {
+    /// The alert names it.
+    Alert,
+    /// The search saw the key on it.
+    Search,
+}
+
+/// A delete, sent or not.
+#[derive(Clone, Debug, Default)]
+pub struct Delete {
+    /// Attempts on the wire.
+    pub transmission: Transmission,
+    /// AWS's response. None if AWS did not accept the delete, as far as is known.
+    pub accepted: Option<Acceptance>,
+}
+
+/// Response to an accepted delete.
+#[derive(Clone, Debug)]
+pub struct Acceptance {
+    /// Arrival of the response.
+    pub at: Instant,
+    /// AWS's ID of the request.
+    pub request_id: Option<String>,
+    /// Operations that AWS started, in their last known state. May be empty.
+    pub operations: Vec<Operation>,
+}
+
+/// What was seen of the key before it was deleted. AWS forgets the last use together with the key.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Evidence {
+    /// The key as it was listed: a sighting.
+    Listed(AccessKey),
+    /// The delete was faster than the read beside it.
+    AlreadyGone,
+    /// The keys could not be read, or not in time.
+    Unavailable,
+}
+
+/// What one read of a bucket's keys shows.
+#[derive(Debug)]
+pub enum Look {
+    /// The key is on the bucket.
+    Listed(AccessKey),
+    /// The bucket exists without the key.
+    NotListed,
+    /// AWS knows no such bucket in this Region and account.
+    NoBucket(Failure),
+    /// The keys could not be read.
+    Unread(Failure),
+}
+
+/// [`Look`] without what was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// The key is on the bucket.
+    Listed,
+    /// The bucket exists without the key.
+    NotListed,
+    /// AWS knows no such bucket in this Region and account.
+    NoBucket,
+    /// The keys could not be read.
+    Unread,
+}
+
+/// Reads of a bucket's keys that verify the effect of a delete.
+#[derive(Clone, Debug, Default)]
+pub struct Verification {
+    /// Number of reads.
+    pub reads: u32,
+    /// Time of the last read that succeeded.
+    pub at: Option<DateTime<Utc>>,
+    /// Number of keys that the bucket had then. None after a delete that AWS did not accept.
+    pub remaining_keys: Option<usize>,
+    /// When the key that this function deleted was first seen to be gone.
+    pub absent_at: Option<Instant>,
+}
+
+/// Extent of a search.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Coverage {
+    /// Regions that the search was to read in each account.
+    #[serde(skip)]
+    pub regions: Vec<Region>,
+    /// Accounts of which everything was read.
+    pub accounts_read: usize,
+    /// Regions whose list of buckets was read to its end, or that are not enabled. Counts all accounts.
+    pub regions_read: usize,
+    /// Buckets whose keys were read.
+    pub buckets_read: usize,
+    /// Regions with Lightsail that `SEARCH_REGIONS` excludes.
+    pub regions_excluded: usize,
+    /// What could not be read, and why.
+    pub unread: Vec<Unread>,
+}
+
+/// Something that a search could not read.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Unread {
+    /// Account, if its ID is known.
+    pub account: Option<String>,
+    /// Region. None if the account could not be entered.
+    pub region: Option<String>,
+    /// Bucket. None if the Region's list of buckets could not be read.
+    pub bucket: Option<String>,
+    /// Reason.
+    pub failure: Failure,
+}
+
+/// Outcome of a case, and the visit that the record describes.
+#[derive(Clone, Copy, Debug)]
+pub struct Verdict<'a> {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// The visit that decided, or the last one whose bucket exists. None if there is no such visit.
+    pub visit: Option<&'a Visit>,
+}
+
+impl CaseFile {
+    /// Opens a case of which only the alert is known.
+    pub fn new(
+        invocation: &Invocation,
+        own_region: &Region,
+        mode: Mode,
+        origin: &Origin,
+        exposure: Result<Exposure, Unactionable>,
+    ) -> Self {
+        Self {
+            invocation: invocation.clone(),
+            own_region: own_region.clone(),
+            mode,
+            origin: origin.clone(),
+            exposure,
+            account: invocation.account.clone(),
+            obstacle: None,
+            visits: Vec::new(),
+            coverage: None,
+        }
+    }
+
+    /// Opens a visit of the bucket.
+    pub fn open_visit(&mut self, target: Target) -> &mut Visit {
+        self.visits.push_mut(Visit::new(target))
+    }
+
+    /// Returns what tells this alert from others: the source's ID of it, else the event's, else the invocation's.
+    pub fn alert_id(&self) -> String {
+        let id = self.origin.id.as_ref().or(self.origin.event_id.as_ref());
+        id.map_or_else(|| self.invocation.request_id.clone(), ToString::to_string)
+    }
+
+    /// Returns the accounts that refused this function's credentials, for one call or in the search.
+    pub fn refused_by(&self) -> Vec<AccountId> {
+        let visits = self.visits.iter().filter(|visit| visit.failures.iter().any(Failure::refuses_caller));
+        let visited = visits.filter_map(|visit| visit.target.account.clone());
+        let unread = self.coverage.iter().flat_map(|coverage| &coverage.unread);
+        let unread = unread.filter(|unread| unread.failure.refuses_caller());
+        visited.chain(unread.filter_map(|unread| unread.account.as_deref()?.parse().ok())).collect()
+    }
+
+    /// Returns the transmissions of all deletes.
+    pub fn deletes(&self) -> impl Iterator<Item = &Transmission> {
+        self.visits.iter().filter_map(|visit| Some(&visit.delete.as_ref()?.transmission))
+    }
+
+    /// Returns whether AWS may have carried out any delete whose response this function does not have.
+    pub fn may_have_taken_effect(&self) -> bool {
+        self.deletes().any(Transmission::may_have_taken_effect)
+    }
+}
+
+impl Visit {
+    /// Opens a visit.
+    pub fn new(target: Target) -> Self {
+        Self {
+            target,
+            protection: None,
+            delete: None,
+            evidence: None,
+            listing: None,
+            verification: None,
+            failures: Vec::new(),
+        }
+    }
+
+    /// Returns AWS's response to an accepted delete.
+    pub fn accepted(&self) -> Option<&Acceptance> {
+        self.delete.as_ref()?.accepted.as_ref()
+    }
+
+    /// Returns the key as it was listed before it was deleted.
+    pub fn sighting(&self) -> Option<&AccessKey> {
+        match self.evidence.as_ref()? {
+            Evidence::Listed(key) => Some(key),
+            Evidence::AlreadyGone | Evidence::Unavailable => None,
+        }
+    }
+
+    /// Returns whether the reads after a delete show that the key is gone from this bucket. None if there was no such read.
+    pub fn verified_absent(&self) -> Option<bool> {
+        self.verification.as_ref()?;
+        match self.listing? {
+            Listing::Listed => Some(false),
+            Listing::NotListed => Some(true),
+            Listing::NoBucket | Listing::Unread => None,
+        }
+    }
+
+    /// Returns the failure that says most: the first that is more than "not found".
+    pub fn failure(&self) -> Option<&Failure> {
+        self.failures.iter().find(|failure| failure.kind != FailureKind::NotFound).or(self.failures.last())
+    }
+
+    /// Writes down one read of the bucket's keys.
+    pub fn note(&mut self, look: Look) {
+        self.listing = Some(look.listing());
+        match look {
+            Look::Listed(key) => self.evidence = Some(Evidence::Listed(key)),
+            Look::Unread(failure) => self.failures.push(failure),
+            Look::NotListed | Look::NoBucket(_) => {}
+        }
+    }
+}
+
+impl Look {
+    /// Returns what the read shows, without the details.
+    pub fn listing(&self) -> Listing {
+        match self {
+            Self::Listed(_) => Listing::Listed,
+            Self::NotListed => Listing::NotListed,
+            Self::NoBucket(_) => Listing::NoBucket,
+            Self::Unread(_) => Listing::Unread,
+        }
+    }
+}
+
+impl Evidence {
+    /// Evidence of a read beside the delete. None stands for a read that did not end in time.
+    pub fn of(look: Option<Look>) -> Self {
+        match look {
+            Some(Look::Listed(key)) => Self::Listed(key),
+            Some(Look::NotListed | Look::NoBucket(_)) => Self::AlreadyGone,
+            Some(Look::Unread(_)) | None => Self::Unavailable,
+        }
+    }
+}
+
+impl Verification {
+    /// Counts a read that succeeded just now.
+    pub fn read(&mut self, remaining_keys: Option<usize>) {
+        self.reads += 1;
+        self.at = Some(Utc::now().trunc_subsecs(3));
+        self.remaining_keys = remaining_keys;
+    }
+}
+
+impl Coverage {
+    /// Returns whether everything was read.
+    pub fn is_complete(&self) -> bool {
+        self.unread.is_empty()
+    }
+
+    /// Returns whether the search was to read `region`.
+    pub fn includes(&self, region: &Region) -> bool {
+        self.regions.contains(region)
+    }
+}

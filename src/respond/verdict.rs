@@ -1,0 +1,120 @@
+//! Case file -> outcome: the only place that decides.
+//!
+//! Pure: no clock, no I/O, nothing is changed. Invariants: success (`revoked`, `already_absent`, `not_lightsail_key`) needs
+//! an observation that the key is gone, and the order of hints does not matter. `verdict/tests.rs` walks the whole input
+//! space and snapshots it as a table.
+
+use crate::alert::Unactionable;
+use crate::aws::FailureKind;
+use crate::aws::lightsail::Operation;
+use crate::case::{CaseFile, FoundBy, Listing, Obstacle, Verdict, Visit};
+use crate::outcome::Outcome;
+use crate::policy::Mode;
+
+/// What one visit shows by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// This bucket settles the case.
+    Settled(Outcome),
+    /// AWS accepted the delete without naming an operation, and the key is not listed. It may never have been there.
+    AcceptedWithoutOperation,
+    /// The bucket exists without the key.
+    NotListed,
+    /// There is no such bucket.
+    NoBucket,
+    /// The key was neither deleted nor looked for with success.
+    Unread,
+}
+
+/// Decides the outcome of a case, and which visit its record describes.
+pub(super) fn decide(case: &CaseFile) -> Verdict<'_> {
+    let without_visit = |outcome| Verdict { outcome, visit: None };
+    match &case.exposure {
+        Err(Unactionable::TooMany(_)) => return without_visit(Outcome::Protected),
+        Err(Unactionable::Ignored(_)) => return without_visit(Outcome::Ignored),
+        Err(Unactionable::Unreadable(_)) => return without_visit(Outcome::Unreadable),
+        Ok(_) => {}
+    }
+    match &case.obstacle {
+        Some(Obstacle::ForeignAccount { .. }) => return without_visit(Outcome::WrongAccount),
+        Some(Obstacle::NoSession(_)) => return without_visit(Outcome::Failed),
+        Some(Obstacle::Panicked) => {
+            let visit = case.visits.iter().rfind(|visit| visit.listing != Some(Listing::NoBucket));
+            return Verdict { outcome: Outcome::Failed, visit };
+        }
+        None => {}
+    }
+    settled(case).unwrap_or_else(|| searched(case))
+}
+
+/// Returns the verdict of a visit that needs no search.
+fn settled(case: &CaseFile) -> Option<Verdict<'_>> {
+    let sighted = case.visits.iter().find(|visit| visit.target.found_by == FoundBy::Search);
+    if let Some(visit) = sighted {
+        // The search saw the key on this bucket, so the hints do not matter any more.
+        let outcome = match finding(visit, case.mode) {
+            Finding::Settled(outcome) => outcome,
+            Finding::AcceptedWithoutOperation => Outcome::Revoked,
+            // Another delivery of this alert was faster.
+            Finding::NotListed => Outcome::AlreadyAbsent,
+            Finding::NoBucket | Finding::Unread => Outcome::Failed,
+        };
+        return Some(Verdict { outcome, visit: Some(visit) });
+    }
+    let settled = case.visits.iter().filter_map(|visit| match finding(visit, case.mode) {
+        Finding::Settled(outcome) => Some(Verdict { outcome, visit: Some(visit) }),
+        _ => None,
+    });
+    settled.max_by_key(|verdict| verdict.outcome)
+}
+
+/// Returns the verdict of hints that settle nothing, and of a search that did not see the key.
+fn searched(case: &CaseFile) -> Verdict<'_> {
+    let last = |wanted| case.visits.iter().rfind(|visit| finding(visit, case.mode) == wanted);
+    let accepted = last(Finding::AcceptedWithoutOperation);
+    let without_key = last(Finding::NotListed);
+    let coverage = case.coverage.as_ref();
+    // The search reads a hinted bucket again, unless it excludes that Region.
+    let in_search = |visit: &Visit| coverage.is_some_and(|coverage| coverage.includes(&visit.target.region));
+    let unread = |visit: &&Visit| finding(visit, case.mode) == Finding::Unread && !in_search(visit);
+    let unread = case.visits.iter().rfind(unread);
+    let failed = |visit: &&Visit| visit.failures.iter().any(|failure| failure.kind != FailureKind::NotFound);
+    let failed = case.visits.iter().rfind(failed);
+    let complete = coverage.is_some_and(|coverage| coverage.is_complete());
+    let (outcome, visit) = match (accepted, unread, without_key) {
+        // Only a sighting tells that the key was there to be deleted.
+        (Some(visit), ..) if complete && visit.sighting().is_some() => (Outcome::Revoked, Some(visit)),
+        (Some(visit), ..) if complete => (Outcome::AlreadyAbsent, Some(visit)),
+        (Some(visit), ..) => (Outcome::Unconfirmed, Some(visit)),
+        (_, Some(visit), _) if complete => (Outcome::Failed, Some(visit)),
+        (_, _, Some(visit)) if complete => (Outcome::AlreadyAbsent, Some(visit)),
+        (_, None, None) if complete => (Outcome::NotLightsailKey, None),
+        (_, None, Some(visit)) => (Outcome::SearchIncomplete, Some(visit)),
+        _ if failed.is_some() => (Outcome::Failed, failed),
+        (_, _, visit) => (Outcome::SearchIncomplete, visit),
+    };
+    Verdict { outcome, visit }
+}
+
+/// Returns what `visit` shows by itself.
+pub(super) fn finding(visit: &Visit, mode: Mode) -> Finding {
+    if let Some(accepted) = visit.accepted() {
+        let operations = accepted.operations.as_slice();
+        return match visit.listing {
+            _ if operations.iter().any(Operation::has_failed) => Finding::Settled(Outcome::Failed),
+            Some(Listing::NotListed) if operations.is_empty() => Finding::AcceptedWithoutOperation,
+            Some(Listing::NotListed) if operations.iter().all(Operation::succeeded) => {
+                Finding::Settled(Outcome::Revoked)
+            }
+            _ => Finding::Settled(Outcome::Unconfirmed),
+        };
+    }
+    match visit.listing {
+        Some(Listing::Listed) if visit.protection.is_some() => Finding::Settled(Outcome::Protected),
+        Some(Listing::Listed) if visit.delete.is_none() && mode == Mode::DryRun => Finding::Settled(Outcome::DryRun),
+        Some(Listing::Listed) => Finding::Settled(Outcome::Failed),
+        Some(Listing::NotListed) => Finding::NotListed,
+        Some(Listing::NoBucket) => Finding::NoBucket,
+        Some(Listing::Unread) | None => Finding::Unread,
+    }
+}
