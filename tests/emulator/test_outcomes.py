@@ -92,7 +92,7 @@ def test_revoked(event, photos, start):
     evidence = record["unmapped"]["access_key"]["evidence"]
     known = {
         "listed": "never used, as far as AWS tells",
-        "too_late": "its last use is not known: gone before it could be read",
+        "already_gone": "its last use is not known: gone before it could be read",
     }
     assert record["message"].endswith(f"; {known[evidence]}")
     assert evidence == "listed" or event is BY_HAND, "a search sees the key before anything deletes it"
@@ -145,7 +145,7 @@ IGNORED = {
 @pytest.mark.parametrize(("file", "says"), IGNORED.values(), ids=IGNORED)
 def test_ignored(file, says, photos, start):
     record = assert_ends(start(), alerts.from_file(file), "ignored", "Nothing to delete: ", says)
-    assert record["unmapped"]["why"] in record["message"]
+    assert record["unmapped"]["reason"] in record["message"]
     assert photos.keys() == BOTH and photos.requests() == []
 
 
@@ -298,7 +298,7 @@ def test_failed_when_the_role_in_the_keys_own_account_cannot_be_assumed(lightsai
         f"Access key {KEY} must be taken as live: AssumeRole: AccessDenied",
         "; nothing was deleted",
     )
-    assert record["unmapped"]["failure"]["may_have_been_carried_out"] is False
+    assert record["unmapped"]["failure"]["may_have_taken_effect"] is False
     assert lightsail.keys(MEMBER) == BOTH
     assert lightsail.operations_seen() == ["AssumeRole"]
 

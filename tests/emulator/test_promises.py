@@ -171,9 +171,9 @@ def test_the_delete_is_the_first_request_on_the_wire(event, region, lightsail, s
 # Each: what befalls the requests, and what the record says of the key as it was.
 BESIDE = {
     "the delete takes its time": ([on(DELETE, "latency", ms=300)], "listed"),
-    "the read comes too late": ([on(KEYS, "latency", count=1, ms=100), on(FOLLOW, "latency", ms=300)], "too_late"),
-    "the read is not waited for": ([on(KEYS, "latency", count=1, ms=2_000)], "unread"),
-    "the read is denied": ([on(DELETE, "latency", ms=300), on(KEYS, "access_denied", count=1)], "unread"),
+    "the read comes too late": ([on(KEYS, "latency", count=1, ms=100), on(FOLLOW, "latency", ms=300)], "already_gone"),
+    "the read is not waited for": ([on(KEYS, "latency", count=1, ms=2_000)], "unavailable"),
+    "the read is denied": ([on(DELETE, "latency", ms=300), on(KEYS, "access_denied", count=1)], "unavailable"),
 }
 
 

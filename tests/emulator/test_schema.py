@@ -75,7 +75,7 @@ CHANGES = [
     (["cloud", "account", "uid"], "12345678901"),
     (["unmapped", "secret_access_key"], "x"),
     (["unmapped", "schema"], "lightsail-key-responder/v2"),
-    (["unmapped", "why"], LEFT_OUT),
+    (["unmapped", "reason"], LEFT_OUT),
     (["unmapped", "access_key", "id"], "ASIAIOSFODNN7EXAMPLE"),
     (["unmapped", "access_key", "evidence"], "seen"),
     (["unmapped", "access_key", "last_used"], "never"),
@@ -183,8 +183,8 @@ def test_every_member_value_and_null_of_the_schema_is_in_some_record(lightsail, 
 
 def test_a_member_that_no_record_has_would_be_noticed():
     record = snapshot(SNAPSHOTS[0])
-    without = changed(record, ["unmapped", "why"], LEFT_OUT)
-    pointer = "#/properties/unmapped/properties/why"
+    without = changed(record, ["unmapped", "reason"], LEFT_OUT)
+    pointer = "#/properties/unmapped/properties/reason"
     assert pointer in record_schema.used([record]) and pointer not in record_schema.used([without])
     assert pointer in record_schema.allowed()
 
@@ -226,7 +226,7 @@ def test_the_outcomes_of_the_schema_are_those_of_the_code_with_their_status_and_
 
 
 def test_the_kinds_of_failures_are_those_of_the_code():
-    variants = re.search(r"pub enum FailureKind \{(.*?)\n\}", code("lightsail/failure.rs"), re.S)[1]
+    variants = re.search(r"pub enum FailureKind \{(.*?)\n\}", code("aws/failure.rs"), re.S)[1]
     kinds = [re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() for name in re.findall(r"^    (\w+),$", variants, re.M)]
     assert record_schema.validator().schema["$defs"]["failure"]["properties"]["kind"]["enum"] == kinds
 
