@@ -247,7 +247,7 @@ def test_the_pages_outcomes_are_those_of_the_code():
 
 
 def test_the_page_tells_every_member_and_no_other():
-    told = set(re.findall(r"^\| `([a-z_.\[\]]+)` \|", PAGE.split("## Members")[1].split("\n## ")[0], re.M))
+    told = set(re.findall(r"^\| `([a-z_.\[\]]+)` \|", PAGE.split("## Fields")[1].split("\n## ")[0], re.M))
     assert told == set(paths(record_schema.validator().schema))
 
 
