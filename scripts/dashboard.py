@@ -1,7 +1,7 @@
-"""The dashboard of template.yaml, as its picture and its tests read it.
+"""Reads the dashboard of template.yaml, for its picture and its tests.
 
-A deployment gets the body as text, with names in it that CloudFormation fills in. Here they are filled in with stand-ins, and
-each row of a metric widget is written out.
+CloudFormation fills names into the text of the dashboard body. This module fills in placeholders instead, and expands
+the short form of the rows of a metric widget.
 """
 
 import json
@@ -18,7 +18,7 @@ TEMPLATE = Path(__file__).resolve().parents[1] / "template.yaml"
 
 @dataclass(frozen=True)
 class Metric:
-    """One row of a metric widget; an expression has no name."""
+    """One row of a metric widget. An expression has no name."""
 
     namespace: str
     name: str
@@ -31,7 +31,7 @@ class Metric:
 
 
 class Tagged(yaml.SafeLoader):
-    """Reads CloudFormation's short forms, such as `!Sub`, as the long ones."""
+    """Loads CloudFormation's short forms, such as `!Sub`, as their long forms."""
 
     def function(self, suffix: str, node: yaml.Node) -> Any:
         if isinstance(node, yaml.ScalarNode):
@@ -53,41 +53,42 @@ def template(file: Path = TEMPLATE) -> dict[str, Any]:
 
 
 def body(template: Mapping[str, Any], holds: bool = True, **names: str) -> dict[str, Any]:
-    """The dashboard with every name filled in: one of `names`, or what stands in the template between `${` and `}`.
-    `holds` says whether the conditions of the template do."""
+    """Returns the dashboard with every name filled in: from `names`, else the text between `${` and `}` in the
+    template. `holds` is the value of every condition of the template."""
     value = template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]
     return json.loads(filled_in(value, holds, names))
 
 
 def filled_in(value: Any, holds: bool, names: Mapping[str, str]) -> str:
-    """What `Fn::Sub` and `Fn::If` make of it."""
+    """Evaluates `Fn::Sub` and `Fn::If`."""
     if isinstance(value, str):
         return value
     ((function, given),) = value.items()
     if function == "Fn::If":
         return filled_in(given[1 if holds else 2], holds, names)
-    text, own = given if isinstance(given, list) else (given, {})
-    known = {**names, **{name: filled_in(inner, holds, names) for name, inner in own.items()}}
-    return re.sub(r"\$\{([^}]+)\}", lambda found: known.get(found[1], found[1]), text)
+    text, variables = given if isinstance(given, list) else (given, {})
+    known = {**names, **{name: filled_in(inner, holds, names) for name, inner in variables.items()}}
+    return re.sub(r"\$\{([^}]+)\}", lambda match: known.get(match[1], match[1]), text)
 
 
 def metrics(widget: Mapping[str, Any]) -> Iterator[Metric]:
-    """The rows of a metric widget. In a row `.` repeats what stands above it, and `...` the row above but for what follows
-    (CloudWatch API reference, "Dashboard Body Structure and Syntax")."""
+    """Yields the rows of a metric widget. In a row, `.` repeats the value above it, and `...` repeats the row above
+    except the values that follow it (CloudWatch API reference, "Dashboard Body Structure and Syntax")."""
     above: list[str] = []
     for row in widget["properties"]["metrics"]:
         options = row[-1] if isinstance(row[-1], dict) else {}
-        words = [word for word in row if isinstance(word, str)]
+        values = [value for value in row if isinstance(value, str)]
         if "expression" in options:
             yield Metric("", "", {}, options)
             continue
-        if words[0] == "...":
-            words = above[: len(above) - len(words) + 1] + words[1:]
-        above = [above[place] if word == "." else word for place, word in enumerate(words)]
+        if values[0] == "...":
+            values = above[: len(above) - len(values) + 1] + values[1:]
+        above = [above[index] if value == "." else value for index, value in enumerate(values)]
         namespace, name, *dimensions = above
         yield Metric(namespace, name, dict(zip(dimensions[::2], dimensions[1::2], strict=True)), options)
 
 
 def alarms(template: Mapping[str, Any]) -> list[str]:
-    """The alarms of the template, by logical ID."""
-    return [name for name, one in template["Resources"].items() if one["Type"] == "AWS::CloudWatch::Alarm"]
+    """Returns the logical IDs of the template's alarms."""
+    resources = template["Resources"].items()
+    return [name for name, resource in resources if resource["Type"] == "AWS::CloudWatch::Alarm"]

@@ -1,9 +1,10 @@
-"""Draws docs/dashboard.svg: the dashboard of template.yaml with the metrics that `scripts/dashboard_data.py` has measured.
+"""Draws docs/dashboard.svg: the dashboard of template.yaml with the metrics of `scripts/dashboard_data.py`.
 
     dashboard_picture.py DATA.json docs/dashboard.svg
 
-Positions, titles, metrics, statistics, periods, labels and colours are those of the template's own DashboardBody, so that
-picture and template cannot part ways; only the drawing is ours and not CloudWatch's. The same data give the same bytes.
+Positions, titles, metrics, statistics, periods, labels and colours come from the template's DashboardBody, so that
+picture and template cannot differ. Only the drawing is this script's instead of CloudWatch's. The same data give the
+same bytes.
 """
 
 import json
@@ -23,7 +24,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
-# Of the picture, in points: CloudWatch's grid has 24 columns.
+# Sizes of the picture, in points. CloudWatch's grid has 24 columns.
 WIDTH, COLUMN, ROW, TOP, MARGIN, GAP = 1240, 50, 44, 92, 20, 5
 INK, SOFT, FAINT, RULE = "#1b2530", "#55606d", "#8a94a0", "#dfe3e8"
 FUNCTION = "lightsail-key-responder"
@@ -39,23 +40,23 @@ NO_DATA = "no data in runs against the simulator"
 
 
 class Data:
-    """Samples by metric, each with its second in the week."""
+    """Samples by metric. A sample is its second in the week, and its value."""
 
-    def __init__(self, found: dict[str, Any]) -> None:
-        self.hours: int = found["hours"]
-        self.steps: list[dict[str, Any]] = found["steps"]
+    def __init__(self, data: dict[str, Any]) -> None:
+        self.hours: int = data["hours"]
+        self.steps: list[dict[str, Any]] = data["steps"]
         self.samples: dict[tuple[str, str, frozenset[tuple[str, str]]], list[tuple[float, float]]] = defaultdict(list)
         for step in self.steps:
             at = step["hour"] * HOUR
             for line in step["lines"]:
-                self.take(line, at)
-            # Lambda's own, as it would count them.
-            own = frozenset({("FunctionName", FUNCTION)})
-            self.samples["AWS/Lambda", "Duration", own].append((at, step["duration_ms"]))
-            self.samples["AWS/Lambda", "Errors", own].append((at, float(step["error"])))
+                self.add(line, at)
+            # Lambda's own metrics, as Lambda would count them.
+            dimensions = frozenset({("FunctionName", FUNCTION)})
+            self.samples["AWS/Lambda", "Duration", dimensions].append((at, step["duration_ms"]))
+            self.samples["AWS/Lambda", "Errors", dimensions].append((at, float(step["error"])))
 
-    def take(self, line: dict[str, Any], at: float) -> None:
-        """What CloudWatch makes of a line (CloudWatch user guide, "Specification: Embedded metric format")."""
+    def add(self, line: dict[str, Any], at: float) -> None:
+        """Extracts the metrics of a line (CloudWatch user guide, "Specification: Embedded metric format")."""
         for directive in line["_aws"]["CloudWatchMetrics"]:
             for metric in directive["Metrics"]:
                 for names in directive["Dimensions"]:
@@ -67,16 +68,16 @@ class Data:
         return self.samples.get((metric.namespace, metric.name, frozenset(metric.dimensions.items())), [])
 
     def series(self, metric: Metric, stat: str, period: float) -> dict[int, float]:
-        """Period -> statistic of its samples; no entry for a period without any, as in CloudWatch."""
+        """Returns the statistic of each period. A period without samples has no entry, as in CloudWatch."""
         by_period = defaultdict(list)
         for at, value in self.of(metric):
             by_period[int(at // period)].append(value)
-        return {place: statistic(values, stat) for place, values in sorted(by_period.items())}
+        return {index: statistic(values, stat) for index, values in sorted(by_period.items())}
 
     def records(self) -> list[tuple[float, dict[str, Any]]]:
-        """Lines with a record, the latest first."""
+        """Returns the lines with a record, newest first."""
         lines = [(step["hour"], line) for step in self.steps for line in step["lines"] if "audit" in line]
-        return sorted(lines, key=lambda one: -one[0])
+        return sorted(lines, key=lambda line: -line[0])
 
 
 def statistic(values: list[float], stat: str) -> float:
@@ -93,7 +94,7 @@ def main(arguments: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     data, picture = Data(json.loads(Path(arguments[0]).read_text())), Path(arguments[1])
-    # Text stays text: it can be read, searched and compared, and takes a tenth of the room. Names that hash the same.
+    # Text stays text, so that it is searchable and a tenth of the size. A fixed salt keeps the IDs the same.
     matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": FUNCTION, "font.family": "DejaVu Sans"})
     figure = draw(dashboard.body(dashboard.template(), ResponderFunction=FUNCTION), data)
     figure.savefig(picture, metadata={"Date": None, "Creator": None, "Title": TITLE})
@@ -102,7 +103,7 @@ def main(arguments: list[str]) -> int:
 
 
 def tidy(svg: str) -> str:
-    """Fonts that readers have: they are as narrow as the one that was measured with, or narrower."""
+    """Puts common fonts first. They are as narrow as DejaVu Sans, which matplotlib measures with, or narrower."""
     svg = svg.replace("'DejaVu Sans'", "Helvetica, Arial, 'DejaVu Sans', sans-serif")
     return re.sub(r"(Helvetica, Arial, )+'DejaVu Sans'(, sans-serif)+", "Helvetica, Arial, 'DejaVu Sans', sans-serif", svg)
 
@@ -139,7 +140,7 @@ def draw(body: dict[str, Any], data: Data) -> Figure:
 
 
 class Canvas:
-    """The whole picture, in points from its upper left corner."""
+    """The whole picture. Coordinates are points from the upper left corner."""
 
     def __init__(self, figure: Figure, height: float) -> None:
         self.figure, self.height = figure, height
@@ -163,7 +164,7 @@ class Canvas:
 
 
 class Box:
-    """Where one widget goes."""
+    """The area of one widget."""
 
     def __init__(self, canvas: Canvas, widget: dict[str, Any]) -> None:
         self.canvas = canvas
@@ -190,7 +191,7 @@ class Box:
 
 
 def draw_number(box: Box, widget: dict[str, Any], data: Data) -> None:
-    """A number for the whole week. An expression here is always the sum of the rows that are not shown."""
+    """Draws a number for the whole week. An expression here is always the sum of the hidden rows."""
     rows = list(dashboard.metrics(widget))
     shown = next(row for row in rows if row.options.get("visible", True))
     assert shown.expression in (None, "SUM(METRICS())"), "the picture does not know this expression"
@@ -204,17 +205,17 @@ def draw_stacked(box: Box, widget: dict[str, Any], data: Data) -> None:
     properties = widget["properties"]
     period = properties["period"]
     axes = box.canvas.axes(box.left + 52, box.top + 38, box.right - 190, box.bottom - 28)
-    places = range(data.hours * HOUR // period)
-    floor = [0.0] * len(places)
+    periods = range(data.hours * HOUR // period)
+    floor = [0.0] * len(periods)
     rows = list(dashboard.metrics(widget))
     for row in rows:
         series = data.series(row, properties["stat"], period)
-        values = [series.get(place, 0.0) for place in places]
-        held = [(place, floor[place], value) for place, value in enumerate(values) if value]
+        values = [series.get(index, 0.0) for index in periods]
+        bars = [(index, floor[index], value) for index, value in enumerate(values) if value]
         axes.bar(
-            [(place + 0.5) * period / HOUR for place, _, _ in held],
-            [value for _, _, value in held],
-            bottom=[below for _, below, _ in held],
+            [(index + 0.5) * period / HOUR for index, _, _ in bars],
+            [value for _, _, value in bars],
+            bottom=[below for _, below, _ in bars],
             width=period / HOUR * 0.82,
             color=row.options["color"],
             edgecolor="white",
@@ -232,7 +233,7 @@ def draw_lines(box: Box, widget: dict[str, Any], data: Data) -> None:
     period = properties["period"]
     rows = list(dashboard.metrics(widget))
     known = [row for row in rows if data.of(row)]
-    # The legend is one line, or one line a row where that does not fit.
+    # The legend is one line, or one line per row if that does not fit.
     labels = [row.options["label"] if row in known else f"{row.options['label']} (no data)" for row in rows]
     widths = [28 + 6.4 * len(label) for label in labels]
     beside = sum(widths) < box.right - box.left - 12
@@ -245,9 +246,9 @@ def draw_lines(box: Box, widget: dict[str, Any], data: Data) -> None:
         for row in known:
             series = data.series(row, row.options.get("stat", properties.get("stat", "Average")), period)
             # A period without data breaks the line, as in CloudWatch.
-            places = range(min(series), max(series) + 1)
-            values = [series.get(place, math.nan) for place in places]
-            at = [(place + 0.5) * period / HOUR for place in places]
+            periods = range(min(series), max(series) + 1)
+            values = [series.get(index, math.nan) for index in periods]
+            at = [(index + 0.5) * period / HOUR for index in periods]
             axes.plot(at, values, color=row.options["color"], linewidth=1.6, marker="o", markersize=3.6, clip_on=False)
             highest = max(highest, *series.values())
         span = "1 day" if period == 24 * HOUR else f"{period // HOUR} h"
@@ -259,7 +260,7 @@ def draw_lines(box: Box, widget: dict[str, Any], data: Data) -> None:
 
 
 def finish(axes: Axes, data: Data, label: str, highest: float) -> None:
-    """A week of days, and whole numbers from nought up."""
+    """Formats the axes: the days of a week, and whole numbers from zero."""
     axes.set(xlim=(0, data.hours), ylim=(0, max(1.0, highest) * 1.12))
     axes.yaxis.get_major_locator().set_params(integer=True, nbins=5)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
@@ -269,10 +270,10 @@ def finish(axes: Axes, data: Data, label: str, highest: float) -> None:
 
 
 def draw_log(box: Box, properties: dict[str, Any], data: Data) -> None:
-    """The columns of the query's `fields`, each of them a path into the line, perhaps with `as` a name."""
-    wanted = re.search(r"\| fields ([^|]+?) \|", properties["query"])
-    assert wanted, "the picture does not know this query"
-    columns = [re.fullmatch(r"(\S+)(?: as (\S+))?", part.strip()) for part in wanted[1].split(",")]
+    """Draws the columns of the query's `fields`. Each is a path into the line, with an optional name after `as`."""
+    fields = re.search(r"\| fields ([^|]+?) \|", properties["query"])
+    assert fields, "the picture does not know this query"
+    columns = [re.fullmatch(r"(\S+)(?: as (\S+))?", part.strip()) for part in fields[1].split(",")]
     starts = [box.left + 14, box.left + 122, box.left + 262]
     assert all(columns) and len(columns) == len(starts)
     y = box.top + 46
@@ -300,14 +301,14 @@ def at_path(line: dict[str, Any], path: str, hour: float) -> str:
 
 
 def outcome_colors() -> dict[str, str]:
-    """As in the widget that has them all."""
+    """Returns the color of each outcome, from the stacked widget, which has all outcomes."""
     body = dashboard.body(dashboard.template(), ResponderFunction=FUNCTION)
-    stacked = next(one for one in body["widgets"] if one["properties"].get("stacked"))
+    stacked = next(widget for widget in body["widgets"] if widget["properties"].get("stacked"))
     return {row.dimensions["Outcome"]: row.options["color"] for row in dashboard.metrics(stacked)}
 
 
 def draw_alarms(box: Box, properties: dict[str, Any]) -> None:
-    """The alarms' names, in as many columns as fit; nothing watches them here."""
+    """Draws the names of the alarms, in as many columns as fit. There is no alarm state without CloudWatch."""
     names = [name.removesuffix(".Arn") for name in re.findall(r"[A-Za-z.]+", " ".join(properties["alarms"]))]
     lines = max(1, int((box.bottom - box.top - 40) // 24))
     columns = max(1, math.ceil(len(names) / lines))

@@ -1,11 +1,13 @@
-"""`make drill BUCKET=...`: a throw-away key on a real bucket -> our event -> the record, with the time to each step.
+"""`make drill BUCKET=...`: makes a throw-away key on a real bucket, sends its event, and times each step to the record.
 
-The key is live for as long as the drill takes; its secret is neither printed nor kept. Whatever goes wrong, the drill
+The key is live during the drill. The drill neither prints nor keeps its secret. If anything goes wrong, the drill
 deletes its key itself, and says so.
 
+Exit code:
+
     0  the function revoked the key, the record came over the record bus, and the key is gone
-    1  anything else; the lines say what
-    2  wrong use: no such stack or bucket, or no room for a key; nothing was made
+    1  anything else: the output says what
+    2  wrong use: no such stack or bucket, or the bucket has two keys already; the drill made no key
 """
 
 import json
@@ -26,15 +28,15 @@ REASON = "drill"
 # Lightsail API reference, "CreateBucketAccessKey".
 MOST_KEYS = 2
 POLL_SECONDS = 1.0
-# CloudWatch Logs may have a record a moment before it can be read, and this machine's clock may be wrong.
+# How far before the start logs are read: a record is readable with a delay, and this machine's wall clock may be wrong.
 CLOCK_TOLERANCE_MS = 600_000
-# Lambda tries these again by itself: another record may follow.
+# Lambda retries these, so another record may follow.
 TRIED_AGAIN = {"failed", "unconfirmed", "search_incomplete"}
 
 
 @dataclass
 class Drill:
-    """One drill."""
+    """A drill on one bucket, with its throw-away key."""
 
     stack: Stack
     bucket: str
@@ -58,26 +60,27 @@ class Drill:
         return [key["accessKeyId"] for key in listed["accessKeys"]]
 
     def make_key(self) -> None:
-        """Makes the key. The call is made once only: a second one would make a second key."""
+        """Makes the key. The call is not retried, because a second call would make a second key."""
         try:
             before = self.keys()
-        except ClientError as why:
-            raise Trouble(f"the keys of bucket {self.bucket} in {self.region} cannot be read: {why}", WRONG_USE) from why
+        except ClientError as error:
+            text = f"the keys of bucket {self.bucket} in {self.region} cannot be read: {error}"
+            raise Trouble(text, WRONG_USE) from error
         if len(before) >= MOST_KEYS:
             raise Trouble(
-                f"bucket {self.bucket} has two keys, and may have no more: {', '.join(before)}. "
-                "Drill on another bucket, or delete one that nobody uses.",
+                f"bucket {self.bucket} has two keys, the most that a bucket may have: {', '.join(before)}. "
+                "Drill on another bucket, or delete an unused key.",
                 WRONG_USE,
             )
         once = self.stack.client("lightsail", self.region, once=True)
         try:
-            # Of the answer only the ID is kept, never the secret.
+            # Keeps only the ID of the answer, never the secret.
             self.key = once.create_bucket_access_key(bucketName=self.bucket)["accessKey"]["accessKeyId"]
-        except (ClientError, BotoCoreError) as why:
-            # Which of them is ours nobody can say now, and another's key must not go.
+        except (ClientError, BotoCoreError) as error:
+            # A new key may be the drill's or another user's, and the drill must not delete another user's key.
             new = [key for key in self.keys() if key not in before]
-            hint = f"; new on the bucket since then: {', '.join(new)}: delete it if nobody else made it" if new else ""
-            raise Trouble(f"no key could be made on bucket {self.bucket}: {why}{hint}") from why
+            hint = f"; new on the bucket since then: {', '.join(new)}: delete it if no other user made it" if new else ""
+            raise Trouble(f"no key could be made on bucket {self.bucket}: {error}{hint}") from error
 
     def put_event(self) -> str:
         detail = {"accessKeyId": self.key, "region": self.region, "reason": REASON}
@@ -95,7 +98,7 @@ class Drill:
         return answer["EventId"]
 
     def wait_for_record(self) -> dict[str, Any]:
-        """The last word on the key, which came over the record bus; and looks at the key itself meanwhile."""
+        """Returns the last record of the key from the record bus. Meanwhile, checks whether the key is still listed."""
         logs = self.stack.client("logs")
         since = int(time.time() * 1000 - self.elapsed() * 1000) - CLOCK_TOLERANCE_MS
         seen: set[str] = set()
@@ -104,29 +107,32 @@ class Drill:
             if self.gone_at is None and self.key not in self.keys():
                 self.gone_at = self.elapsed()
             for record in self.records(logs, since):
-                told = f"{record['status_code']}: {record['message']}"
+                text = f"{record['status_code']}: {record['message']}"
                 if record["status_code"] not in TRIED_AGAIN:
                     return record
-                if told not in seen:
-                    seen.add(told)
-                    print(f"A record, and Lambda tries again: {told}", flush=True)
+                if text not in seen:
+                    seen.add(text)
+                    print(f"A record, and Lambda tries again: {text}", flush=True)
             time.sleep(POLL_SECONDS)
         raise Trouble(
             f"no last record of {self.key} in {self.stack['RecordLogGroupName']} within {self.patience:.0f} s: "
-            f"look into the log of {self.stack['FunctionName']}, and into docs/runbook.md"
+            f"see the log of {self.stack['FunctionName']}, and docs/runbook.md"
         )
 
     def records(self, logs: Any, since: int) -> list[dict[str, Any]]:
-        """Records of the key, oldest first."""
+        """Returns the records of the key, oldest first."""
         pages = logs.get_paginator("filter_log_events").paginate(
             logGroupName=self.stack["RecordLogGroupName"], startTime=since, filterPattern=f'"{self.key}"'
         )
         found = [json.loads(event["message"]).get("detail", {}) for page in pages for event in page["events"]]
-        own = [record for record in found if ((record.get("unmapped") or {}).get("access_key") or {}).get("id") == self.key]
-        return sorted(own, key=lambda record: record["time"])
+
+        def key_of(record: dict[str, Any]) -> str | None:
+            return ((record.get("unmapped") or {}).get("access_key") or {}).get("id")
+
+        return sorted((record for record in found if key_of(record) == self.key), key=lambda record: record["time"])
 
     def clean_up(self) -> None:
-        """Deletes the key if it is still there. Never silently: a key that nobody knows of would stay alive."""
+        """Deletes the key if it is still listed. Always prints the result, so that no key stays alive unnoticed."""
         if self.key is None:
             return
         by_hand = (
@@ -144,18 +150,18 @@ class Drill:
                     return
                 time.sleep(POLL_SECONDS)
             print(f"THE THROW-AWAY KEY {self.key} IS STILL LISTED. Delete it: {by_hand}", flush=True)
-        except (ClientError, BotoCoreError) as why:
-            print(f"THE THROW-AWAY KEY {self.key} MAY BE ALIVE ({why}). Delete it: {by_hand}", flush=True)
+        except (ClientError, BotoCoreError) as error:
+            print(f"THE THROW-AWAY KEY {self.key} MAY BE ALIVE ({error}). Delete it: {by_hand}", flush=True)
 
 
 def main(given: list[str]) -> int:
     parser = arguments("Lets the deployed function revoke a throw-away key, and measures it.")
     parser.add_argument("--bucket", required=True, metavar="NAME")
-    parser.add_argument("--region", metavar="REGION", help="the bucket's; without it that of the stack")
-    parser.add_argument("--not-named", action="store_true", help="leave the bucket out of the event: the function searches")
+    parser.add_argument("--region", metavar="REGION", help="Region of the bucket (the stack's)")
+    parser.add_argument("--not-named", action="store_true", help="leave the bucket out: the function searches")
     parser.add_argument("--timeout", type=float, default=120, metavar="SECONDS", help="how long to wait for the record (120)")
     options = parser.parse_args(given)
-    # A drill that is stopped cleans up as well.
+    # SIGTERM must run the clean-up too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
     stack = Stack(options.stack)
@@ -177,7 +183,7 @@ def main(given: list[str]) -> int:
         if record["status_code"] == "dry_run":
             print("The function is in mode dry_run: it found the key and left it alone.")
         if record["status_code"] == "revoked" and not gone:
-            print("THE RECORD SAYS THAT THE KEY IS GONE, AND IT IS STILL LISTED.")
+            print("THE RECORD SAYS THAT THE KEY IS GONE, BUT IT IS STILL LISTED.")
         return OK if record["status_code"] == "revoked" and gone else NOT_DONE
     finally:
         drill.clean_up()
@@ -186,10 +192,10 @@ def main(given: list[str]) -> int:
 def times(
     record: dict[str, Any], made: float, put: float, seen: float, gone: float | None, sent_at: datetime
 ) -> str:
-    """A line for each step. Two clocks cannot be compared to the millisecond, so each line says whose it is."""
+    """Returns a line for each step. Each line names its clock, because two clocks do not agree to the millisecond."""
     timing = record["unmapped"]["timing_ms"]
-    lambdas = "since the invocation, Lambda's clock"
-    own = "since the start, this machine's clock"
+    lambda_clock = "since the invocation, Lambda's clock"
+    own_clock = "since the start, this machine's clock"
 
     def seconds(value: float | None) -> str:
         return "-" if value is None else f"{value:.3f}"
@@ -200,17 +206,17 @@ def times(
 
     recorded = record["time"] / 1000 - sent_at.timestamp()
     rows = [
-        ("key created", seconds(made), own),
-        ("event put", seconds(put), own),
+        ("key created", seconds(made), own_clock),
+        ("event put", seconds(put), own_clock),
         ("invocation", milliseconds("alert_to_invocation"), "since the event's time, EventBridge's (in seconds) and Lambda's"),
-        ("delete sent", milliseconds("delete_sent"), lambdas),
-        ("delete accepted", milliseconds("delete_accepted"), lambdas),
-        ("verified gone", milliseconds("verified"), lambdas),
-        ("key seen gone", seconds(gone), f"{own}; it looks every {POLL_SECONDS:.0f} s"),
+        ("delete sent", milliseconds("delete_sent"), lambda_clock),
+        ("delete accepted", milliseconds("delete_accepted"), lambda_clock),
+        ("verified gone", milliseconds("verified"), lambda_clock),
+        ("key seen gone", seconds(gone), f"{own_clock}; checked every {POLL_SECONDS:.0f} s"),
         ("record made", seconds(recorded), "since the event was put, Lambda's clock and this machine's"),
-        ("record seen", seconds(seen), f"{own}; over the record bus, and with the delay of CloudWatch Logs"),
+        ("record seen", seconds(seen), f"{own_clock}; over the record bus, and with the delay of CloudWatch Logs"),
     ]
-    return "\n".join(["step             seconds  measured", *(f"{step:16} {value:>7}  {whose}" for step, value, whose in rows)])
+    return "\n".join(["step             seconds  measured", *(f"{step:16} {value:>7}  {clock}" for step, value, clock in rows)])
 
 
 if __name__ == "__main__":

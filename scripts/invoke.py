@@ -1,7 +1,9 @@
-"""`make invoke EVENT=...`: one event -> the deployed function -> its answer.
+"""`make invoke EVENT=...`: sends one event to the deployed function and prints its answer.
+
+Exit code:
 
     0  the function succeeded
-    1  it did not: the answer says why
+    1  the function failed: its answer says why
     2  wrong use
 """
 
@@ -18,8 +20,8 @@ def main(given: list[str]) -> int:
     options = parser.parse_args(given)
     try:
         event = options.event.read_bytes()
-    except OSError as why:
-        raise Trouble(f"{options.event} cannot be read: {why.strerror}", WRONG_USE) from why
+    except OSError as error:
+        raise Trouble(f"{options.event} cannot be read: {error.strerror}", WRONG_USE) from error
 
     answer = function.invoke(Stack(options.stack), event)
     print(json.dumps(answer.payload, indent=2, ensure_ascii=False))

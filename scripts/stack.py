@@ -1,6 +1,6 @@
-"""What the commands for a deployed stack share: its outputs, clients of AWS, and how a command ends.
+"""Shared parts of the commands for a deployed stack: its outputs, AWS clients, and exit codes.
 
-Credentials, profile and Region are the caller's, found as the AWS CLI finds them.
+The commands find credentials, profile and Region as the AWS CLI does.
 """
 
 import argparse
@@ -18,7 +18,7 @@ OK, NOT_DONE, WRONG_USE = range(3)
 
 
 class Trouble(Exception):
-    """A command cannot go on. The text is all that a person needs; `code` is the exit code."""
+    """A command cannot continue. The text is complete for the operator. `code` is the exit code."""
 
     def __init__(self, text: str, code: int = NOT_DONE) -> None:
         super().__init__(text)
@@ -29,17 +29,17 @@ class Stack:
     """A deployed stack."""
 
     def __init__(self, name: str) -> None:
-        # boto3 reads AWS_DEFAULT_REGION only, and the AWS CLI AWS_REGION first.
+        # The AWS CLI reads AWS_REGION first. boto3 reads AWS_DEFAULT_REGION only.
         self.session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
         self.name = name
         if self.region is None:
             raise Trouble("no Region is known: set AWS_REGION, or choose a profile that has one (AWS_PROFILE)", WRONG_USE)
         try:
             found = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
-        except ClientError as why:
-            if why.response["Error"]["Code"] != "ValidationError":
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ValidationError":
                 raise
-            raise Trouble(f"there is no stack {name} in {self.region} (STACK=..., AWS_REGION=...)", WRONG_USE) from why
+            raise Trouble(f"there is no stack {name} in {self.region} (STACK=..., AWS_REGION=...)", WRONG_USE) from error
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
 
     @property
@@ -47,7 +47,7 @@ class Stack:
         return self.session.region_name
 
     def client(self, service: str, region: str | None = None, once: bool = False) -> Any:
-        """A client; `once` for a call that must not be made twice, or that takes as long as an invocation."""
+        """Returns a client. `once` is for calls that must not be retried, or that take as long as an invocation."""
         attempts = 1 if once else 5
         config = Config(
             connect_timeout=10,
@@ -57,27 +57,27 @@ class Stack:
         return self.session.client(service, region_name=region, config=config)
 
     def __getitem__(self, output: str) -> str:
-        """The value of an output."""
+        """Returns the value of an output."""
         if output not in self.outputs:
             raise Trouble(f"the stack {self.name} has no output {output}: it is not of this version's template", WRONG_USE)
         return self.outputs[output]
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
-    """A parser with what every command has."""
+    """Returns a parser with the options of every command."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--stack", default=STACK, metavar="NAME", help=f"name of the stack ({STACK})")
     return parser
 
 
 def run(command: Callable[[list[str]], int]) -> None:
-    """Runs a command; what AWS refuses is one line, not a traceback."""
+    """Runs a command. An error of AWS becomes one line instead of a traceback."""
     try:
         sys.exit(command(sys.argv[1:]))
-    except Trouble as why:
-        text, code = str(why), why.code
-    except (ClientError, BotoCoreError) as why:
-        text, code = str(why), NOT_DONE
+    except Trouble as error:
+        text, code = str(error), error.code
+    except (ClientError, BotoCoreError) as error:
+        text, code = str(error), NOT_DONE
     except KeyboardInterrupt:
         text, code = "interrupted", 130
     print(f"{os.path.basename(sys.argv[0])}: {text}", file=sys.stderr)
