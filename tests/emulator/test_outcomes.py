@@ -1,6 +1,7 @@
-"""Every outcome of the README's table, at the process: the record, what Lambda's caller sees, and what is left.
+"""Tests every outcome of the README's table on the built function: record, response of Lambda, and remaining keys.
 
-A test is named for the outcome that it is about; the last two hold that there is one for each, and none besides.
+The name of a test starts with its outcome. The last two tests check that every outcome has a test, and that every test
+has an outcome.
 """
 
 import re
@@ -25,10 +26,10 @@ BOTH = {(HERE, BUCKET, KEY), (HERE, BUCKET, SIBLING)}
 SIBLING_ONLY = {(HERE, BUCKET, SIBLING)}
 
 MEMBER = "111122223333"
-STRANGER = "777788889999"
-MEMBERS = {"MEMBER_ROLE_NAME": "responder", "ALLOWED_ACCOUNTS": MEMBER}
+UNKNOWN_ACCOUNT = "777788889999"
+MEMBER_SETTINGS = {"MEMBER_ROLE_NAME": "responder", "ALLOWED_ACCOUNTS": MEMBER}
 
-# `status_id` and `status` of OCSF 1.8, class Remediation Activity; 99 is "Other", whose caption is the source's own.
+# `status_id` and `status` of OCSF 1.8, class Remediation Activity. 99 is "Other", with a caption of the source.
 OCSF_STATUS = {
     "revoked": (1, "Success"),
     "already_absent": (3, "Does Not Exist"),
@@ -44,8 +45,8 @@ OCSF_STATUS = {
 }
 
 
-def what_lambda_sees():
-    """Outcome -> the `errorType` of Lambda's caller, none for success, as the README promises it."""
+def documented_error_types():
+    """Returns the `errorType` of each outcome in the README, or None for success."""
     row = r"^\| `([a-z_]+)` \| [^|]+ \| [^|]+ \| (?:(success)|`(Responder\.[A-Za-z]+)`) \|$"
     rows = re.findall(row, (ROOT / "README.md").read_text(), re.M)
     return {outcome: error_type or None for outcome, _, error_type in rows}
@@ -53,20 +54,20 @@ def what_lambda_sees():
 
 @pytest.fixture
 def photos(lightsail):
-    """The simulator with the key and its sibling on their bucket."""
+    """Returns the simulator with the key and its sibling on bucket `photos`."""
     lightsail.seed(HERE, BUCKET, [KEY, SIBLING])
     return lightsail
 
 
-def assert_ends(function, event, outcome, *says):
-    """Sends `event`, and returns the one record: it has `outcome` in every way there is, and its sentence `says` so."""
+def assert_ends(function, event, outcome, *parts):
+    """Sends `event`, asserts `outcome` and the `parts` of the message, and returns the record."""
     answer = function.invoke(event)
     (line,) = function.record_lines()
     record = line["audit"]
     message = record["message"]
     assert record["status_code"] == outcome, message
     assert (record["status_id"], record["status"]) == OCSF_STATUS[outcome]
-    error_type = what_lambda_sees()[outcome]
+    error_type = documented_error_types()[outcome]
     assert answer.error_type == error_type
     if error_type is None:
         assert answer.records == [record]
@@ -74,7 +75,7 @@ def assert_ends(function, event, outcome, *says):
     else:
         assert answer.records == [] and answer.error_message == message
         assert line["level"] == "ERROR"
-    for part in says:
+    for part in parts:
         assert part in message
     return record
 
@@ -88,17 +89,17 @@ def test_revoked(event, photos, start):
     record = assert_ends(start(), event, "revoked", f"Deleted access key {KEY} of bucket {BUCKET} in {HERE}: Succeeded")
     assert photos.keys() == SIBLING_ONLY
     assert "; absent when read back; " in record["message"]
-    # What a person asks first: whether somebody used it. Beside the delete the answer may come too late.
+    # The last use is the first question of an operator. The read runs beside the delete, and may come after it.
     evidence = record["unmapped"]["access_key"]["evidence"]
     known = {
         "listed": "never used, as far as AWS tells",
         "already_gone": "its last use is not known: gone before it could be read",
     }
     assert record["message"].endswith(f"; {known[evidence]}")
-    assert evidence == "listed" or event is BY_HAND, "a search sees the key before anything deletes it"
+    assert evidence == "listed" or event is BY_HAND, "a search lists the key before the delete"
 
 
-def test_revoked_says_when_and_where_the_key_was_used_last(lightsail, start):
+def test_revoked_message_has_last_use(lightsail, start):
     used = {"lastUsedDate": "2026-11-23T22:10:00Z", "region": "eu-west-1", "serviceName": "s3"}
     lightsail.seed(HERE, BUCKET, [{"id": KEY, "lastUsed": used}, SIBLING])
     record = assert_ends(start(), KEY_ONLY, "revoked", "; last used 2026-11-23T22:10:00Z with s3 in eu-west-1")
@@ -133,25 +134,25 @@ def test_not_lightsail_key(event, lightsail, start):
 
 
 IGNORED = {
-    "a sample finding": ("guardduty-sample.json", "sample"),
-    "a temporary credential": ("manual-temporary-credential.json", "ASIA"),
-    "a source that does not say the key": (
+    "sample finding": ("guardduty-sample.json", "sample"),
+    "temporary credential": ("manual-temporary-credential.json", "ASIA"),
+    "source without the key": (
         "gitguardian.json",
         "look up the access key ID there, and invoke this function by hand with it",
     ),
 }
 
 
-@pytest.mark.parametrize(("file", "says"), IGNORED.values(), ids=IGNORED)
-def test_ignored(file, says, photos, start):
-    record = assert_ends(start(), alerts.from_file(file), "ignored", "Nothing to delete: ", says)
+@pytest.mark.parametrize(("file", "text"), IGNORED.values(), ids=IGNORED)
+def test_ignored(file, text, photos, start):
+    record = assert_ends(start(), alerts.from_file(file), "ignored", "Nothing to delete: ", text)
     assert record["unmapped"]["reason"] in record["message"]
     assert photos.keys() == BOTH and photos.requests() == []
 
 
 DRY_RUNS = {
     "by variable": ({"RESPONDER_MODE": "dry_run"}, BY_HAND),
-    "by variable, whatever the alert wishes": ({"RESPONDER_MODE": "dry_run"}, {**BY_HAND, "dryRun": False}),
+    "by variable, `dryRun` false": ({"RESPONDER_MODE": "dry_run"}, {**BY_HAND, "dryRun": False}),
     "by variable, key only": ({"RESPONDER_MODE": "dry_run"}, KEY_ONLY),
     "by `dryRun`": ({}, {**BY_HAND, "dryRun": True}),
     "by `dryRun`, key only": ({}, {**KEY_ONLY, "dryRun": True}),
@@ -179,16 +180,16 @@ NAMED = {"PROTECTED_BUCKETS": f"backups-2019,{BUCKET}"}
 BY_NAME = f"bucket {BUCKET} in {HERE} is in PROTECTED_BUCKETS"
 BY_TAG = f"bucket {BUCKET} in {HERE} has the tag responder:protect=true"
 TAG = {"stage": "prod", "responder:protect": "true"}
-# Each: the variables, the bucket's tags, the event, and what the sentence says of it.
+# The variables, the bucket's tags, the event, and a part of the message.
 PROTECTED = {
     "by variable": (NAMED, {}, BY_HAND, BY_NAME),
-    "by variable, in a finding": (NAMED, {}, alerts.guardduty(), BY_NAME),
+    "by variable, finding": (NAMED, {}, alerts.guardduty(), BY_NAME),
     "by variable, after a search": (NAMED, {}, KEY_ONLY, BY_NAME),
-    "by variable, in a dry run": (NAMED, {}, {**BY_HAND, "dryRun": True}, BY_NAME),
+    "by variable, dry run": (NAMED, {}, {**BY_HAND, "dryRun": True}, BY_NAME),
     "by tag, after a search": ({}, TAG, KEY_ONLY, BY_TAG),
-    "by tag, another bucket being named": ({}, TAG, alerts.by_hand(bucketName="archive"), BY_TAG),
-    "by tag, in a dry run": ({}, TAG, {**BY_HAND, "dryRun": True}, BY_TAG),
-    "by tag, in a dry run by variable": ({"RESPONDER_MODE": "dry_run"}, TAG, KEY_ONLY, BY_TAG),
+    "by tag, other bucket named": ({}, TAG, alerts.by_hand(bucketName="archive"), BY_TAG),
+    "by tag, dry run": ({}, TAG, {**BY_HAND, "dryRun": True}, BY_TAG),
+    "by tag, dry run by variable": ({"RESPONDER_MODE": "dry_run"}, TAG, KEY_ONLY, BY_TAG),
     "too many keys": ({}, {}, alerts.from_file("manual-too-many-keys.json"), "MAX_KEYS_PER_ALERT"),
     "more keys than the variable allows": (
         {"MAX_KEYS_PER_ALERT": "1"},
@@ -199,41 +200,41 @@ PROTECTED = {
 }
 
 
-@pytest.mark.parametrize(("settings", "tags", "event", "says"), PROTECTED.values(), ids=PROTECTED)
-def test_protected(settings, tags, event, says, lightsail, start):
+@pytest.mark.parametrize(("settings", "tags", "event", "text"), PROTECTED.values(), ids=PROTECTED)
+def test_protected(settings, tags, event, text, lightsail, start):
     lightsail.seed(HERE, BUCKET, [KEY, SIBLING], tags=tags)
-    assert_ends(start(**settings), event, "protected", "Nothing was deleted, and someone must decide: ", says)
+    assert_ends(start(**settings), event, "protected", "Nothing was deleted, and someone must decide: ", text)
     assert lightsail.keys() == BOTH
-    # On a bucket that is not protected, and not there either, the delete is how the function asks.
+    # The function sends a delete only to bucket `archive`, which is not protected and does not exist.
     assert {request["bucket"] for request in requests_of(lightsail, DELETE)} <= {"archive"}
 
 
-def test_protected_by_the_tag_of_the_bucket_that_is_named(lightsail, start):
-    # Nobody has read a tag before a delete right away: there the role's IAM policy denies it, and does not say why.
+def test_protected_by_tag_of_named_bucket(lightsail, start):
+    # The first delete comes before a read of the tags. The role's IAM policy denies it, without a reason.
     lightsail.seed(HERE, BUCKET, [KEY, SIBLING], tags=TAG)
     lightsail.script(DELETE, {"kind": "access_denied"})
     assert_ends(start(), BY_HAND, "protected", "Nothing was deleted, and someone must decide: ", BY_TAG)
     assert lightsail.keys() == BOTH
 
 
-# Each: what goes wrong after the delete was accepted, whether the key is still listed in the end, and what is said.
+# The fault after the accepted delete, the keys that remain listed, and a part of the message.
 UNCONFIRMED = {
-    "the operation does not end": (
+    "operation never ends": (
         (DELETE, {"kind": "operation_pending", "polls": 10_000}),
         SIBLING_ONLY,
         "Started; the key is no longer listed",
     ),
-    "the key stays listed": (
+    "key stays listed": (
         (DELETE, {"kind": "still_listed", "reads": 10_000}),
         BOTH,
         "Succeeded; the key is still listed",
     ),
-    "the operation may not be read": (
+    "GetOperation denied": (
         (FOLLOW, {"kind": "access_denied"}),
         SIBLING_ONLY,
         "Started; the key is no longer listed; GetOperation: AccessDeniedException",
     ),
-    "the keys may not be read": (
+    "GetBucketAccessKeys denied": (
         (KEYS, {"kind": "access_denied"}),
         SIBLING_ONLY,
         "Succeeded; the keys could not be read; GetBucketAccessKeys: AccessDeniedException",
@@ -241,38 +242,38 @@ UNCONFIRMED = {
 }
 
 
-@pytest.mark.parametrize(("script", "left", "says"), UNCONFIRMED.values(), ids=UNCONFIRMED)
-def test_unconfirmed(script, left, says, photos, start):
+@pytest.mark.parametrize(("script", "remaining", "text"), UNCONFIRMED.values(), ids=UNCONFIRMED)
+def test_unconfirmed(script, remaining, text, photos, start):
     photos.script(*script)
     function = start(AWS_LAMBDA_FUNCTION_TIMEOUT="5", VERIFY_FOR="0.3")
     accepted = f"Access key {KEY} of bucket {BUCKET} in {HERE}: the delete was accepted, "
     accepted += "but that the key is gone is not proven: "
-    record = assert_ends(function, BY_HAND, "unconfirmed", accepted, says)
+    record = assert_ends(function, BY_HAND, "unconfirmed", accepted, text)
     assert record["unmapped"]["timing_ms"]["delete_accepted"] is not None
-    # When the key was seen to be gone, if it was: that alone proves nothing.
-    assert (record["unmapped"]["timing_ms"]["verified"] is not None) == ("no longer listed" in says)
-    assert photos.keys() == left
+    # A read without the key sets `verified`, but is no proof without the end of the operation.
+    assert (record["unmapped"]["timing_ms"]["verified"] is not None) == ("no longer listed" in text)
+    assert photos.keys() == remaining
 
 
 LIVE = f"Access key {KEY} of bucket {BUCKET} in {HERE} must be taken as live: "
-# Each: what goes wrong, what is left, and what is said of it.
+# The faults, the remaining keys, and parts of the message.
 FAILED = {
-    "the delete is denied": (
+    "delete denied": (
         [(DELETE, {"kind": "access_denied"})],
         BOTH,
         [LIVE, "AccessDeniedException", "; it is still listed"],
     ),
-    "the delete is throttled every time": (
+    "every delete throttled": (
         [(DELETE, {"kind": "throttled"})],
         BOTH,
         [LIVE, "ThrottlingException", "(5 attempts)", "; it is still listed"],
     ),
-    "no connection lasts": (
+    "every connection reset": (
         [(operation, {"kind": "reset_before"}) for operation in (DELETE, FOLLOW, KEYS, BUCKETS)],
         BOTH,
         [LIVE, "the connection was lost", "; it may have been deleted all the same"],
     ),
-    "the operation fails": (
+    "operation fails": (
         [(DELETE, {"kind": "operation_failed", "key_stays": True})],
         BOTH,
         [LIVE, "; it is still listed"],
@@ -280,19 +281,19 @@ FAILED = {
 }
 
 
-@pytest.mark.parametrize(("scripts", "left", "says"), FAILED.values(), ids=FAILED)
-def test_failed(scripts, left, says, photos, start):
+@pytest.mark.parametrize(("scripts", "remaining", "parts"), FAILED.values(), ids=FAILED)
+def test_failed(scripts, remaining, parts, photos, start):
     for script in scripts:
         photos.script(*script)
-    record = assert_ends(start(AWS_LAMBDA_FUNCTION_TIMEOUT="30"), BY_HAND, "failed", *says)
+    record = assert_ends(start(AWS_LAMBDA_FUNCTION_TIMEOUT="30"), BY_HAND, "failed", *parts)
     assert record["unmapped"]["failure"]["operation"] == DELETE
-    assert photos.keys() == left
+    assert photos.keys() == remaining
 
 
-def test_failed_when_the_role_in_the_keys_own_account_cannot_be_assumed(lightsail, start):
+def test_failed_if_role_of_owner_account_denied(lightsail, start):
     lightsail.seed(HERE, BUCKET, [KEY, SIBLING], account=MEMBER)
     record = assert_ends(
-        start(**MEMBERS),
+        start(**MEMBER_SETTINGS),
         alerts.by_hand(accountId=MEMBER),
         "failed",
         f"Access key {KEY} must be taken as live: AssumeRole: AccessDenied",
@@ -306,35 +307,35 @@ def test_failed_when_the_role_in_the_keys_own_account_cannot_be_assumed(lightsai
 MAY_BE_LIVE = f"Access key {KEY} may be live: it was not found, but not everything could be read: "
 
 
-@pytest.mark.parametrize("event", [KEY_ONLY, alerts.by_hand(region=None)], ids=["key only", "not on the bucket named"])
-def test_search_incomplete_because_of_a_region(event, lightsail, start):
+@pytest.mark.parametrize("event", [KEY_ONLY, alerts.by_hand(region=None)], ids=["key only", "not on the named bucket"])
+def test_search_incomplete_unread_region(event, lightsail, start):
     lightsail.seed(HERE, BUCKET, [SIBLING])
     lightsail.seed("eu-west-3", "backups-2019", [KEY])
     lightsail.script(BUCKETS, {"kind": "access_denied"}, region="eu-west-3")
-    says = MAY_BE_LIVE + "eu-west-3 (GetBuckets: AccessDeniedException"
-    record = assert_ends(start(), event, "search_incomplete", says)
+    text = MAY_BE_LIVE + "eu-west-3 (GetBuckets: AccessDeniedException"
+    record = assert_ends(start(), event, "search_incomplete", text)
     (unread,) = record["unmapped"]["search"]["unread"]
     assert (unread["account"], unread["region"], unread["bucket"]) == (harness.ACCOUNT, "eu-west-3", None)
     assert record["unmapped"]["search"]["regions_read"] == 18
     assert lightsail.keys() == {*SIBLING_ONLY, ("eu-west-3", "backups-2019", KEY)}
 
 
-def test_search_incomplete_because_of_a_bucket(lightsail, start):
+def test_search_incomplete_unread_bucket(lightsail, start):
     lightsail.seed("eu-west-3", "backups-2019", [KEY])
     lightsail.script(KEYS, {"kind": "access_denied"}, region="eu-west-3")
-    says = MAY_BE_LIVE + "bucket backups-2019 in eu-west-3 (GetBucketAccessKeys: AccessDeniedException"
-    record = assert_ends(start(), KEY_ONLY, "search_incomplete", says)
+    text = MAY_BE_LIVE + "bucket backups-2019 in eu-west-3 (GetBucketAccessKeys: AccessDeniedException"
+    record = assert_ends(start(), KEY_ONLY, "search_incomplete", text)
     (unread,) = record["unmapped"]["search"]["unread"]
     assert (unread["account"], unread["region"], unread["bucket"]) == (harness.ACCOUNT, "eu-west-3", "backups-2019")
     assert lightsail.keys() == {("eu-west-3", "backups-2019", KEY)}
 
 
-def test_search_incomplete_because_of_an_account(lightsail, start):
-    # The account is allowed, and has no such role.
+def test_search_incomplete_unread_account(lightsail, start):
+    # The member account is allowed, but its role does not exist.
     lightsail.seed(HERE, BUCKET, [KEY, SIBLING], account=MEMBER)
-    function = start(**MEMBERS)
-    says = MAY_BE_LIVE + f"account {MEMBER} (AssumeRole: AccessDenied"
-    record = assert_ends(function, KEY_ONLY, "search_incomplete", says)
+    function = start(**MEMBER_SETTINGS)
+    text = MAY_BE_LIVE + f"account {MEMBER} (AssumeRole: AccessDenied"
+    record = assert_ends(function, KEY_ONLY, "search_incomplete", text)
     (unread,) = record["unmapped"]["search"]["unread"]
     assert (unread["account"], unread["region"], unread["bucket"]) == (MEMBER, None, None)
     assert record["unmapped"]["search"]["accounts_read"] == 1
@@ -342,22 +343,22 @@ def test_search_incomplete_because_of_an_account(lightsail, start):
 
 
 WRONG_ACCOUNTS = {
-    "no other account is configured": (
+    "no member account configured": (
         {},
         alerts.by_hand(accountId=MEMBER),
         f"the alert is about account {MEMBER}, and this function may act in {harness.ACCOUNT} only",
     ),
-    "another one is configured": (
-        MEMBERS,
-        alerts.by_hand(accountId=STRANGER),
-        f"the alert is about account {STRANGER}, which is not in ALLOWED_ACCOUNTS",
+    "other member account configured": (
+        MEMBER_SETTINGS,
+        alerts.by_hand(accountId=UNKNOWN_ACCOUNT),
+        f"the alert is about account {UNKNOWN_ACCOUNT}, which is not in ALLOWED_ACCOUNTS",
     ),
-    "a finding about another one": (
+    "finding of other account": (
         {},
         alerts.guardduty({"accountId": MEMBER}),
         f"the alert is about account {MEMBER}, and this function may act in {harness.ACCOUNT} only",
     ),
-    "in a dry run": (
+    "dry run": (
         {"RESPONDER_MODE": "dry_run"},
         alerts.by_hand(accountId=MEMBER),
         f"the alert is about account {MEMBER}, and this function may act in {harness.ACCOUNT} only",
@@ -365,55 +366,55 @@ WRONG_ACCOUNTS = {
 }
 
 
-@pytest.mark.parametrize(("settings", "event", "says"), WRONG_ACCOUNTS.values(), ids=WRONG_ACCOUNTS)
-def test_wrong_account(settings, event, says, photos, start):
-    for account in (MEMBER, STRANGER):
+@pytest.mark.parametrize(("settings", "event", "text"), WRONG_ACCOUNTS.values(), ids=WRONG_ACCOUNTS)
+def test_wrong_account(settings, event, text, photos, start):
+    for account in (MEMBER, UNKNOWN_ACCOUNT):
         photos.role(account, "responder")
         photos.seed(HERE, f"photos-{account}", [KEY, SIBLING], account=account)
     before = photos.keys()
-    record = assert_ends(start(**settings), event, "wrong_account", f"Access key {KEY} was not looked for: ", says)
-    assert record["unmapped"]["access_key"]["owner_account"] in (MEMBER, STRANGER)
+    record = assert_ends(start(**settings), event, "wrong_account", f"Access key {KEY} was not looked for: ", text)
+    assert record["unmapped"]["access_key"]["owner_account"] in (MEMBER, UNKNOWN_ACCOUNT)
     assert photos.keys() == before and photos.requests() == []
 
 
 UNREADABLE = {
     "not JSON": (b"not JSON", "JSON"),
-    "a key that is none": (alerts.by_hand(accessKeyId="AKIA123"), "accessKeyId"),
+    "malformed key": (alerts.by_hand(accessKeyId="AKIA123"), "accessKeyId"),
     "no key": (alerts.by_hand(accessKeyId=None), "accepted: "),
-    "a wish that the function does not know": (
+    "unknown field": (
         {**BY_HAND, "onlyIfUnused": True},
         'unknown member "onlyIfUnused"; accepted: accessKeyId, bucketName, region, accountId, reason, dryRun',
     ),
-    "a `dryRun` that is no boolean": ({**BY_HAND, "dryRun": "true"}, "dryRun is a string, not a boolean"),
-    "an account that is none": (alerts.by_hand(accountId="1234-5678-9012"), "accountId"),
-    "an event that nothing reads": (alerts.from_file("unknown-event.json"), "no reader for detail-type"),
+    "`dryRun` not boolean": ({**BY_HAND, "dryRun": "true"}, "dryRun is a string, not a boolean"),
+    "malformed account": (alerts.by_hand(accountId="1234-5678-9012"), "accountId"),
+    "unknown event": (alerts.from_file("unknown-event.json"), "no reader for detail-type"),
 }
 
 
-@pytest.mark.parametrize(("event", "says"), UNREADABLE.values(), ids=UNREADABLE)
-def test_unreadable(event, says, photos, start):
-    assert_ends(start(), event, "unreadable", "No access key could be read, so nothing was deleted: ", says)
+@pytest.mark.parametrize(("event", "text"), UNREADABLE.values(), ids=UNREADABLE)
+def test_unreadable(event, text, photos, start):
+    assert_ends(start(), event, "unreadable", "No access key could be read, so nothing was deleted: ", text)
     assert photos.keys() == BOTH and photos.requests() == []
 
 
 def outcomes_in_the_code():
-    """The names that `Outcome::code` gives, in its order."""
+    """Returns the names in `Outcome::code`, in its order."""
     code = (ROOT / "src/outcome.rs").read_text()
     (arms,) = re.findall(r"pub fn code\(self\) -> &'static str \{\n(.*?)\n    \}\n", code, re.S)
     return re.findall(r'^ +Self::[A-Za-z]+ => "([a-z_]+)",$', arms, re.M)
 
 
-def test_there_is_a_test_of_every_outcome_in_the_code_and_of_no_other():
+def test_each_outcome_has_test():
     codes = outcomes_in_the_code()
     assert len(set(codes)) == len(codes) > 0
     tests = [name.removeprefix("test_") for name in globals() if name.startswith("test_")]
-    tests = [name for name in tests if not name.startswith(("there_is_a_test", "the_readme"))]
-    about = {code: [name for name in tests if re.fullmatch(rf"{code}(_[a-z_]+)?", name)] for code in codes}
-    assert [code for code in codes if not about[code]] == [], "an outcome without a test"
-    assert sorted(name for names in about.values() for name in names) == sorted(tests), "a test of no outcome"
+    tests = [name for name in tests if not name.startswith(("each_outcome", "readme"))]
+    by_outcome = {code: [name for name in tests if re.fullmatch(rf"{code}(_[a-z_]+)?", name)] for code in codes}
+    assert [code for code in codes if not by_outcome[code]] == [], "an outcome without a test"
+    assert sorted(name for names in by_outcome.values() for name in names) == sorted(tests), "a test of no outcome"
 
 
-def test_the_readme_and_ocsf_statuses_have_exactly_the_outcomes_in_the_code():
+def test_readme_and_ocsf_have_each_outcome():
     codes = outcomes_in_the_code()
-    assert sorted(what_lambda_sees()) == sorted(codes)
+    assert sorted(documented_error_types()) == sorted(codes)
     assert sorted(OCSF_STATUS) == sorted(codes)

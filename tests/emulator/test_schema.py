@@ -1,6 +1,7 @@
-"""docs/record.schema.json and the records say the same, both ways; and docs/record.md says what the schema says.
+"""Compares docs/record.schema.json with the records in both directions, and docs/record.md with the schema.
 
-That no record has more than the schema allows is checked of every record of every test here (`start` in conftest.py).
+The fixture `start` in conftest.py validates every record of every test, so that no record has more than the schema
+allows.
 """
 
 import copy
@@ -24,14 +25,14 @@ DELETE, FOLLOW, KEYS, BUCKETS = "DeleteBucketAccessKey", "GetOperation", "GetBuc
 MEMBER = "111122223333"
 
 # What the schema allows and no record here has, each with the reason. By pointer: types, or values of an enumeration.
-NEVER_SEEN = {
-    # A panic is a fault of the code, and none is known: tests/responder/panicked.rs makes one, inside of the library.
+UNUSED = {
+    # A panic is a bug in the code, and none is known. tests/responder/panicked.rs makes one inside the library.
     "#/$defs/failure/properties/kind": {"panicked"},
-    # AWS has a message for every error, and so has the simulator; the API model requires none.
+    # AWS and the simulator have a message for every error, but the API model requires none.
     "#/$defs/failure/properties/message/anyOf/1": {"null"},
-    # Only a function that cannot read the account out of its own ARN does not know it. AWS's emulator hands one over.
+    # Only a function that cannot parse the account from its own ARN does not know it. AWS's emulator provides the ARN.
     "#/$defs/unread/properties/account/anyOf/1": {"null"},
-    # The simulator leaves out the two that decide something, when told to. AWS may leave out any (API model).
+    # The simulator can leave out only the two fields that decide something. AWS may leave out any (API model).
     **{f"#/$defs/operation/properties/{name}": {"null"} for name in ("id", "type", "resource_name", "resource_type")},
     **{f"#/$defs/operation/properties/{name}/anyOf/1": {"null"} for name in ("details", "created_at", "status_changed_at")},
     "#/$defs/operation/properties/location": {"null"},
@@ -45,20 +46,20 @@ def snapshot(file):
 
 
 @pytest.mark.parametrize("file", SNAPSHOTS, ids=lambda file: file.stem)
-def test_a_snapshot_is_what_the_schema_allows(file):
+def test_snapshot_is_valid(file):
     assert record_schema.faults(snapshot(file)) == []
 
 
 def changed(record, path, value):
     record = copy.deepcopy(record)
-    *parents, member = path
+    *parents, field = path
     parent = record
     for step in parents:
         parent = parent[step]
     if value is LEFT_OUT:
-        del parent[member]
+        del parent[field]
     else:
-        parent[member] = value
+        parent[field] = value
     return record
 
 
@@ -94,13 +95,13 @@ CHANGES = [
 @pytest.mark.parametrize(
     ("path", "value"), CHANGES, ids=lambda part: ".".join(map(str, part)) if isinstance(part, list) else None
 )
-def test_a_changed_record_is_refused(path, value):
+def test_changed_record_is_invalid(path, value):
     record = snapshot(ROOT / "tests" / "snapshots" / "revoked_by_search.snap")
     assert record_schema.faults(record) == []
     assert record_schema.faults(changed(record, path, value)) != []
 
 
-def test_every_object_of_the_schema_is_closed_and_everything_is_described():
+def test_schema_is_closed_and_described():
     def parts(part):
         yield part
         for _, inner in record_schema.inner_parts("", part):
@@ -110,11 +111,11 @@ def test_every_object_of_the_schema_is_closed_and_everything_is_described():
     all_parts = [part for root in (schema, *schema["$defs"].values()) for part in parts(root)]
     objects = [part for part in all_parts if "object" in record_schema.alternatives(part)]
     assert objects and all(part["additionalProperties"] is False for part in objects)
-    members = [inner for part in objects for inner in part["properties"].values()]
-    assert [inner for inner in members if not inner.get("description") and "$ref" not in inner] == []
+    fields = [inner for part in objects for inner in part["properties"].values()]
+    assert [inner for inner in fields if not inner.get("description") and "$ref" not in inner] == []
 
 
-# Whatever the records should have between them: each is a fault, and what it befalls.
+# Faults that make the records use the whole schema: the operation, and its fault.
 FAULTS = [
     (DELETE, {"kind": kind})
     for kind in (
@@ -140,7 +141,7 @@ FAULTS += [
 ]
 
 
-def test_every_member_value_and_null_of_the_schema_is_in_some_record(lightsail, start):
+def test_records_use_whole_schema(lightsail, start):
     alone = start()
     for case in cases.table():
         event = json.loads(case.path.read_text())
@@ -158,7 +159,7 @@ def test_every_member_value_and_null_of_the_schema_is_in_some_record(lightsail, 
         alone.invoke(alerts.by_hand())
         alone.invoke(alerts.by_hand(bucketName=None, reason="a drill"))
 
-    # Lambda's time is a matter of seconds here: what never ends must end.
+    # A short timeout, because these operations never end.
     short = start(AWS_LAMBDA_FUNCTION_TIMEOUT="3", VERIFY_FOR="0")
     for fault in ({"kind": "hang_before"}, {"kind": "operation_status", "status": None, "is_terminal": None}):
         lightsail.reset()
@@ -166,7 +167,7 @@ def test_every_member_value_and_null_of_the_schema_is_in_some_record(lightsail, 
         lightsail.script(DELETE, fault)
         short.invoke(alerts.by_hand())
 
-    # A member's role that is not there.
+    # The role in the member account does not exist.
     lightsail.reset()
     central = start(MEMBER_ROLE_NAME="responder", ALLOWED_ACCOUNTS=MEMBER, SEARCH_REGIONS="eu-west-1")
     central.invoke(alerts.by_hand(accountId=MEMBER))
@@ -174,14 +175,14 @@ def test_every_member_value_and_null_of_the_schema_is_in_some_record(lightsail, 
 
     functions = (alone, short, central)
     records = [*map(snapshot, SNAPSHOTS), *(record for function in functions for record in function.records())]
-    seen, allowed = record_schema.used(records), record_schema.allowed()
-    unseen = {pointer: values - seen.get(pointer, set()) for pointer, values in allowed.items()}
-    unseen = {pointer: values for pointer, values in unseen.items() if values or pointer not in seen}
-    assert {pointer: values for pointer, values in unseen.items() if NEVER_SEEN.get(pointer) != values} == {}
-    assert NEVER_SEEN.keys() <= unseen.keys(), "a reason that no longer holds"
+    used, allowed = record_schema.used(records), record_schema.allowed()
+    unused = {pointer: values - used.get(pointer, set()) for pointer, values in allowed.items()}
+    unused = {pointer: values for pointer, values in unused.items() if values or pointer not in used}
+    assert {pointer: values for pointer, values in unused.items() if UNUSED.get(pointer) != values} == {}
+    assert UNUSED.keys() <= unused.keys(), "a stale reason"
 
 
-def test_a_member_that_no_record_has_would_be_noticed():
+def test_unused_field_is_noticed():
     record = snapshot(SNAPSHOTS[0])
     without = changed(record, ["unmapped", "reason"], LEFT_OUT)
     pointer = "#/properties/unmapped/properties/reason"
@@ -197,7 +198,7 @@ def code(file):
 
 
 def outcomes():
-    """Name, OCSF status and severity of every outcome, as src/outcome.rs has them, in its order."""
+    """Returns name, OCSF status and severity of every outcome, in the order of src/outcome.rs."""
     text = code("outcome.rs")
     names = dict(re.findall(r"Self::(\w+) => \"([a-z_]+)\"", text))
     statuses = {
@@ -215,23 +216,23 @@ def outcomes():
     return {names[variant]: (*statuses[variant], severities[variant]) for variant in order}
 
 
-def test_the_outcomes_of_the_schema_are_those_of_the_code_with_their_status_and_severity():
+def test_schema_outcomes_match_code():
     schema = record_schema.validator().schema
-    said = {}
+    documented = {}
     for branch in schema["oneOf"]:
-        members = {name: part["const"] for name, part in branch["properties"].items()}
-        said[members["status_code"]] = (members["status_id"], members["status"], members["severity_id"])
-    assert said == outcomes()
+        fields = {name: part["const"] for name, part in branch["properties"].items()}
+        documented[fields["status_code"]] = (fields["status_id"], fields["status"], fields["severity_id"])
+    assert documented == outcomes()
     assert schema["properties"]["status_code"]["enum"] == list(outcomes())
 
 
-def test_the_kinds_of_failures_are_those_of_the_code():
+def test_schema_failure_kinds_match_code():
     variants = re.search(r"pub enum FailureKind \{(.*?)\n\}", code("aws/failure.rs"), re.S)[1]
     kinds = [re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() for name in re.findall(r"^    (\w+),$", variants, re.M)]
     assert record_schema.validator().schema["$defs"]["failure"]["properties"]["kind"]["enum"] == kinds
 
 
-def test_the_version_of_the_shape_is_that_of_the_code():
+def test_schema_version_matches_code():
     version = re.search(r'const SCHEMA: &str = "([^"]+)"', code("audit/record.rs"))[1]
     assert record_schema.validator().schema["properties"]["unmapped"]["properties"]["schema"]["const"] == version
     assert version in PAGE
@@ -240,25 +241,26 @@ def test_the_version_of_the_shape_is_that_of_the_code():
 # The page -------------------------------------------------------------------------------------------------------------
 
 
-def test_the_pages_outcomes_are_those_of_the_code():
+def test_page_outcomes_match_code():
     rows = re.findall(r"^\| `([a-z_]+)` \| (\d+) ([A-Za-z ]+) \| (\d) [A-Za-z]+ \|", PAGE, re.M)
-    said = {name: (int(number), caption.strip(), int(severity)) for name, number, caption, severity in rows}
-    assert said == outcomes() and list(said) == list(outcomes())
+    documented = {name: (int(number), caption.strip(), int(severity)) for name, number, caption, severity in rows}
+    assert documented == outcomes() and list(documented) == list(outcomes())
 
 
-def test_the_page_tells_every_member_and_no_other():
-    told = set(re.findall(r"^\| `([a-z_.\[\]]+)` \|", PAGE.split("## Fields")[1].split("\n## ")[0], re.M))
-    assert told == set(paths(record_schema.validator().schema))
+def test_page_has_exactly_schema_fields():
+    documented = set(re.findall(r"^\| `([a-z_.\[\]]+)` \|", PAGE.split("## Fields")[1].split("\n## ")[0], re.M))
+    assert documented == set(paths(record_schema.validator().schema))
 
 
 def paths(part, path=""):
-    """Every member of the schema, as `unmapped.operations[].id`; what is constant or told once, without what is below."""
+    """Yields the path of every field of the schema, such as `unmapped.operations[].id`. Parts that are constant, or
+    that the page documents elsewhere, come without the fields below them."""
     if "$ref" in part:
         part = record_schema.validator().schema["$defs"][part["$ref"].rpartition("/")[2]]
     for name, inner in part.get("properties", {}).items():
         here = f"{path}.{name}" if path else name
-        told_elsewhere = name == "countermeasures" or here == "unmapped.search.unread[].failure"
-        below = [] if told_elsewhere else list(paths(inner, here))
+        collapsed = name == "countermeasures" or here == "unmapped.search.unread[].failure"
+        below = [] if collapsed else list(paths(inner, here))
         yield from below or [here]
     if "items" in part:
         yield from paths(part["items"], f"{path}[]")
@@ -268,18 +270,19 @@ def paths(part, path=""):
 
 
 def blocks():
-    """The JSON in the page: patterns for events, and the example."""
+    """Returns the JSON blocks of the page: event patterns, and the example."""
     found = [json.loads(text) for text in re.findall(r"^```json\n(.*?)\n```$", PAGE, re.S | re.M)]
-    return [one for one in found if "class_uid" not in one], [one for one in found if "class_uid" in one]
+    return [block for block in found if "class_uid" not in block], [block for block in found if "class_uid" in block]
 
 
-def test_the_pages_example_is_what_the_schema_allows():
+def test_page_example_is_valid():
     _, (example,) = blocks()
     assert record_schema.faults(example) == []
     assert ocsf.faults(example) == []
 
 
-def test_each_pattern_of_the_page_matches_some_of_the_snapshots_events_and_only_the_first_all():
+def test_page_patterns_match_snapshots():
+    """The first pattern matches the event of every snapshot. Every other pattern matches some, but not all."""
     source = re.search(r'const SOURCE: &str = "([^"]+)"', code("audit/bus.rs"))[1]
     detail_type = re.search(r'const DETAIL_TYPE: &str = "([^"]+)"', code("audit/bus.rs"))[1]
     events = [{"source": source, "detail-type": detail_type, "detail": snapshot(file)} for file in SNAPSHOTS]
@@ -290,18 +293,19 @@ def test_each_pattern_of_the_page_matches_some_of_the_snapshots_events_and_only_
         assert matched == len(events) if n == 0 else 0 < matched < len(events), pattern
 
 
-def test_the_pages_queries_name_members_that_there_are():
-    named = set(re.findall(r"\baudit\.([a-z_.0-9]*[a-z_])", PAGE))
+def test_page_queries_use_known_fields():
+    queried = set(re.findall(r"\baudit\.([a-z_.0-9]*[a-z_])", PAGE))
     known = {path.replace("[]", ".0") for path in paths(record_schema.validator().schema)}
-    known |= {path.replace("unmapped.", "unmapped.search.unread.0.") for path in known if path.startswith("unmapped.failure.")}
-    assert len(named) > 10 and named <= known
+    failure = [path for path in known if path.startswith("unmapped.failure.")]
+    known |= {path.replace("unmapped.", "unmapped.search.unread.0.") for path in failure}
+    assert len(queried) > 10 and queried <= known
 
 
-def test_the_pages_metrics_are_those_of_the_code():
+def test_page_metrics_match_code():
     table = PAGE.split("| Metric | Unit |")[1].split("\n\n")[0]
-    told = {name: unit for name, unit in re.findall(r"^\| `(\w+)` \| (Count|Milliseconds)\b", table, re.M)}
+    documented = {name: unit for name, unit in re.findall(r"^\| `(\w+)` \| (Count|Milliseconds)\b", table, re.M)}
     body = code("audit/metrics.rs")
-    named = dict(re.findall(r'metric\("(\w+)", "(\w+)"\)', body))
-    named |= {name: "Milliseconds" for name in re.findall(r'time\("(\w+)", self', body)}
-    assert told == named
+    emitted = dict(re.findall(r'metric\("(\w+)", "(\w+)"\)', body))
+    emitted |= {name: "Milliseconds" for name in re.findall(r'time\("(\w+)", self', body)}
+    assert documented == emitted
     assert re.search(r'const NAMESPACE: &str = "([^"]+)"', body)[1] in PAGE
