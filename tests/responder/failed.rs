@@ -28,7 +28,7 @@ async fn what_is_denied_is_not_tried_again() {
     assert_eq!(failure["code"], "AccessDeniedException");
     assert_eq!(failure["attempts"], 1);
     assert_eq!(failure["retryable"], false);
-    assert_eq!(failure["may_have_been_carried_out"], false);
+    assert_eq!(failure["may_have_taken_effect"], false);
     assert!(failure["request_id"].is_string());
     assert!(answer.message().contains("must be taken as live"), "{}", answer.message());
 }
@@ -50,7 +50,7 @@ async fn a_delete_that_is_refused_while_the_key_is_listed_is_failed() {
         let answer = scene.respond(&by_hand()).await;
         assert_eq!(answer.outcome(), "failed", "{fault:?}");
         assert_eq!(scene.count("DeleteBucketAccessKey"), 1, "{fault:?}");
-        assert_eq!(answer.unmapped("/failure/may_have_been_carried_out"), false, "{fault:?}");
+        assert_eq!(answer.unmapped("/failure/may_have_taken_effect"), false, "{fault:?}");
         assert_eq!(answer.unmapped("/access_key/status"), "Active", "{fault:?}");
         assert_eq!(scene.keys("us-east-1", "photos"), [KEY, SIBLING], "{fault:?}");
     }
@@ -65,16 +65,16 @@ async fn throttling_that_does_not_end_is_failed_after_five_attempts() {
     assert_eq!(answer.unmapped("/failure/kind"), "throttled");
     assert_eq!(answer.unmapped("/failure/attempts"), 5);
     assert_eq!(answer.unmapped("/failure/retryable"), true);
-    assert_eq!(answer.unmapped("/failure/may_have_been_carried_out"), false);
+    assert_eq!(answer.unmapped("/failure/may_have_taken_effect"), false);
 }
 
 #[tokio::test]
-async fn a_fault_of_the_service_may_have_been_carried_out() {
+async fn a_fault_of_the_service_may_have_taken_effect() {
     let scene =
         Scene::with_key_on_photos().await.scripted(every("DeleteBucketAccessKey", Fault::HttpStatus { status: 500 }));
     let answer = scene.respond(&by_hand()).await;
     assert_eq!(answer.outcome(), "failed");
-    assert_eq!(answer.unmapped("/failure/may_have_been_carried_out"), true);
+    assert_eq!(answer.unmapped("/failure/may_have_taken_effect"), true);
     assert!(answer.message().contains("; it is still listed. "), "{}", answer.message());
 }
 
@@ -176,9 +176,9 @@ async fn an_address_where_nobody_listens_is_failed_and_nothing_was_sent() {
     let scene = Scene::with_key_on_photos().await.unreachable();
     let answer = scene.respond(&by_hand()).await;
     assert_eq!(answer.outcome(), "failed");
-    assert_eq!(answer.unmapped("/failure/kind"), "no_answer");
+    assert_eq!(answer.unmapped("/failure/kind"), "no_response");
     assert_eq!(answer.unmapped("/failure/attempts"), 5);
-    assert_eq!(answer.unmapped("/failure/may_have_been_carried_out"), false);
+    assert_eq!(answer.unmapped("/failure/may_have_taken_effect"), false);
     assert!(answer.message().contains("nothing was deleted"), "{}", answer.message());
     assert!(answer.message().contains("no connection could be made: Connection refused"), "{}", answer.message());
     assert_eq!(answer.unmapped("/search/unread").as_array().unwrap().len(), 19);
@@ -202,7 +202,7 @@ async fn no_time_at_all_still_leaves_a_record() {
     let scene = Scene::with_key_on_photos().await;
     let answer = scene.respond_within(&by_hand(), Duration::ZERO).await;
     assert_eq!(answer.outcome(), "failed");
-    assert_eq!(answer.unmapped("/failure/kind"), "out_of_time");
+    assert_eq!(answer.unmapped("/failure/kind"), "deadline_exceeded");
     assert_eq!(scene.keys("us-east-1", "photos"), [KEY, SIBLING]);
     assert_eq!(answer.unmapped("/timing_ms/alert_to_invocation"), &json!(null));
 }

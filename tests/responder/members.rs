@@ -105,7 +105,7 @@ async fn a_role_that_cannot_be_assumed_is_failed_and_nothing_was_asked_of_lights
     assert_eq!((answer.outcome(), answer.error_type()), ("failed", "Responder.Failed"));
     assert_eq!(answer.unmapped("/failure/operation"), "AssumeRole");
     assert_eq!(answer.unmapped("/failure/kind"), "access_denied");
-    assert_eq!(answer.unmapped("/failure/may_have_been_carried_out"), false);
+    assert_eq!(answer.unmapped("/failure/may_have_taken_effect"), false);
     assert!(answer.message().contains("nothing was deleted"), "{}", answer.message());
     assert_eq!(scene.operations(), ["AssumeRole"]);
 }

@@ -52,8 +52,7 @@ async fn a_panic_in_any_stage_leaves_a_record_and_an_error() {
         assert_eq!(answer.outcome(), outcome, "{stage}");
         assert!(answer.message().contains("own code panicked"), "{stage}: {}", answer.message());
         assert!(!answer.record.to_string().contains("wJalr"), "{stage}");
-        let may =
-            answer.unmapped("").pointer("/failure/may_have_been_carried_out").and_then(serde_json::Value::as_bool);
+        let may = answer.unmapped("").pointer("/failure/may_have_taken_effect").and_then(serde_json::Value::as_bool);
         assert_eq!(may, may_be_done, "{stage}");
         let next = scene.respond(&by_hand()).await;
         assert!(next.result.is_ok(), "{stage}: {}", next.message());

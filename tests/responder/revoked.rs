@@ -36,7 +36,7 @@ async fn evidence_is_read_beside_the_delete() {
 
 #[tokio::test]
 async fn evidence_that_does_not_come_holds_nothing_up_and_its_absence_is_said() {
-    for (fault, says) in [(Fault::HangBefore, "unread"), (Fault::Latency { ms: 0 }, "too_late")] {
+    for (fault, says) in [(Fault::HangBefore, "unavailable"), (Fault::Latency { ms: 0 }, "already_gone")] {
         let scene = Scene::with_key_on_photos().await.scripted(Script::new("GetBucketAccessKeys", fault));
         // The operation is followed until the first read has come: it is the one beside the delete.
         let scene = scene.scripted(Script::new("GetOperation", Fault::Latency { ms: 200 }));
@@ -45,7 +45,7 @@ async fn evidence_that_does_not_come_holds_nothing_up_and_its_absence_is_said() 
         assert_eq!((answer.outcome(), answer.unmapped("/access_key/evidence")), ("revoked", &json!(says)));
         assert!(answer.message().contains("its last use is not known"), "{}", answer.message());
         assert_eq!(answer.unmapped("/access_key/created_at"), &json!(null));
-        assert_eq!(answer.unmapped("/bucket/keys_left"), 1);
+        assert_eq!(answer.unmapped("/bucket/remaining_keys"), 1);
         // One attempt alone may take three seconds.
         assert!(started.elapsed() < Duration::from_secs(2), "{says}");
     }
@@ -84,7 +84,7 @@ async fn every_bucket_that_the_alert_names_is_tried() {
     assert_eq!(answer.outcome(), "revoked");
     assert_eq!(answer.unmapped("/bucket/name"), "photos");
     assert_eq!(answer.unmapped("/bucket/found_by"), "alert");
-    assert_eq!(answer.unmapped("/alert/set_aside").as_array().unwrap().len(), 1);
+    assert_eq!(answer.unmapped("/alert/ignored_fields").as_array().unwrap().len(), 1);
     assert_eq!(scene.count("DeleteBucketAccessKey"), 3);
     assert_eq!(scene.count("GetBuckets"), 0);
     assert_eq!(scene.keys("us-east-1", "logs").len(), 1);
@@ -108,7 +108,7 @@ async fn an_operation_that_has_ended_already_is_not_asked_for() {
     let answer = scene.respond(&by_hand()).await;
     assert_eq!(answer.outcome(), "revoked");
     assert_eq!(scene.count("GetOperation"), 0);
-    assert_eq!(answer.unmapped("/bucket/keys_left"), 0);
+    assert_eq!(answer.unmapped("/bucket/remaining_keys"), 0);
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ async fn a_key_is_found_in_any_region_on_any_page() {
     assert_eq!(answer.outcome(), "revoked");
     assert_eq!(
         answer.unmapped("/bucket"),
-        &json!({"name": "zebra", "region": "ap-southeast-2", "found_by": "search", "keys_left": 1})
+        &json!({"name": "zebra", "region": "ap-southeast-2", "found_by": "search", "remaining_keys": 1})
     );
     assert_eq!(answer.unmapped("/access_key/created_at"), "2026-11-18T11:06:40Z");
     assert_eq!(answer.unmapped("/access_key/last_used/service"), "s3");

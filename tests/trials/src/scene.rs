@@ -104,7 +104,7 @@ impl Scene {
     /// Where nobody else deletes the key: an error may deny that a delete was done only if it was not.
     pub fn denied(&self, answer: &Answer) -> Option<String> {
         let record = answer.records.first().unwrap_or(&Value::Null);
-        let may_be_done = record["unmapped"]["failure"]["may_have_been_carried_out"] == true;
+        let may_be_done = record["unmapped"]["failure"]["may_have_taken_effect"] == true;
         let denied = answer.response.is_err() && !may_be_done && !self.key_is_there();
         denied.then(|| format!("the key is gone, and the record says that nothing was done: {record}"))
     }
@@ -159,7 +159,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_wrong_with_an_answer_is_seen() {
         let scene = Scene::new(SimulatorSettings::default()).await.unwrap();
-        let record = json!({"message": "m", "unmapped": {"failure": {"may_have_been_carried_out": false}}});
+        let record = json!({"message": "m", "unmapped": {"failure": {"may_have_taken_effect": false}}});
         let success = answer(Ok(json!({"records": [record]})), vec![record.clone()]);
         let failure = answer(error("Responder.Failed", "m"), vec![record.clone()]);
         assert_eq!(wrong(&scene, &success), ["success is said of a key that is there"]);

@@ -228,7 +228,7 @@ fn wrong(cell: Cell, stage: &Stage, answer: &Answer, record: &Value, took: Durat
     let connections = stage.gate.accepted();
     unless(connections <= MOST_CONNECTIONS, &format_args!("{connections} connections"));
     if cell.call == DELETE && cell.attempt != Attempt::First && cell.sends_nothing() && !was_let_in(cell, record) {
-        let may_be_done = &record["unmapped"]["failure"]["may_have_been_carried_out"];
+        let may_be_done = &record["unmapped"]["failure"]["may_have_taken_effect"];
         let there = stage.scene.key_is_there();
         unless(there && may_be_done == false, &"no delete was sent, and the record does not say so");
     }
@@ -238,7 +238,7 @@ fn wrong(cell: Cell, stage: &Stage, answer: &Answer, record: &Value, took: Durat
 /// Whether the kernel took a connection while the gate was being closed, and reset it: then something was written, to nobody,
 /// and the function may not rule it out. Rare; such a try does not count.
 fn was_let_in(cell: Cell, record: &Value) -> bool {
-    cell.call == DELETE && cell.is_outage() && record["unmapped"]["failure"]["may_have_been_carried_out"] == true
+    cell.call == DELETE && cell.is_outage() && record["unmapped"]["failure"]["may_have_taken_effect"] == true
 }
 
 impl Cell {

@@ -75,7 +75,7 @@ pub(crate) fn broken_rules(delivery: &Delivery) -> Vec<String> {
 
     // The record says whether a delete may have been carried out.
     let deleted = delivery.alive_before && !delivery.alive;
-    let may = unmapped["failure"]["may_have_been_carried_out"].as_bool();
+    let may = unmapped["failure"]["may_have_taken_effect"].as_bool();
     rule(may != Some(false) || !deleted, "a delete that was carried out is never ruled out");
     rule(
         ok || !deleted || may == Some(true) || outcome == "unconfirmed",

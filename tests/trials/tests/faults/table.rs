@@ -206,10 +206,7 @@ impl Cell {
         }
         let refused_delete = self.class == Class::Refused && self.call.operation == DELETE;
         if refused_delete && self.attempt == Attempt::Every && self.delivery.answer.is_err() {
-            rule(
-                failure(&self.delivery, "may_have_been_carried_out") == false,
-                "a refused delete is not done".to_owned(),
-            );
+            rule(failure(&self.delivery, "may_have_taken_effect") == false, "a refused delete is not done".to_owned());
         }
         let Self { fault, call, attempt, delivery, .. } = self;
         let text = broken.join("; ");
