@@ -1,8 +1,10 @@
-//! Environment -> [`Config`], with all problems at once. The only reader of the environment.
+//! Reads [`Config`] from the environment and reports all problems at once. No other module reads the environment.
 //!
-//! Region and credentials are plain variables that Lambda sets, so `aws-config` with its SSO, IMDS and STS chains has no
-//! business here. Invariant: a value that cannot be read stops the function at INIT; there is no silent default for a
-//! typo, and no endpoint but AWS's own or a loopback address, so that no stray variable can redirect a revocation.
+//! Lambda sets Region and credentials as plain variables, so `aws-config` with its SSO, IMDS and STS chains is not
+//! needed.
+//!
+//! Invariant: an invalid value stops the function at INIT. A typo never falls back to a default. Only AWS's own
+//! endpoints and loopback addresses are accepted, so that no stray variable can redirect a revocation.
 
 mod reader;
 
@@ -17,108 +19,108 @@ use crate::deadline::Timeouts;
 use crate::names::{AccountId, Region};
 use crate::policy::Policy;
 
-/// Everything that the environment says.
+/// Configuration of the function, read from the environment.
 #[derive(Debug)]
 pub struct Config {
-    /// The Region that the function runs in.
+    /// Region that the function runs in.
     pub region: Region,
-    /// The function's own credentials.
+    /// Credentials of the function's own role.
     pub credentials: Credentials,
-    /// Simulators on this machine, in place of AWS.
+    /// Endpoints of simulators on this machine that replace AWS.
     pub endpoints: Endpoints,
-    /// Where certificates of authorities can be (PEM), in the order of preference; none where they are in a directory.
+    /// Candidate CA bundles (PEM) in order of preference. The list is empty if the CA certificates are in a directory.
     pub certificate_files: Vec<PathBuf>,
-    /// What the operator forbids.
+    /// Operator's limits on what the function may do.
     pub policy: Policy,
-    /// The Regions that a search reads.
+    /// Regions that a search reads.
     pub regions: Vec<Region>,
-    /// How to act in other accounts; none where that is not configured.
+    /// Role for member accounts, if configured.
     pub member_role: Option<MemberRole>,
-    /// Name or ARN of the event bus that records are put on; none where that is not configured.
+    /// Name or ARN of the event bus that receives the records, if configured.
     pub record_bus: Option<String>,
-    /// Limits and pauses.
+    /// Timeouts, backoff and pauses.
     pub timeouts: Timeouts,
 }
 
-/// How the function's own log lines look, and which are written. Records are not among them: they are always written.
+/// Format and level of the function's own log lines. Records do not depend on them: they are always written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Logs {
-    /// The finest level.
+    /// Most detailed level that is written.
     pub level: LevelFilter,
-    /// Whether a line is JSON.
+    /// JSON lines instead of text.
     pub json: bool,
 }
 
-/// Credentials of the function's role, as Lambda hands them out (Lambda guide, "Defined runtime environment variables").
+/// Credentials of the function's role, as Lambda provides them (Lambda guide, "Defined runtime environment variables").
 pub struct Credentials {
-    /// Access key ID of the role's session.
+    /// Access key ID of the role session.
     pub access_key_id: String,
-    /// Its secret.
+    /// Secret access key of the role session.
     pub secret_access_key: String,
-    /// Its session token. Lambda always sets one.
+    /// Session token of the role session. Lambda always sets one.
     pub session_token: Option<String>,
 }
 
-/// Loopback addresses in place of AWS's; none in production.
+/// Loopback endpoints that replace AWS's own. In production none is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoints {
-    /// Of Lightsail.
+    /// Lightsail endpoint.
     pub lightsail: Option<String>,
-    /// Of STS.
+    /// STS endpoint.
     pub sts: Option<String>,
-    /// Of EventBridge.
+    /// EventBridge endpoint.
     pub eventbridge: Option<String>,
 }
 
-/// The role that this function assumes in other accounts, and in which of them.
+/// Role that the function assumes in member accounts, and the accounts where it may do so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberRole {
-    /// The role's name, the same in each account.
+    /// Role name, the same in every member account.
     pub name: String,
-    /// The external ID that its trust policy asks for.
+    /// External ID that the role's trust policy requires.
     pub external_id: Option<String>,
-    /// The accounts: these and no others.
+    /// Member accounts that the function may enter. All other accounts are refused.
     pub accounts: Vec<AccountId>,
 }
 
-/// Every variable that could not be used. Caused by the deployment; the function does not start.
+/// List of all variables with problems. The deployment causes them, and the function does not start.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("the environment cannot be used: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
 pub struct ConfigError(pub Vec<Problem>);
 
-/// One variable that could not be used.
+/// Problem with one variable.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum Problem {
-    /// A required variable is absent or empty.
+    /// Required variable that is absent or empty.
     #[error("{0} is missing")]
     Missing(&'static str),
-    /// A variable that another one needs is absent or empty.
+    /// Variable that is absent or empty although another variable requires it.
     #[error("{variable} is missing, and {because_of} means nothing without it")]
     MissingBeside {
-        /// The variable that is not there.
+        /// Variable that is missing.
         variable: &'static str,
-        /// The variable that is.
+        /// Variable that requires it.
         because_of: &'static str,
     },
-    /// A variable has a value that it cannot have.
+    /// Variable with an invalid value.
     #[error("{variable} is {value:?}; accepted: {accepted}")]
     Value {
-        /// The variable.
+        /// Name of the variable.
         variable: &'static str,
-        /// Its value, of a list the part that is wrong; never that of a credential.
+        /// Invalid value, or the invalid item of a list. Never the value of a credential.
         value: String,
-        /// What it may be.
+        /// Description of the valid values.
         accepted: &'static str,
     },
-    /// A variable that looks like one of ours and is none: most likely a typo of one that is.
+    /// Unknown variable whose name resembles a variable of this function. Most likely it is a typo.
     #[error("{variable} is not a variable of this function; accepted: {}", OURS.join(", "))]
     Unknown {
-        /// The variable.
+        /// Name of the variable.
         variable: String,
     },
 }
 
-/// The variables that are ours alone.
+/// Variables that only this function reads.
 pub const OURS: [&str; 9] = [
     "RESPONDER_MODE",
     "PROTECTED_BUCKETS",
@@ -134,14 +136,14 @@ pub const OURS: [&str; 9] = [
 impl Config {
     /// Reads the process's environment.
     pub fn from_env() -> Result<Self, ConfigError> {
-        // A variable that is not Unicode is none that we know, and its name is shown as far as it can be.
+        // A variable whose name is not Unicode cannot be one that the function knows. Its name is shown lossily.
         Self::read(
             std::env::vars_os()
                 .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())),
         )
     }
 
-    /// Reads an environment given as pairs of name and value.
+    /// Reads an environment that is given as pairs of name and value.
     pub fn read(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(variables.into_iter().collect());
         reader.refuse_unknown();
@@ -182,8 +184,9 @@ impl Logs {
         Self::read(|name| std::env::var(name).ok())
     }
 
-    /// What Lambda sets from the function's logging configuration (Lambda guide, "Configuring advanced logging controls"),
-    /// else `RUST_LOG` as a level. Lambda's `FATAL`, and what is no level, count as `INFO`: better a line too many.
+    /// Reads the variables that Lambda sets from the function's logging configuration (Lambda guide, "Configuring
+    /// advanced logging controls"). Falls back to `RUST_LOG` for the level. Lambda's `FATAL` and unknown levels count
+    /// as `INFO`, because an extra line costs less than a missing one.
     fn read(get: impl Fn(&str) -> Option<String>) -> Self {
         let level = get("AWS_LAMBDA_LOG_LEVEL").or_else(|| get("RUST_LOG"));
         let level = level.and_then(|level| level.trim().parse().ok()).unwrap_or(LevelFilter::INFO);
@@ -214,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lambda_sets_is_enough() {
+    fn lambda_variables_are_sufficient() {
         let config = read(&[]).unwrap();
         assert_eq!(
             (config.region.as_str(), config.policy.mode, config.endpoints),
@@ -224,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn all_problems_are_named_at_once_with_variable_value_and_what_is_accepted() {
+    fn problems_are_reported_all_at_once() {
         let error = read(&[
             ("AWS_REGION", "Ireland"),
             ("AWS_ACCESS_KEY_ID", ""),
@@ -238,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn certificates_are_where_openssls_variables_say_or_where_the_system_has_them() {
+    fn ca_bundle_comes_from_openssl_variables_or_system() {
         let files = |changes: &[(&str, &str)]| read(changes).unwrap().certificate_files;
         let (file, directory) = (("SSL_CERT_FILE", "/own.pem"), ("SSL_CERT_DIR", "/certs"));
         assert_eq!((files(&[file]), files(&[file, directory])), (vec!["/own.pem".into()], vec!["/own.pem".into()]));
@@ -247,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn policy_regions_and_other_accounts_are_read() {
+    fn policy_regions_and_member_accounts_are_read() {
         let config = read(&[
             ("RESPONDER_MODE", "dry_run"),
             ("PROTECTED_BUCKETS", "photos, backups"),
@@ -268,14 +271,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_set_forbids_nothing_searches_everywhere_and_acts_in_no_other_account() {
+    fn unset_variables_use_defaults() {
         let config = read(&[("PROTECTED_BUCKETS", ""), ("ALLOWED_ACCOUNTS", " ")]).unwrap();
         assert!(config.policy.protected.is_empty() && config.member_role.is_none());
         assert_eq!((config.regions.len(), config.timeouts.verify_for), (REGIONS.len(), Duration::from_secs(10)));
     }
 
     #[test]
-    fn the_bus_for_records_is_a_name_or_an_arn() {
+    fn record_bus_is_name_or_arn() {
         assert_eq!(read(&[("RECORD_BUS", "")]).unwrap().record_bus, None);
         for bus in ["records", "corp/security.records-1_a", "arn:aws:events:eu-west-1:111122223333:event-bus/records"] {
             assert_eq!(read(&[("RECORD_BUS", bus)]).unwrap().record_bus.as_deref(), Some(bus));
@@ -283,8 +286,8 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_list_that_cannot_be_read_stops_the_function() {
-        for (variable, value, says) in [
+    fn invalid_value_or_list_item_is_refused() {
+        for (variable, value, expected) in [
             (
                 "PROTECTED_BUCKETS",
                 "photos,My.Bucket",
@@ -303,22 +306,22 @@ mod tests {
             ("RECORD_BUS", "arn:aws:events:us-east-1:111122223333:rule/x", r#"; accepted: the name of an event bus"#),
         ] {
             let error = read(&[(variable, value)]).unwrap_err().to_string();
-            assert!(error.contains(says), "{error}");
+            assert!(error.contains(expected), "{error}");
         }
     }
 
     #[test]
-    fn role_and_accounts_go_together() {
+    fn member_role_and_accounts_require_each_other() {
         let whole =
             [("MEMBER_ROLE_NAME", "responder"), ("ALLOWED_ACCOUNTS", "111122223333"), ("MEMBER_EXTERNAL_ID", "ab")];
         assert!(read(&whole).is_ok());
-        for (left_out, says) in [
+        for (omitted, expected) in [
             (0, "MEMBER_ROLE_NAME is missing, and ALLOWED_ACCOUNTS means nothing without it"),
             (1, "ALLOWED_ACCOUNTS is missing, and MEMBER_ROLE_NAME means nothing without it"),
         ] {
             let mut some = whole.to_vec();
-            some.remove(left_out);
-            assert!(read(&some).unwrap_err().to_string().ends_with(says));
+            some.remove(omitted);
+            assert!(read(&some).unwrap_err().to_string().ends_with(expected));
         }
         for (variable, value) in [
             ("MEMBER_ROLE_NAME", "arn:aws:iam::111122223333:role/responder"),
@@ -333,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_variable_stops_the_function() {
+    fn misspelt_variable_is_refused() {
         for name in [
             "PROTECTED_BUCKET",
             "PROTECT_BUCKETS",
@@ -351,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_must_be_loopback() {
+    fn endpoint_must_be_loopback() {
         for good in ["http://127.0.0.1:4599", "https://127.1.2.3", "http://[::1]:80/", "http://localhost:4566"] {
             assert_eq!(read(&[(LIGHTSAIL_ENDPOINT, good)]).unwrap().endpoints.lightsail.as_deref(), Some(good));
         }
@@ -370,13 +373,13 @@ mod tests {
     }
 
     #[test]
-    fn configured_endpoints_can_be_switched_off_as_in_every_sdk() {
+    fn sdk_variable_disables_configured_endpoints() {
         let config = read(&[(LIGHTSAIL_ENDPOINT, "http://evil.test"), ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")]);
         assert_eq!(config.unwrap().endpoints, Endpoints::default());
     }
 
     #[test]
-    fn lambda_says_how_log_lines_look_and_which_are_written() {
+    fn lambda_variables_set_log_format_and_level() {
         let logs = |variables: &[(&str, &str)]| {
             Logs::read(|name| Some(variables.iter().find(|(known, _)| *known == name)?.1.to_owned()))
         };
@@ -389,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_do_not_show_in_debug_output() {
+    fn credentials_are_absent_from_debug_output() {
         let config = read(&[("AWS_SESSION_TOKEN", "ttt")]).unwrap();
         let shown = format!("{config:?}");
         assert!(!shown.contains("ASIAX") && !shown.contains("sss") && !shown.contains("ttt"), "{shown}");

@@ -1,4 +1,4 @@
-//! The Lambda function: logs, configuration, client, and the runtime's loop.
+//! Entry point of the Lambda function: sets up logs and configuration, then runs the runtime loop.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use lightsail_key_responder::config::{Config, Logs};
 use lightsail_key_responder::respond::Responder;
 use tracing_subscriber::fmt::writer::MakeWriterExt;
 
-// One thread: the work is waiting for answers, and a small function has a fraction of a processor.
+// One thread is enough: the function mostly waits for responses, and a small function has a fraction of a processor.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     write_logs(&Logs::from_env());
-    // Rust's own hook prints the panic's message, which can quote the event.
+    // Rust's default hook prints the panic message, which can quote the event.
     std::panic::set_hook(Box::new(|panic| tracing::error!(place = ?panic.location(), "panicked")));
     let config = match Config::from_env() {
         Ok(config) => config,
@@ -42,23 +42,23 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Log lines to standard output, as `lambda_runtime` writes them.
+/// Writes log lines to standard output in the format of `lambda_runtime`.
 fn write_logs(logs: &Logs) {
-    // At TRACE the runtime logs the raw event, and a scanner's event can hold a secret: what is finer than INFO is
-    // written only if it is ours.
-    let ours = |line: &tracing::Metadata<'_>| {
+    // At TRACE the runtime logs the raw event, and a scanner's event can contain a secret. For this reason, only this
+    // crate may write lines below INFO.
+    let allowed = |line: &tracing::Metadata<'_>| {
         *line.level() <= tracing::Level::INFO || line.target().starts_with("lightsail_key_responder")
     };
     let lines = tracing_subscriber::fmt()
         .with_target(false)
         .without_time()
         .with_max_level(logs.level)
-        .with_writer(std::io::stdout.with_filter(ours));
+        .with_writer(std::io::stdout.with_filter(allowed));
     if logs.json { lines.json().init() } else { lines.init() }
 }
 
-/// Hands the event to the handler as text, whatever it is: what the runtime itself cannot parse, such as JSON nested too
-/// deep, would never reach the handler, and would leave no record.
+/// Passes the raw event to the handler as a JSON string. An event that the runtime cannot parse, such as JSON with deep
+/// nesting, would otherwise never reach the handler and would leave no record.
 fn as_text(mut invocation: LambdaInvocation) -> LambdaInvocation {
     let text = String::from_utf8_lossy(&invocation.body);
     invocation.body = serde_json::Value::from(text).to_string().into();

@@ -1,7 +1,7 @@
-//! Variables -> values, each in its own way: what it may be, and what is so when it is not set.
+//! Parses each variable: its grammar, and its default when it is not set.
 //!
-//! Invariant: a value that cannot be read is a [`Problem`], which names variable, value and what is accepted; what is
-//! returned in its place is never used.
+//! Invariant: an invalid value is a [`Problem`] with the variable, the value and the accepted values. The placeholder
+//! that is returned instead is never used.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -17,27 +17,30 @@ use crate::names::{AccountId, BucketName, Region};
 use crate::policy::Mode;
 use crate::regions::REGIONS;
 
-/// Any other variable that begins so is refused: a protection that was misspelt would protect nothing. Neither Lambda nor
-/// an AWS SDK has variables that begin so (Lambda guide, "Defined runtime environment variables").
+/// Prefixes of this function's variables. An unknown variable with such a prefix is refused, because a misspelt
+/// protection would protect nothing. Neither Lambda nor an AWS SDK has variables with these prefixes (Lambda guide,
+/// "Defined runtime environment variables").
 const PREFIXES: [&str; 8] = ["RESPONDER_", "PROTECT", "MAX_KEY", "MEMBER_", "ALLOWED_", "SEARCH_", "VERIFY", "RECORD"];
 
-/// An alert names one key, or the few of a leak. A hundred at once look like a mistake or an attack on us.
+/// Default limit of keys per alert. An alert names one key, or the few keys of a leak. A hundred keys at once look like
+/// a mistake or an attack on the operator.
 const MOST_KEYS: usize = 20;
 
-/// Longer than any function runs (Lambda quotas): whoever asks for more has mistaken the unit.
+/// Upper limit in seconds, the longest time that a function can run (Lambda quotas). A larger value most likely has the
+/// wrong unit.
 const LONGEST_VERIFICATION: f64 = 900.0;
 
-/// Of Amazon Linux 2023, which provided.al2023 is, and of Debian.
+/// CA bundles of Amazon Linux 2023 (the base of provided.al2023) and of Debian.
 const BUNDLES: [&str; 2] = ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt"];
 
 const LIGHTSAIL_ENDPOINT: &str = "AWS_ENDPOINT_URL_LIGHTSAIL";
 const STS_ENDPOINT: &str = "AWS_ENDPOINT_URL_STS";
 const EVENTBRIDGE_ENDPOINT: &str = "AWS_ENDPOINT_URL_EVENTBRIDGE";
 
-/// Reads variables, and keeps what is wrong with any.
+/// Reader that parses variables and collects the problems.
 pub(super) struct Reader {
     variables: Vec<(String, String)>,
-    /// What could not be used, in the order in which it was asked for.
+    /// Problems in the order of the reads.
     pub(super) problems: Vec<Problem>,
 }
 
@@ -65,11 +68,11 @@ impl Reader {
 
     pub(super) fn refuse_unknown(&mut self) {
         let names = self.variables.iter().map(|(name, _)| name);
-        let ours_by_its_looks = |name: &str| {
+        let has_own_prefix = |name: &str| {
             let name = name.to_ascii_uppercase();
             PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         };
-        let unknown = names.filter(|name| ours_by_its_looks(name) && !OURS.contains(&name.as_str()));
+        let unknown = names.filter(|name| has_own_prefix(name) && !OURS.contains(&name.as_str()));
         let unknown = unknown.map(|name| Problem::Unknown { variable: name.clone() }).collect::<Vec<_>>();
         self.problems.extend(unknown);
     }
@@ -83,8 +86,9 @@ impl Reader {
         region
     }
 
-    /// OpenSSL's variables, as rustls-native-certs reads them (its documentation), else where Amazon Linux and Debian have
-    /// their bundles. What is not there is no problem: whoever connects reads the machine's whole store then.
+    /// Returns the CA bundle of OpenSSL's variables, as rustls-native-certs reads them (its documentation). Without
+    /// these variables it returns the paths of Amazon Linux and Debian. A missing file is no problem, because the
+    /// connector then falls back to the system root store.
     pub(super) fn certificate_files(&self) -> Vec<PathBuf> {
         match (self.get("SSL_CERT_FILE"), self.get("SSL_CERT_DIR")) {
             (Some(file), _) => vec![file.into()],
@@ -115,7 +119,7 @@ impl Reader {
         self.list("PROTECTED_BUCKETS", ACCEPTED).into_iter().collect()
     }
 
-    /// The Regions of the search: all that Lightsail has, or those that are chosen.
+    /// Returns the Regions to search: the configured ones, or else all that have Lightsail.
     pub(super) fn regions(&mut self) -> Vec<Region> {
         const NAME: &str = "SEARCH_REGIONS";
         const ACCEPTED: &str =
@@ -131,7 +135,8 @@ impl Reader {
         REGIONS.iter().filter_map(|(name, _)| name.parse().ok()).collect()
     }
 
-    /// Role and accounts: neither means anything without the other, and who leaves out the accounts allows none.
+    /// Returns the member role with its accounts. Each of the two variables requires the other. A role without accounts
+    /// is a problem, because an empty list must not mean all accounts.
     pub(super) fn member_role(&mut self) -> Option<MemberRole> {
         const NAME: &str = "MEMBER_ROLE_NAME";
         const EXTERNAL_ID: &str = "MEMBER_EXTERNAL_ID";
@@ -143,9 +148,9 @@ impl Reader {
             self.refuse(EXTERNAL_ID, id.clone(), "2 to 1224 characters of A-Z, a-z, 0-9 and +=,.@:/-_");
         }
         let Some(name) = self.get(NAME).map(str::to_owned) else {
-            let [there, external] = [ACCOUNTS, EXTERNAL_ID].map(|name| self.get(name).is_some());
-            if there || external {
-                let because_of = if there { ACCOUNTS } else { EXTERNAL_ID };
+            let [has_accounts, has_external_id] = [ACCOUNTS, EXTERNAL_ID].map(|name| self.get(name).is_some());
+            if has_accounts || has_external_id {
+                let because_of = if has_accounts { ACCOUNTS } else { EXTERNAL_ID };
                 self.problems.push(Problem::MissingBeside { variable: NAME, because_of });
             }
             return None;
@@ -174,7 +179,7 @@ impl Reader {
         })
     }
 
-    /// The name of an event bus, or its ARN (EventBridge API reference, "PutEventsRequestEntry", EventBusName).
+    /// Returns the name or the ARN of the event bus (EventBridge API reference, "PutEventsRequestEntry", EventBusName).
     pub(super) fn record_bus(&mut self) -> Option<String> {
         const NAME: &str = "RECORD_BUS";
         let value = self.get(NAME).map(str::to_owned)?;
@@ -190,7 +195,7 @@ impl Reader {
         Some(value)
     }
 
-    /// The names in a list, in order and each once; each that is none is a problem, and none is dropped.
+    /// Parses a comma-separated list. Keeps the order and removes duplicates. Each invalid item is a problem.
     fn list<Name: FromStr + PartialEq>(&mut self, variable: &'static str, accepted: &'static str) -> Vec<Name> {
         let Some(value) = self.get(variable).map(str::to_owned) else { return Vec::new() };
         let mut names = Vec::new();
@@ -204,7 +209,8 @@ impl Reader {
         names
     }
 
-    /// The variables that every AWS SDK knows (AWS SDKs and Tools reference, "Service-specific endpoints").
+    /// Reads the endpoint variables that every AWS SDK knows (AWS SDKs and Tools reference, "Service-specific
+    /// endpoints").
     pub(super) fn endpoints(&mut self) -> Endpoints {
         const IGNORE: &str = "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS";
         match self.get(IGNORE).map(str::to_ascii_lowercase).as_deref() {
@@ -229,7 +235,7 @@ impl Reader {
     }
 }
 
-/// Whether `text` is so long and of letters, digits and `others` only.
+/// Returns true if `text` has such a length and consists of letters, digits and `others`.
 fn fits(text: &str, length: std::ops::RangeInclusive<usize>, others: &str) -> bool {
     length.contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c))
 }
@@ -237,8 +243,8 @@ fn fits(text: &str, length: std::ops::RangeInclusive<usize>, others: &str) -> bo
 fn is_loopback(url: &str) -> bool {
     let Ok(uri) = url.parse::<Uri>() else { return false };
     let scheme = matches!(uri.scheme_str(), Some("http" | "https"));
-    let plain = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+    let has_no_user = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
     let host = uri.host().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    scheme && plain && (host == "localhost" || address.is_ok_and(|address| address.is_loopback()))
+    scheme && has_no_user && (host == "localhost" || address.is_ok_and(|address| address.is_loopback()))
 }
