@@ -1,9 +1,10 @@
-//! Several keys in one alert, several alerts in one delivery: each key its record, each item of a queue its answer.
+//! Tests of several keys per alert and several alerts per delivery. Each key has a record. Each failed queue item is
+//! reported.
 
 use lightsail_simulator::{Fault, Script, Settings};
 use serde_json::{Value, json};
 
-use crate::scene::{KEY, SIBLING, Scene, by_hand, event};
+use crate::scene::{KEY, SIBLING, Scene, event, manual_event};
 
 const OTHER: &str = "AKIAQQQQQQQQQQQQQQQQ";
 
@@ -11,13 +12,13 @@ fn outcomes(lines: &[Value]) -> Vec<&str> {
     lines.iter().map(|line| line["audit"]["status_code"].as_str().unwrap()).collect()
 }
 
-fn queued(bodies: &[(&str, String)]) -> Value {
+fn sqs_event(bodies: &[(&str, String)]) -> Value {
     let records = bodies.iter().map(|(id, body)| json!({"messageId": id, "eventSource": "aws:sqs", "body": body}));
     json!({"Records": records.collect::<Vec<_>>()})
 }
 
 #[tokio::test]
-async fn every_key_of_a_list_is_deleted_and_has_its_record() {
+async fn each_listed_key_is_deleted_and_recorded() {
     let scene = Scene::with_key_on_photos().await.seeded("eu-west-1", "backups", &[OTHER]);
     let event = json!({"accessKeyId": [KEY, OTHER, KEY], "bucketName": "photos"});
     let (lines, result) = scene.deliver(&event).await;
@@ -29,7 +30,7 @@ async fn every_key_of_a_list_is_deleted_and_has_its_record() {
 }
 
 #[tokio::test]
-async fn one_failed_key_makes_the_invocation_an_error_and_does_not_stop_the_others() {
+async fn failed_key_fails_invocation_but_not_other_keys() {
     let scene = Scene::with_key_on_photos().await;
     let (lines, result) = scene.deliver(&json!({"accessKeyId": ["oops", KEY], "bucketName": "photos"})).await;
     let mut found = outcomes(&lines);
@@ -40,12 +41,12 @@ async fn one_failed_key_makes_the_invocation_an_error_and_does_not_stop_the_othe
 }
 
 #[tokio::test]
-async fn more_keys_than_allowed_are_for_a_person_to_decide() {
+async fn too_many_keys_are_protected() {
     let scene = Scene::with(Settings::default(), &[("MAX_KEYS_PER_ALERT", "2")]).await;
     let scene = scene.seeded("us-east-1", "photos", &[KEY, SIBLING]);
     let three = [KEY, SIBLING, OTHER];
     let list = json!({"accessKeyId": three});
-    // Neither a list of alerts nor a notification is a way around it.
+    // Neither a list of alerts nor a notification circumvents the limit.
     let alerts = three.map(|key| json!({"accessKeyId": key}));
     let notification = json!({"Type": "Notification", "TopicArn": "t", "Message": list.to_string()});
     for event in [list, json!(alerts), notification] {
@@ -60,45 +61,49 @@ async fn more_keys_than_allowed_are_for_a_person_to_decide() {
 }
 
 #[tokio::test]
-async fn a_queue_is_told_which_items_failed_and_no_other() {
+async fn only_failed_queue_items_are_reported() {
     let scene = Scene::with_key_on_photos().await.seeded("us-east-1", "locked", &[OTHER]);
     let locked = json!({"accessKeyId": OTHER, "bucketName": "locked"});
     let scene = scene.scripted(Script::new("DeleteBucketAccessKey", Fault::AccessDenied).after(1).every());
-    let event = queued(&[
-        ("good", by_hand().to_string()),
+    let event = sqs_event(&[
+        ("good", manual_event().to_string()),
         ("plain", "KILL".to_owned()),
-        ("cut", by_hand().to_string()[..40].to_owned()),
-        ("stranger", event("unknown-event").to_string()),
+        ("truncated", manual_event().to_string()[..40].to_owned()),
+        ("unknown", event("unknown-event").to_string()),
         ("denied", locked.to_string()),
     ]);
     let (lines, result) = scene.deliver(&event).await;
-    let by_item = |id: &str| {
+    let outcome_of = |id: &str| {
         let line = lines.iter().find(|line| line["audit"]["unmapped"]["invocation"]["message_id"] == id).unwrap();
         line["audit"]["status_code"].as_str().unwrap()
     };
     assert_eq!(lines.len(), 5);
-    assert_eq!([by_item("plain"), by_item("stranger"), by_item("cut")], ["ignored", "ignored", "unreadable"]);
-    let mut acted = [by_item("good"), by_item("denied")];
-    acted.sort_unstable();
-    assert_eq!(acted, ["failed", "revoked"]);
+    assert_eq!(
+        [outcome_of("plain"), outcome_of("unknown"), outcome_of("truncated")],
+        ["ignored", "ignored", "unreadable"]
+    );
+    let mut deletes = [outcome_of("good"), outcome_of("denied")];
+    deletes.sort_unstable();
+    assert_eq!(deletes, ["failed", "revoked"]);
     let response = serde_json::to_value(result.unwrap()).unwrap();
     let failed = response["batchItemFailures"].as_array().unwrap();
     assert_eq!(failed.len(), 2, "{response}");
-    assert!(failed.contains(&json!({"itemIdentifier": "cut"})));
+    assert!(failed.contains(&json!({"itemIdentifier": "truncated"})));
 }
 
 #[tokio::test]
-async fn a_queue_whose_items_all_went_well_has_none_to_send_again() {
+async fn successful_batch_reports_no_failures() {
     let scene = Scene::with_key_on_photos().await;
-    let notification = json!({"Type": "Notification", "TopicArn": "t", "Message": by_hand().to_string()});
-    let (lines, result) = scene.deliver(&queued(&[("1", notification.to_string()), ("2", "hello".to_owned())])).await;
+    let notification = json!({"Type": "Notification", "TopicArn": "t", "Message": manual_event().to_string()});
+    let (lines, result) =
+        scene.deliver(&sqs_event(&[("1", notification.to_string()), ("2", "hello".to_owned())])).await;
     assert_eq!(lines.len(), 2);
     assert_eq!(serde_json::to_value(result.unwrap()).unwrap(), json!({"batchItemFailures": []}));
     assert_eq!(scene.keys("us-east-1", "photos"), [SIBLING]);
 }
 
 #[tokio::test]
-async fn a_failed_item_without_an_id_fails_the_whole_batch() {
+async fn failed_item_without_id_fails_batch() {
     let scene = Scene::new().await;
     let event = json!({"Records": [{"eventSource": "aws:sqs", "body": "{\"accessKeyId\": \"oops\"}"}]});
     let (lines, result) = scene.deliver(&event).await;
@@ -107,7 +112,7 @@ async fn a_failed_item_without_an_id_fails_the_whole_batch() {
 }
 
 #[tokio::test]
-async fn the_items_of_a_batch_are_acted_on_side_by_side() {
+async fn batch_items_are_processed_concurrently() {
     let scene = Scene::new().await;
     let keys: Vec<String> = (0..10).map(|number| format!("AKIA{number:0>16}")).collect();
     let mut scene = scene;
@@ -121,13 +126,13 @@ async fn the_items_of_a_batch_are_acted_on_side_by_side() {
         })
         .collect();
     let started = std::time::Instant::now();
-    let (lines, _) = scene.deliver(&queued(&bodies)).await;
+    let (lines, _) = scene.deliver(&sqs_event(&bodies)).await;
     assert_eq!(outcomes(&lines), ["revoked"; 10]);
     assert!(started.elapsed().as_millis() < 2_000, "{:?}", started.elapsed());
 }
 
 #[tokio::test]
-async fn a_notification_of_sns_is_answered_as_one() {
+async fn sns_notification_returns_plain_response() {
     let scene = Scene::with_key_on_photos().await;
     let sns = |message: &str| json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": message}}]});
     let (lines, result) = scene.deliver(&sns(&event("guardduty-s3-exfiltration").to_string())).await;

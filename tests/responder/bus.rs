@@ -1,6 +1,6 @@
-//! As much of EventBridge as takes `PutEvents`: keeps what arrives, and answers each call as a test wants it.
+//! Fake EventBridge with `PutEvents` only: stores the entries and sends the configured reply to each call.
 //!
-//! What EventBridge itself makes of the function's calls is for moto to judge, in the tests of the operation.
+//! The operation tests check with moto that EventBridge accepts the function's calls.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,86 +9,86 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-/// How a call is answered.
+/// Reply to one call.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Says {
-    /// Every entry is taken.
-    Taken,
-    /// The first entry is refused with this code, in an answer with status 200.
-    FirstRefused(&'static str),
-    /// The call is refused.
+pub(crate) enum Reply {
+    /// Response that accepts every entry.
+    Accepted,
+    /// Response with status 200 that rejects the first entry with this code.
+    FirstRejected(&'static str),
+    /// `AccessDeniedException`.
     Denied,
-    /// No answer.
-    Nothing,
-    /// An answer for no entry at all.
+    /// No response.
+    Silence,
+    /// Response without results.
     Empty,
 }
 
-/// A bus that listens until the test process ends.
+/// Event bus that listens until the test process ends.
 pub(crate) struct Bus {
     pub(crate) endpoint: String,
     calls: Arc<Mutex<Vec<Vec<Value>>>>,
 }
 
 impl Bus {
-    /// The first calls are answered by `first`, one each, and all after them by `then`.
-    pub(crate) fn start(first: &[Says], then: Says) -> Self {
+    /// Starts the bus. The first calls get the replies in `first`, one each. All later calls get `then`.
+    pub(crate) fn start(first: &[Reply], then: Reply) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let calls = Arc::<Mutex<Vec<Vec<Value>>>>::default();
-        let (kept, first) = (Arc::clone(&calls), first.to_vec());
+        let (stored, first) = (Arc::clone(&calls), first.to_vec());
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let (kept, first) = (Arc::clone(&kept), first.clone());
-                thread::spawn(move || serve(&stream.unwrap(), &kept, &first, then));
+                let (stored, first) = (Arc::clone(&stored), first.clone());
+                thread::spawn(move || serve(&stream.unwrap(), &stored, &first, then));
             }
         });
         Self { endpoint, calls }
     }
 
-    /// The entries of each call, in order of arrival.
+    /// Returns the entries of each call, in order of arrival.
     pub(crate) fn calls(&self) -> Vec<Vec<Value>> {
         self.calls.lock().unwrap().clone()
     }
 
-    /// The calls' sizes.
+    /// Returns the number of entries in each call.
     pub(crate) fn sizes(&self) -> Vec<usize> {
         self.calls().iter().map(Vec::len).collect()
     }
 }
 
-fn serve(stream: &TcpStream, calls: &Mutex<Vec<Vec<Value>>>, first: &[Says], then: Says) {
+fn serve(stream: &TcpStream, calls: &Mutex<Vec<Vec<Value>>>, first: &[Reply], then: Reply) {
     let mut reader = BufReader::new(stream);
     while let Some(body) = request(&mut reader) {
         let entries = body["Entries"].as_array().unwrap().clone();
-        let says = {
+        let reply = {
             let mut calls = calls.lock().unwrap();
             calls.push(entries.clone());
             first.get(calls.len() - 1).copied().unwrap_or(then)
         };
-        let results = |refused: Option<&str>| {
-            let result = |place: usize| match refused.filter(|_| place == 0) {
-                Some(code) => json!({"ErrorCode": code, "ErrorMessage": "said the test"}),
-                None => json!({"EventId": format!("event-{place}")}),
+        let results = |rejected: Option<&str>| {
+            let result = |index: usize| match rejected.filter(|_| index == 0) {
+                Some(code) => json!({"ErrorCode": code, "ErrorMessage": "scripted by the test"}),
+                None => json!({"EventId": format!("event-{index}")}),
             };
-            let failed = usize::from(refused.is_some());
+            let failed = usize::from(rejected.is_some());
             json!({"FailedEntryCount": failed, "Entries": (0..entries.len()).map(result).collect::<Vec<_>>()})
         };
-        let (status, answer) = match says {
-            Says::Taken => (200, results(None)),
-            Says::FirstRefused(code) => (200, results(Some(code))),
-            Says::Denied => (400, json!({"__type": "AccessDeniedException", "message": "not authorized"})),
-            Says::Empty => (200, json!({})),
-            Says::Nothing => continue,
+        let (status, body) = match reply {
+            Reply::Accepted => (200, results(None)),
+            Reply::FirstRejected(code) => (200, results(Some(code))),
+            Reply::Denied => (400, json!({"__type": "AccessDeniedException", "message": "not authorized"})),
+            Reply::Empty => (200, json!({})),
+            Reply::Silence => continue,
         };
-        let answer = answer.to_string();
+        let body = body.to_string();
         let head = format!("HTTP/1.1 {status} -\r\ncontent-type: application/x-amz-json-1.1\r\n");
         let mut stream = stream;
-        write!(stream, "{head}content-length: {}\r\n\r\n{answer}", answer.len()).unwrap();
+        write!(stream, "{head}content-length: {}\r\n\r\n{body}", body.len()).unwrap();
     }
 }
 
-/// The body of the next request; none when the client has closed.
+/// Reads the body of the next request. Returns `None` after the client closed the connection.
 fn request(reader: &mut impl BufRead) -> Option<Value> {
     let mut length = 0;
     let mut target = String::new();

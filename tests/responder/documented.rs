@@ -1,11 +1,11 @@
-//! What the README says in tables is what the code says.
+//! Tests that the README's tables agree with the code.
 
 use std::fs;
 
 use lightsail_key_responder::config::OURS;
 use lightsail_key_responder::outcome::ALL;
 
-/// The rows of the README's tables that begin with `code`, as cells without the first.
+/// Returns the README's table rows that begin with `code`, as cells without the first one.
 fn rows(code: &str) -> Vec<Vec<String>> {
     let readme = fs::read_to_string(format!("{}/README.md", env!("CARGO_MANIFEST_DIR"))).unwrap();
     let first = format!("| `{code}` | ");
@@ -14,7 +14,7 @@ fn rows(code: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn the_readme_says_of_each_outcome_what_to_do_and_what_lambda_sees() {
+fn readme_lists_next_step_and_error_of_each_outcome() {
     for outcome in ALL {
         let error = outcome.error_type().map_or_else(|| "success".to_owned(), |name| format!("`{name}`"));
         let rows = rows(outcome.code());
@@ -24,7 +24,7 @@ fn the_readme_says_of_each_outcome_what_to_do_and_what_lambda_sees() {
 }
 
 #[test]
-fn the_readme_has_each_variable() {
+fn readme_lists_each_variable() {
     for variable in OURS {
         assert_eq!(rows(variable).len(), 1, "{variable}");
     }

@@ -1,4 +1,5 @@
-//! `failed` and `unconfirmed`: the key must be taken as live, Lambda is told, and the record says what is known.
+//! Tests of `failed` and `unconfirmed`: the key counts as live, Lambda gets an error, and the record lists the known
+//! facts.
 
 use std::time::{Duration, Instant};
 
@@ -6,21 +7,22 @@ use futures_util::future::join_all;
 use lightsail_simulator::{Fault, Member, Script, Settings};
 use serde_json::json;
 
-use crate::scene::{KEY, SIBLING, Scene, by_hand};
+use crate::scene::{KEY, SIBLING, Scene, manual_event};
 
 fn every(operation: &str, fault: Fault) -> Script {
     Script::new(operation, fault).every()
 }
 
 #[tokio::test]
-async fn what_is_denied_is_not_tried_again() {
+async fn denied_calls_are_not_retried() {
     let scene = Scene::with_key_on_photos().await;
     let scene = ["DeleteBucketAccessKey", "GetBucketAccessKeys", "GetBuckets"]
         .into_iter()
         .fold(scene, |scene, operation| scene.scripted(every(operation, Fault::AccessDenied)));
-    let answer = scene.respond(&by_hand()).await;
+    let answer = scene.respond(&manual_event()).await;
     assert_eq!((answer.outcome(), answer.error_type()), ("failed", "Responder.Failed"));
-    // The key is looked for all the same: the bucket may be another account's. No request is made twice.
+    // The function still searches for the key, because the named bucket may belong to another account. No request is
+    // repeated.
     assert_eq!((scene.count("DeleteBucketAccessKey"), scene.count("GetBucketAccessKeys")), (1, 1));
     assert_eq!(scene.count("GetBuckets"), 19);
     let failure = answer.unmapped("/failure");
@@ -34,7 +36,7 @@ async fn what_is_denied_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn a_delete_that_is_refused_while_the_key_is_listed_is_failed() {
+async fn refused_delete_of_listed_key_is_failed() {
     for fault in [
         Fault::AccessDenied,
         Fault::Unauthenticated,
@@ -47,7 +49,7 @@ async fn a_delete_that_is_refused_while_the_key_is_listed_is_failed() {
         let scene = Scene::with(Settings::default(), &[("VERIFY_FOR", "0.5")]).await;
         let scene = scene.seeded("us-east-1", "photos", &[KEY, SIBLING]);
         let scene = scene.scripted(every("DeleteBucketAccessKey", fault.clone()));
-        let answer = scene.respond(&by_hand()).await;
+        let answer = scene.respond(&manual_event()).await;
         assert_eq!(answer.outcome(), "failed", "{fault:?}");
         assert_eq!(scene.count("DeleteBucketAccessKey"), 1, "{fault:?}");
         assert_eq!(answer.unmapped("/failure/may_have_taken_effect"), false, "{fault:?}");
@@ -57,9 +59,9 @@ async fn a_delete_that_is_refused_while_the_key_is_listed_is_failed() {
 }
 
 #[tokio::test]
-async fn throttling_that_does_not_end_is_failed_after_five_attempts() {
+async fn endless_throttling_is_failed_after_five_attempts() {
     let scene = Scene::with_key_on_photos().await.scripted(every("DeleteBucketAccessKey", Fault::Throttled));
-    let answer = scene.respond(&by_hand()).await;
+    let answer = scene.respond(&manual_event()).await;
     assert_eq!(answer.outcome(), "failed");
     assert_eq!(scene.count("DeleteBucketAccessKey"), 5);
     assert_eq!(answer.unmapped("/failure/kind"), "throttled");
@@ -69,24 +71,24 @@ async fn throttling_that_does_not_end_is_failed_after_five_attempts() {
 }
 
 #[tokio::test]
-async fn a_fault_of_the_service_may_have_taken_effect() {
+async fn server_error_may_have_taken_effect() {
     let scene =
         Scene::with_key_on_photos().await.scripted(every("DeleteBucketAccessKey", Fault::HttpStatus { status: 500 }));
-    let answer = scene.respond(&by_hand()).await;
+    let answer = scene.respond(&manual_event()).await;
     assert_eq!(answer.outcome(), "failed");
     assert_eq!(answer.unmapped("/failure/may_have_taken_effect"), true);
     assert!(answer.message().contains("; it is still listed. "), "{}", answer.message());
 }
 
 #[tokio::test]
-async fn an_operation_that_failed_is_failed_and_says_why() {
+async fn failed_operation_is_failed_with_its_error() {
     let fault = Fault::OperationFailed {
         code: Some("KeyInUse".to_owned()),
         details: Some("Try again later".to_owned()),
         key_stays: true,
     };
     let scene = Scene::with_key_on_photos().await.scripted(Script::new("DeleteBucketAccessKey", fault));
-    let answer = scene.respond(&by_hand()).await;
+    let answer = scene.respond(&manual_event()).await;
     assert_eq!(answer.outcome(), "failed");
     assert_eq!(answer.unmapped("/failure/kind"), "operation_failed");
     assert_eq!(answer.unmapped("/failure/code"), "KeyInUse");
@@ -96,38 +98,38 @@ async fn an_operation_that_failed_is_failed_and_says_why() {
 }
 
 #[tokio::test]
-async fn an_end_that_is_not_known_to_be_good_is_unconfirmed() {
-    let odd = |status, is_terminal| Fault::OperationStatus { status, is_terminal };
+async fn unknown_operation_status_is_unconfirmed() {
+    let ended_as = |status, is_terminal| Fault::OperationStatus { status, is_terminal };
     for fault in [
-        odd(Member::Value("Abandoned".to_owned()), Member::Value(true)),
-        odd(Member::Missing, Member::Value(true)),
-        odd(Member::Value("Started".to_owned()), Member::Value(true)),
+        ended_as(Member::Value("Abandoned".to_owned()), Member::Value(true)),
+        ended_as(Member::Missing, Member::Value(true)),
+        ended_as(Member::Value("Started".to_owned()), Member::Value(true)),
     ] {
         let scene = Scene::with_key_on_photos().await.scripted(Script::new("DeleteBucketAccessKey", fault.clone()));
-        let answer = scene.respond(&by_hand()).await;
+        let answer = scene.respond(&manual_event()).await;
         assert_eq!((answer.outcome(), answer.error_type()), ("unconfirmed", "Responder.Unconfirmed"), "{fault:?}");
         assert_eq!(answer.unmapped("/verification/absent"), true, "{fault:?}");
         assert!(answer.message().contains("the key is no longer listed"), "{}", answer.message());
-        // Lambda's retry settles it.
-        assert_eq!(scene.respond(&by_hand()).await.outcome(), "already_absent", "{fault:?}");
+        // Lambda's retry resolves it.
+        assert_eq!(scene.respond(&manual_event()).await.outcome(), "already_absent", "{fault:?}");
     }
 }
 
 #[tokio::test]
-async fn a_good_status_is_an_end_even_where_is_terminal_is_missing_or_lags() {
+async fn success_status_needs_no_is_terminal() {
     for is_terminal in [Member::Missing, Member::Value(false)] {
         let status = Member::Value("Completed".to_owned());
         let fault = Fault::OperationStatus { status, is_terminal };
         let scene = Scene::with_key_on_photos().await.scripted(Script::new("DeleteBucketAccessKey", fault));
-        assert_eq!(scene.respond(&by_hand()).await.outcome(), "revoked");
+        assert_eq!(scene.respond(&manual_event()).await.outcome(), "revoked");
     }
 }
 
 #[tokio::test]
-async fn an_operation_that_may_not_be_read_is_unconfirmed_without_waiting() {
+async fn unreadable_operation_is_unconfirmed_at_once() {
     let started = Instant::now();
     let scene = Scene::with_key_on_photos().await.scripted(every("GetOperation", Fault::AccessDenied));
-    let answer = scene.respond(&by_hand()).await;
+    let answer = scene.respond(&manual_event()).await;
     assert_eq!(answer.outcome(), "unconfirmed");
     assert_eq!(scene.count("GetOperation"), 1);
     assert_eq!(answer.unmapped("/failure/operation"), "GetOperation");
@@ -136,13 +138,13 @@ async fn an_operation_that_may_not_be_read_is_unconfirmed_without_waiting() {
 }
 
 #[tokio::test]
-async fn what_does_not_end_is_answered_before_the_deadline() {
+async fn endless_faults_are_answered_before_deadline() {
     let time = Duration::from_secs(4);
     let cases = [
         ("DeleteBucketAccessKey", Fault::OperationPending { polls: u32::MAX }, "unconfirmed"),
         ("DeleteBucketAccessKey", Fault::StillListed { reads: u32::MAX }, "unconfirmed"),
         ("DeleteBucketAccessKey", Fault::HangBefore, "failed"),
-        // The answer is lost, and then the key is found to be nowhere.
+        // The response is lost, and then the search finds the key nowhere.
         ("DeleteBucketAccessKey", Fault::NeverEnds, "already_absent"),
         ("GetOperation", Fault::HangBefore, "unconfirmed"),
         ("GetBucketAccessKeys", Fault::HangBefore, "unconfirmed"),
@@ -152,7 +154,7 @@ async fn what_does_not_end_is_answered_before_the_deadline() {
     join_all(cases.into_iter().map(|(operation, fault, outcome)| async move {
         let scene = Scene::with_key_on_photos().await.scripted(every(operation, fault.clone()));
         let started = Instant::now();
-        let answer = scene.respond_within(&by_hand(), time).await;
+        let answer = scene.respond_within(&manual_event(), time).await;
         let left = time.checked_sub(started.elapsed());
         assert!(left.is_some_and(|left| left > Duration::from_millis(500)), "{fault:?}: {left:?} left");
         assert_eq!(answer.outcome(), outcome, "{operation} {fault:?}");
@@ -161,20 +163,20 @@ async fn what_does_not_end_is_answered_before_the_deadline() {
 }
 
 #[tokio::test]
-async fn an_operation_still_pending_at_the_deadline_leaves_time_for_a_look_at_the_keys() {
+async fn pending_operation_leaves_time_to_read_keys() {
     let scene = Scene::with_key_on_photos()
         .await
         .scripted(Script::new("DeleteBucketAccessKey", Fault::OperationPending { polls: u32::MAX }));
-    let answer = scene.respond_within(&by_hand(), Duration::from_secs(4)).await;
+    let answer = scene.respond_within(&manual_event(), Duration::from_secs(4)).await;
     assert_eq!(answer.outcome(), "unconfirmed");
     assert_eq!(answer.unmapped("/verification/absent"), true);
     assert_eq!(answer.unmapped("/operations/0/status"), "Started");
 }
 
 #[tokio::test]
-async fn an_address_where_nobody_listens_is_failed_and_nothing_was_sent() {
+async fn refused_connection_is_failed_without_effect() {
     let scene = Scene::with_key_on_photos().await.unreachable();
-    let answer = scene.respond(&by_hand()).await;
+    let answer = scene.respond(&manual_event()).await;
     assert_eq!(answer.outcome(), "failed");
     assert_eq!(answer.unmapped("/failure/kind"), "no_response");
     assert_eq!(answer.unmapped("/failure/attempts"), 5);
@@ -185,22 +187,22 @@ async fn an_address_where_nobody_listens_is_failed_and_nothing_was_sent() {
 }
 
 #[tokio::test]
-async fn a_warm_function_has_its_retries_after_any_number_of_failures() {
+async fn warm_function_keeps_retries_after_failures() {
     let scene = Scene::with(Settings::default(), &[("SEARCH_REGIONS", "us-east-1")]).await;
     let scene = scene.seeded("us-east-1", "photos", &[KEY]);
-    let storm = Script::new("DeleteBucketAccessKey", Fault::HttpStatus { status: 503 }).times(5 * 12);
-    let scene = scene.scripted(storm);
+    let outage = Script::new("DeleteBucketAccessKey", Fault::HttpStatus { status: 503 }).times(5 * 12);
+    let scene = scene.scripted(outage);
     for _ in 0..12 {
-        let answer = scene.respond(&by_hand()).await;
+        let answer = scene.respond(&manual_event()).await;
         assert_eq!((answer.outcome(), answer.unmapped("/failure/attempts")), ("failed", &json!(5)));
     }
-    assert_eq!(scene.respond(&by_hand()).await.outcome(), "revoked");
+    assert_eq!(scene.respond(&manual_event()).await.outcome(), "revoked");
 }
 
 #[tokio::test]
-async fn no_time_at_all_still_leaves_a_record() {
+async fn expired_deadline_still_leaves_record() {
     let scene = Scene::with_key_on_photos().await;
-    let answer = scene.respond_within(&by_hand(), Duration::ZERO).await;
+    let answer = scene.respond_within(&manual_event(), Duration::ZERO).await;
     assert_eq!(answer.outcome(), "failed");
     assert_eq!(answer.unmapped("/failure/kind"), "deadline_exceeded");
     assert_eq!(scene.keys("us-east-1", "photos"), [KEY, SIBLING]);

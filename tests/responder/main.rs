@@ -1,8 +1,10 @@
-//! The whole function but for Lambda's runtime: events in, signed HTTP to the Lightsail simulator, records out.
+//! Tests of the whole function without Lambda's runtime: events in, signed HTTP to the Lightsail simulator, records
+//! out.
 //!
-//! One binary, because each costs a link of the SDK. `scene` sets up; the other modules tell what must come of it.
+//! All tests are in one binary, because each binary links the SDK again. `scene` has the setup, and `bus` has a fake
+//! event bus. The other modules have the tests.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+#![expect(clippy::unwrap_used, reason = "tests and their helpers fail by panicking")]
 
 mod absent;
 mod batched;

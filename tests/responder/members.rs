@@ -1,20 +1,23 @@
-//! Other accounts: only where a role is configured, only those that are allowed, and never STS for our own.
+//! Tests of member accounts: they need a configured role and an entry in the allow list. The own account never needs
+//! STS.
 
 use lightsail_simulator::{Fault, Role, Script};
 use serde_json::{Value, json};
 
-use crate::scene::{ACCOUNT, EXTERNAL_ID, KEY, MEMBER, OTHER_MEMBER, ROLE, SIBLING, STRANGER, Scene, event, key_only};
+use crate::scene::{
+    ACCOUNT, EXTERNAL_ID, FOREIGN_ACCOUNT, KEY, MEMBER, OTHER_MEMBER, ROLE, SIBLING, Scene, event, key_only,
+};
 
-fn of(account: &str) -> Value {
+fn alert_for(account: &str) -> Value {
     json!({"accessKeyId": KEY, "bucketName": "photos", "region": "eu-west-1", "accountId": account})
 }
 
-fn left(scene: &Scene, account: &str, bucket: &str) -> Vec<String> {
+fn remaining_keys(scene: &Scene, account: &str, bucket: &str) -> Vec<String> {
     scene.simulator.keys(account, "eu-west-1", bucket).unwrap()
 }
 
 #[tokio::test]
-async fn a_members_key_is_deleted_with_the_role_there() {
+async fn member_key_is_deleted_with_member_role() {
     let scene = Scene::with_members().await.seeded_in(MEMBER, "photos", &[KEY, SIBLING]);
     let mut finding = event("guardduty-other-account");
     finding["region"] = json!("eu-west-1");
@@ -22,7 +25,7 @@ async fn a_members_key_is_deleted_with_the_role_there() {
     let answer = scene.respond(&finding).await;
     assert_eq!(answer.outcome(), "revoked", "{}", answer.message());
     assert_eq!(answer.record["cloud"]["account"]["uid"], MEMBER);
-    assert_eq!(left(&scene, MEMBER, "photos"), [SIBLING]);
+    assert_eq!(remaining_keys(&scene, MEMBER, "photos"), [SIBLING]);
     let requests = scene.simulator.requests();
     assert_eq!(
         (requests[0].operation.as_str(), requests[1].operation.as_str()),
@@ -30,64 +33,64 @@ async fn a_members_key_is_deleted_with_the_role_there() {
     );
     assert_eq!(requests[0].role_arn.as_deref(), Some("arn:aws:iam::111122223333:role/lightsail-key-responder"));
     assert_eq!(requests[0].external_id.as_deref(), Some(EXTERNAL_ID));
-    // The member's CloudTrail names the alert.
+    // The session name shows the alert in the member account's CloudTrail.
     let id = answer.unmapped("/alert/id").as_str().unwrap();
     assert_eq!(requests[0].role_session_name.as_deref(), Some(format!("lightsail-key-{id}").as_str()));
     assert!(requests[1..].iter().all(|seen| seen.account == MEMBER));
 }
 
 #[tokio::test]
-async fn a_session_is_kept_for_the_next_invocation() {
+async fn session_is_cached_across_invocations() {
     let scene = Scene::with_members().await.seeded_in(MEMBER, "photos", &[KEY]);
-    assert_eq!(scene.respond(&of(MEMBER)).await.outcome(), "revoked");
-    assert_eq!(scene.respond(&of(MEMBER)).await.outcome(), "already_absent");
+    assert_eq!(scene.respond(&alert_for(MEMBER)).await.outcome(), "revoked");
+    assert_eq!(scene.respond(&alert_for(MEMBER)).await.outcome(), "already_absent");
     assert_eq!(scene.count("AssumeRole"), 1);
 }
 
 #[tokio::test]
-async fn a_session_that_would_not_last_is_not_used() {
+async fn expiring_session_is_not_reused() {
     let scene = Scene::with_members().await.seeded_in(MEMBER, "photos", &[KEY]);
     let brief = Role::new(MEMBER, ROLE).external_id(EXTERNAL_ID).lasts_seconds(30);
     scene.simulator.role(brief).unwrap();
-    assert_eq!(scene.respond(&of(MEMBER)).await.outcome(), "revoked");
-    assert_eq!(scene.respond(&of(MEMBER)).await.outcome(), "already_absent");
+    assert_eq!(scene.respond(&alert_for(MEMBER)).await.outcome(), "revoked");
+    assert_eq!(scene.respond(&alert_for(MEMBER)).await.outcome(), "already_absent");
     assert_eq!(scene.count("AssumeRole"), 2);
 }
 
 #[tokio::test]
-async fn a_session_that_was_taken_back_is_not_kept() {
+async fn refused_session_is_not_cached() {
     let scene = Scene::with_members().await.seeded_in(MEMBER, "photos", &[KEY]);
-    let revoked = Script::new("DeleteBucketAccessKey", Fault::error("ExpiredTokenException"));
-    let scene = scene.scripted(revoked);
-    assert_eq!(scene.respond(&of(MEMBER)).await.outcome(), "failed");
-    assert_eq!(scene.respond(&of(MEMBER)).await.outcome(), "revoked");
+    let expired = Script::new("DeleteBucketAccessKey", Fault::error("ExpiredTokenException"));
+    let scene = scene.scripted(expired);
+    assert_eq!(scene.respond(&alert_for(MEMBER)).await.outcome(), "failed");
+    assert_eq!(scene.respond(&alert_for(MEMBER)).await.outcome(), "revoked");
     assert_eq!(scene.count("AssumeRole"), 2);
 }
 
 #[tokio::test]
-async fn alerts_that_come_together_assume_a_role_once() {
+async fn keys_of_one_alert_share_one_session() {
     let scene = Scene::with_members().await.seeded_in(MEMBER, "photos", &[KEY, SIBLING]);
     let both =
         json!({"accessKeyId": [KEY, SIBLING], "bucketName": "photos", "region": "eu-west-1", "accountId": MEMBER});
     let (lines, result) = scene.deliver(&both).await;
     assert!(result.is_ok() && lines.len() == 2, "{lines:#?}");
     assert_eq!(scene.count("AssumeRole"), 1);
-    assert!(left(&scene, MEMBER, "photos").is_empty());
+    assert!(remaining_keys(&scene, MEMBER, "photos").is_empty());
 }
 
 #[tokio::test]
-async fn sts_is_never_called_for_our_own_account() {
+async fn own_account_never_calls_sts() {
     let scene = Scene::with_members().await.seeded("eu-west-1", "photos", &[KEY]);
-    assert_eq!(scene.respond(&of(ACCOUNT)).await.outcome(), "revoked");
-    assert_eq!(scene.respond(&of(ACCOUNT)).await.outcome(), "already_absent");
+    assert_eq!(scene.respond(&alert_for(ACCOUNT)).await.outcome(), "revoked");
+    assert_eq!(scene.respond(&alert_for(ACCOUNT)).await.outcome(), "already_absent");
     assert_eq!(scene.count("AssumeRole"), 0);
 }
 
 #[tokio::test]
-async fn an_account_that_is_not_allowed_is_not_entered() {
-    let scene = Scene::with_members().await.seeded_in(STRANGER, "photos", &[KEY]);
-    scene.simulator.role(Role::new(STRANGER, ROLE).external_id(EXTERNAL_ID)).unwrap();
-    let answer = scene.respond(&of(STRANGER)).await;
+async fn foreign_account_makes_no_call() {
+    let scene = Scene::with_members().await.seeded_in(FOREIGN_ACCOUNT, "photos", &[KEY]);
+    scene.simulator.role(Role::new(FOREIGN_ACCOUNT, ROLE).external_id(EXTERNAL_ID)).unwrap();
+    let answer = scene.respond(&alert_for(FOREIGN_ACCOUNT)).await;
     assert_eq!((answer.outcome(), answer.error_type()), ("wrong_account", "Responder.WrongAccount"));
     assert!(
         answer.message().contains("account 777788889999, which is not in ALLOWED_ACCOUNTS"),
@@ -98,10 +101,10 @@ async fn an_account_that_is_not_allowed_is_not_entered() {
 }
 
 #[tokio::test]
-async fn a_role_that_cannot_be_assumed_is_failed_and_nothing_was_asked_of_lightsail() {
-    // There is no such role in the other account.
+async fn denied_role_is_failed_without_lightsail_call() {
+    // The other member account has no such role.
     let scene = Scene::with_members().await.seeded_in(OTHER_MEMBER, "photos", &[KEY]);
-    let answer = scene.respond(&of(OTHER_MEMBER)).await;
+    let answer = scene.respond(&alert_for(OTHER_MEMBER)).await;
     assert_eq!((answer.outcome(), answer.error_type()), ("failed", "Responder.Failed"));
     assert_eq!(answer.unmapped("/failure/operation"), "AssumeRole");
     assert_eq!(answer.unmapped("/failure/kind"), "access_denied");
@@ -111,27 +114,27 @@ async fn a_role_that_cannot_be_assumed_is_failed_and_nothing_was_asked_of_lights
 }
 
 #[tokio::test]
-async fn a_role_is_assumed_again_where_that_can_help() {
+async fn transient_sts_faults_are_retried() {
     for fault in [Fault::Throttled, Fault::ServiceException, Fault::ResetBefore, Fault::NotJson, Fault::EmptyAnswer] {
         let scene = Scene::with_members().await.seeded_in(MEMBER, "photos", &[KEY]);
         let scene = scene.scripted(Script::new("AssumeRole", fault.clone()).times(2));
-        let answer = scene.respond(&of(MEMBER)).await;
+        let answer = scene.respond(&alert_for(MEMBER)).await;
         assert_eq!(answer.outcome(), "revoked", "{fault:?}: {}", answer.message());
         assert_eq!(scene.count("AssumeRole"), 3, "{fault:?}");
     }
 }
 
 #[tokio::test]
-async fn a_key_of_unknown_owner_is_found_in_any_account_that_is_allowed() {
+async fn key_without_account_is_found_in_member_account() {
     let scene = Scene::with_members().await.seeded_in(MEMBER, "backups", &[KEY, SIBLING]);
     let answer = scene.respond(&key_only()).await;
     assert_eq!((answer.outcome(), answer.unmapped("/bucket/name")), ("revoked", &json!("backups")));
     assert_eq!(answer.record["cloud"]["account"]["uid"], MEMBER);
-    assert_eq!(left(&scene, MEMBER, "backups"), [SIBLING]);
+    assert_eq!(remaining_keys(&scene, MEMBER, "backups"), [SIBLING]);
 }
 
 #[tokio::test]
-async fn an_account_that_cannot_be_entered_makes_the_search_incomplete() {
+async fn denied_role_makes_search_incomplete() {
     let scene = Scene::with_members().await.seeded_in(OTHER_MEMBER, "photos", &[KEY]);
     let answer = scene.respond(&key_only()).await;
     assert_eq!((answer.outcome(), answer.error_type()), ("search_incomplete", "Responder.SearchIncomplete"));
@@ -142,7 +145,7 @@ async fn an_account_that_cannot_be_entered_makes_the_search_incomplete() {
 }
 
 #[tokio::test]
-async fn nowhere_in_all_accounts_is_said_of_all_accounts() {
+async fn complete_search_counts_all_accounts() {
     let scene = Scene::with_members().await;
     scene.simulator.role(Role::new(OTHER_MEMBER, ROLE).external_id(EXTERNAL_ID)).unwrap();
     let answer = scene.respond(&key_only()).await;
@@ -151,23 +154,23 @@ async fn nowhere_in_all_accounts_is_said_of_all_accounts() {
 }
 
 #[tokio::test]
-async fn half_an_answer_of_sts_is_no_session() {
+async fn truncated_sts_response_is_no_session() {
     let scene = Scene::with_members().await.seeded_in(MEMBER, "photos", &[KEY]);
     let scene = scene.scripted(Script::new("AssumeRole", Fault::Truncated));
-    let answer = scene.respond(&of(MEMBER)).await;
+    let answer = scene.respond(&alert_for(MEMBER)).await;
     assert_eq!((answer.outcome(), answer.unmapped("/failure/operation")), ("failed", &json!("AssumeRole")));
     assert_eq!(answer.unmapped("/failure/retryable"), true);
     assert_eq!(scene.count("DeleteBucketAccessKey"), 0);
-    assert_eq!(scene.respond(&of(MEMBER)).await.outcome(), "revoked");
+    assert_eq!(scene.respond(&alert_for(MEMBER)).await.outcome(), "revoked");
 }
 
 #[tokio::test]
-async fn a_session_of_a_searched_account_that_was_taken_back_is_not_kept() {
+async fn session_refused_in_search_is_not_cached() {
     let scene = Scene::with_members().await.seeded_in(MEMBER, "backups", &[SIBLING]);
     scene.simulator.role(Role::new(OTHER_MEMBER, ROLE).external_id(EXTERNAL_ID)).unwrap();
-    // The one bucket there is, is the first member's.
-    let taken_back = Script::new("GetBucketAccessKeys", Fault::error("ExpiredTokenException"));
-    let scene = scene.scripted(taken_back);
+    // The only bucket belongs to the first member account.
+    let expired = Script::new("GetBucketAccessKeys", Fault::error("ExpiredTokenException"));
+    let scene = scene.scripted(expired);
     assert_eq!(scene.respond(&key_only()).await.outcome(), "search_incomplete");
     assert_eq!(scene.count("AssumeRole"), 2);
     assert_eq!(scene.respond(&key_only()).await.outcome(), "not_lightsail_key");
@@ -175,10 +178,10 @@ async fn a_session_of_a_searched_account_that_was_taken_back_is_not_kept() {
 }
 
 #[tokio::test]
-async fn a_session_is_kept_where_an_error_is_no_refusal() {
+async fn server_error_keeps_session_cached() {
     let scene = Scene::with_members().await.seeded_in(MEMBER, "photos", &[KEY]);
     let scene = scene.scripted(Script::new("DeleteBucketAccessKey", Fault::HttpStatus { status: 503 }).times(5));
-    assert_eq!(scene.respond(&of(MEMBER)).await.outcome(), "failed");
-    assert_eq!(scene.respond(&of(MEMBER)).await.outcome(), "revoked");
+    assert_eq!(scene.respond(&alert_for(MEMBER)).await.outcome(), "failed");
+    assert_eq!(scene.respond(&alert_for(MEMBER)).await.outcome(), "revoked");
     assert_eq!(scene.count("AssumeRole"), 1);
 }

@@ -1,20 +1,21 @@
-//! A panic anywhere in a stage leaves one record and an error, and the next invocation is served.
+//! Tests of panics: a panic in a stage leaves one record and an error, and the next invocation works.
 //!
-//! Our code has no line that panics on purpose, so a subscriber does it, at the moment when a stage opens its span.
+//! The code under test has no line that panics on purpose. For this reason, a tracing subscriber panics when a stage
+//! opens its span.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-use crate::scene::{Scene, by_hand};
+use crate::scene::{Scene, manual_event};
 
 struct PanicsIn {
     stage: &'static str,
     armed: AtomicBool,
 }
 
-#[expect(clippy::panic, reason = "it is what this subscriber is for")]
+#[expect(clippy::panic, reason = "this subscriber exists to panic")]
 impl Subscriber for PanicsIn {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target().starts_with("lightsail_key_responder")
@@ -35,8 +36,8 @@ impl Subscriber for PanicsIn {
 }
 
 #[tokio::test]
-async fn a_panic_in_any_stage_leaves_a_record_and_an_error() {
-    for (stage, outcome, may_be_done) in [
+async fn panic_in_stage_leaves_record_and_error() {
+    for (stage, outcome, expected) in [
         ("read", "unreadable", None),
         ("revoke", "failed", Some(false)),
         ("confirm", "failed", Some(true)),
@@ -48,13 +49,14 @@ async fn a_panic_in_any_stage_leaves_a_record_and_an_error() {
         };
         let subscriber = PanicsIn { stage, armed: AtomicBool::new(true) };
         let _guard = tracing::subscriber::set_default(subscriber);
-        let answer = scene.respond(&by_hand()).await;
+        let answer = scene.respond(&manual_event()).await;
         assert_eq!(answer.outcome(), outcome, "{stage}");
         assert!(answer.message().contains("own code panicked"), "{stage}: {}", answer.message());
         assert!(!answer.record.to_string().contains("wJalr"), "{stage}");
-        let may = answer.unmapped("").pointer("/failure/may_have_taken_effect").and_then(serde_json::Value::as_bool);
-        assert_eq!(may, may_be_done, "{stage}");
-        let next = scene.respond(&by_hand()).await;
+        let may_have_taken_effect =
+            answer.unmapped("").pointer("/failure/may_have_taken_effect").and_then(serde_json::Value::as_bool);
+        assert_eq!(may_have_taken_effect, expected, "{stage}");
+        let next = scene.respond(&manual_event()).await;
         assert!(next.result.is_ok(), "{stage}: {}", next.message());
     }
 }

@@ -1,9 +1,9 @@
-//! What the operator forbids is not done, whatever an alert says.
+//! Tests of the operator's policy: no alert can override it.
 
 use lightsail_simulator::{Fault, Script, Seed, Settings};
 use serde_json::json;
 
-use crate::scene::{KEY, SIBLING, Scene, by_hand, event, key_only};
+use crate::scene::{KEY, SIBLING, Scene, event, key_only, manual_event};
 
 async fn with_photos_protected() -> Scene {
     let scene = Scene::with(Settings::default(), &[("PROTECTED_BUCKETS", "backups, photos")]).await;
@@ -11,8 +11,8 @@ async fn with_photos_protected() -> Scene {
 }
 
 #[tokio::test]
-async fn a_protected_bucket_keeps_its_keys_however_the_key_is_found() {
-    for alert in [by_hand(), key_only(), event("guardduty-s3-exfiltration")] {
+async fn protected_bucket_keeps_its_keys() {
+    for alert in [manual_event(), key_only(), event("guardduty-s3-exfiltration")] {
         let scene = with_photos_protected().await;
         let answer = scene.respond(&alert).await;
         assert_eq!((answer.outcome(), answer.error_type()), ("protected", "Responder.Protected"));
@@ -28,26 +28,26 @@ async fn a_protected_bucket_keeps_its_keys_however_the_key_is_found() {
 }
 
 #[tokio::test]
-async fn the_protection_of_one_bucket_is_none_of_another() {
+async fn protection_covers_only_named_bucket() {
     let scene = with_photos_protected().await.seeded("us-east-1", "photos", &[SIBLING]);
     let scene = scene.seeded("eu-west-1", "logs", &[KEY]);
-    // The alert names the protected bucket, and the key is on another.
-    let answer = scene.respond(&by_hand()).await;
+    // The alert names the protected bucket, but the key is on another bucket.
+    let answer = scene.respond(&manual_event()).await;
     assert_eq!((answer.outcome(), answer.unmapped("/bucket/name")), ("revoked", &json!("logs")));
     assert_eq!(scene.keys("us-east-1", "photos"), [SIBLING]);
 }
 
 #[tokio::test]
-async fn a_protected_bucket_that_cannot_be_read_is_an_error() {
+async fn unreadable_protected_bucket_is_failed() {
     let scene = with_photos_protected().await;
     let scene = scene.scripted(Script::new("GetBucketAccessKeys", Fault::AccessDenied).every());
-    let answer = scene.respond(&by_hand()).await;
+    let answer = scene.respond(&manual_event()).await;
     assert_eq!(answer.outcome(), "failed");
     assert_eq!(scene.count("DeleteBucketAccessKey"), 0);
 }
 
 #[tokio::test]
-async fn a_bucket_with_the_tag_keeps_its_keys_after_a_search() {
+async fn tagged_bucket_found_by_search_keeps_its_keys() {
     let scene = Scene::new().await;
     let bucket = Seed::bucket("eu-west-1", "photos").key(KEY).tag("responder:protect", "true");
     scene.simulator.seed(bucket).unwrap();
@@ -62,41 +62,41 @@ async fn a_bucket_with_the_tag_keeps_its_keys_after_a_search() {
 }
 
 #[tokio::test]
-async fn a_delete_that_iam_denies_for_the_tag_is_told_as_protected() {
+async fn delete_denied_for_tag_is_protected() {
     let scene = Scene::new().await;
     let bucket = Seed::bucket("us-east-1", "photos").key(KEY).tag("responder:protect", "true");
     scene.simulator.seed(bucket).unwrap();
-    // What the template's policy makes IAM say; the simulator has no IAM.
+    // With the template's policy, IAM denies this call. The simulator has no IAM, so a script denies it.
     let scene = scene.scripted(Script::new("DeleteBucketAccessKey", Fault::AccessDenied));
-    let answer = scene.respond(&by_hand()).await;
+    let answer = scene.respond(&manual_event()).await;
     assert_eq!((answer.outcome(), answer.error_type()), ("protected", "Responder.Protected"));
     assert_eq!(scene.keys("us-east-1", "photos"), [KEY]);
 }
 
 #[tokio::test]
-async fn a_dry_run_says_of_a_tagged_bucket_that_it_is_protected() {
+async fn dry_run_on_tagged_bucket_is_protected() {
     let scene = Scene::new().await;
     let bucket = Seed::bucket("us-east-1", "photos").key(KEY).tag("responder:protect", "true");
     scene.simulator.seed(bucket).unwrap();
-    let wish = json!({"accessKeyId": KEY, "bucketName": "photos", "dryRun": true});
-    assert_eq!(scene.respond(&wish).await.outcome(), "protected");
+    let request = json!({"accessKeyId": KEY, "bucketName": "photos", "dryRun": true});
+    assert_eq!(scene.respond(&request).await.outcome(), "protected");
 }
 
 #[tokio::test]
-async fn a_direct_invocation_can_ask_for_a_dry_run() {
+async fn manual_event_can_request_dry_run() {
     let scene = Scene::with_key_on_photos().await;
-    for wish in [
+    for request in [
         json!({"accessKeyId": KEY, "bucketName": "photos", "dryRun": true}),
         json!({"accessKeyId": KEY, "dryRun": true}),
     ] {
-        let answer = scene.respond(&wish).await;
+        let answer = scene.respond(&request).await;
         assert_eq!((answer.outcome(), answer.unmapped("/mode")), ("dry_run", &json!("dry_run")));
     }
     assert_eq!(scene.count("DeleteBucketAccessKey"), 0);
 }
 
 #[tokio::test]
-async fn nobody_can_ask_for_less_caution_than_is_configured() {
+async fn manual_event_cannot_override_dry_run() {
     let scene = Scene::with(Settings::default(), &[("RESPONDER_MODE", "dry_run")]).await;
     let scene = scene.seeded("us-east-1", "photos", &[KEY]);
     let answer = scene.respond(&json!({"accessKeyId": KEY, "bucketName": "photos", "dryRun": false})).await;
@@ -105,9 +105,9 @@ async fn nobody_can_ask_for_less_caution_than_is_configured() {
 }
 
 #[tokio::test]
-async fn a_wish_for_a_dry_run_does_not_hold_up_an_alert_that_comes_with_it() {
+async fn dry_run_request_does_not_block_alert_beside_it() {
     let scene = Scene::with_key_on_photos().await;
-    let wish = json!({"accessKeyId": KEY, "bucketName": "photos", "dryRun": true});
-    let answer = scene.respond(&json!([wish, event("guardduty-s3-exfiltration")])).await;
+    let request = json!({"accessKeyId": KEY, "bucketName": "photos", "dryRun": true});
+    let answer = scene.respond(&json!([request, event("guardduty-s3-exfiltration")])).await;
     assert_eq!((answer.outcome(), answer.unmapped("/mode")), ("revoked", &json!("enforce")));
 }

@@ -1,4 +1,4 @@
-//! Records on the event bus: after all work, each of them, and whatever goes wrong there changes nothing else.
+//! Tests of the event bus: all records are published after all other work, and a publishing error changes nothing else.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,10 @@ use lightsail_key_responder::respond::Response;
 use lightsail_simulator::{Fault, Script, Settings};
 use serde_json::{Value, json};
 
-use crate::bus::{Bus, Says};
-use crate::scene::{KEY, SIBLING, Scene, by_hand, event};
+use crate::bus::{Bus, Reply};
+use crate::scene::{KEY, SIBLING, Scene, event, manual_event};
 
-/// A function with the bus, and the key and a sibling on bucket `photos`.
+/// Starts a function that uses the bus. The key and its sibling are on bucket `photos`.
 async fn scene(bus: &Bus) -> Scene {
     let variables = [("RECORD_BUS", "records"), ("AWS_ENDPOINT_URL_EVENTBRIDGE", &bus.endpoint)];
     Scene::with(Settings::default(), &variables).await.seeded("us-east-1", "photos", &[KEY, SIBLING])
@@ -21,25 +21,25 @@ fn is_revoked(result: &Result<Response, InvocationError>) -> bool {
     records.is_ok_and(|answer| answer["records"][0]["status_code"] == "revoked")
 }
 
-/// What the log says after the records.
-fn complaint(lines: &[Value]) -> &Value {
-    assert_eq!(lines.len(), 2, "a record and a complaint: {lines:#?}");
-    let (record, complaint) = (&lines[0], &lines[1]);
-    assert!(record["audit"].is_object() && complaint["audit"].is_null());
-    assert_eq!(complaint["level"], "ERROR");
-    complaint
+/// Returns the log line about unpublished records, which follows the one record.
+fn publish_error(lines: &[Value]) -> &Value {
+    assert_eq!(lines.len(), 2, "one record and one error line: {lines:#?}");
+    let (record, publish_error) = (&lines[0], &lines[1]);
+    assert!(record["audit"].is_object() && publish_error["audit"].is_null());
+    assert_eq!(publish_error["level"], "ERROR");
+    publish_error
 }
 
 #[tokio::test]
-async fn a_record_is_put_on_the_bus_when_the_key_is_gone() {
-    let bus = Bus::start(&[], Says::Taken);
+async fn record_of_revoked_key_is_published() {
+    let bus = Bus::start(&[], Reply::Accepted);
     let scene = scene(&bus).await;
-    let answer = scene.respond(&by_hand()).await;
+    let answer = scene.respond(&manual_event()).await;
     assert_eq!(answer.outcome(), "revoked");
     assert_eq!(bus.sizes(), [1]);
     let entry = &bus.calls()[0][0];
     let detail: Value = serde_json::from_str(entry["Detail"].as_str().unwrap()).unwrap();
-    assert_eq!(detail, answer.record, "the record, whole");
+    assert_eq!(detail, answer.record, "the whole record");
     assert_eq!(entry["EventBusName"], "records");
     assert_eq!(entry["Source"], "lightsail-key-responder");
     assert_eq!(entry["DetailType"], "Lightsail Bucket Access Key Response");
@@ -48,16 +48,16 @@ async fn a_record_is_put_on_the_bus_when_the_key_is_gone() {
 }
 
 #[tokio::test]
-async fn an_event_without_a_key_is_told_on_the_bus_as_well() {
-    let bus = Bus::start(&[], Says::Taken);
+async fn record_of_unreadable_event_is_published() {
+    let bus = Bus::start(&[], Reply::Accepted);
     let answer = scene(&bus).await.respond(&json!({"accessKeyId": "oops"})).await;
     assert_eq!(answer.error_type(), "Responder.Unreadable");
     assert_eq!(bus.sizes(), [1]);
 }
 
 #[tokio::test]
-async fn the_records_of_a_batch_go_ten_to_a_call() {
-    let bus = Bus::start(&[], Says::Taken);
+async fn batch_records_are_published_ten_per_call() {
+    let bus = Bus::start(&[], Reply::Accepted);
     let items =
         (0..23).map(|number| json!({"messageId": number.to_string(), "eventSource": "aws:sqs", "body": "hello"}));
     let (lines, result) = scene(&bus).await.deliver(&json!({"Records": items.collect::<Vec<_>>()})).await;
@@ -66,9 +66,9 @@ async fn the_records_of_a_batch_go_ten_to_a_call() {
 }
 
 #[tokio::test]
-async fn an_entry_that_failed_in_a_call_that_did_not_is_put_again_and_no_other() {
-    let throttled = Says::FirstRefused("ThrottlingException");
-    let bus = Bus::start(&[throttled, throttled], Says::Taken);
+async fn only_rejected_entry_is_retried() {
+    let throttled = Reply::FirstRejected("ThrottlingException");
+    let bus = Bus::start(&[throttled, throttled], Reply::Accepted);
     let event = json!({"accessKeyId": [KEY, SIBLING], "bucketName": "photos"});
     let (lines, result) = scene(&bus).await.deliver(&event).await;
     assert!(is_revoked(&result));
@@ -78,82 +78,82 @@ async fn an_entry_that_failed_in_a_call_that_did_not_is_put_again_and_no_other()
 }
 
 #[tokio::test]
-async fn what_would_be_refused_again_is_put_once_and_the_log_says_so() {
-    for (says, why) in [
-        (Says::FirstRefused("NotAuthorizedForSource"), "PutEvents refused the entry: NotAuthorizedForSource"),
-        (Says::Denied, "PutEvents: AccessDeniedException, not authorized"),
+async fn permanent_refusal_is_logged_without_retry() {
+    for (reply, reason) in [
+        (Reply::FirstRejected("NotAuthorizedForSource"), "PutEvents refused the entry: NotAuthorizedForSource"),
+        (Reply::Denied, "PutEvents: AccessDeniedException, not authorized"),
     ] {
-        let bus = Bus::start(&[], says);
+        let bus = Bus::start(&[], reply);
         let scene = scene(&bus).await;
-        let (lines, result) = scene.deliver(&by_hand()).await;
+        let (lines, result) = scene.deliver(&manual_event()).await;
         assert!(is_revoked(&result));
         assert_eq!(scene.keys("us-east-1", "photos"), [SIBLING]);
         assert_eq!(bus.sizes(), [1]);
-        let complaint = complaint(&lines);
-        let text = complaint["message"].as_str().unwrap();
+        let publish_error = publish_error(&lines);
+        let text = publish_error["message"].as_str().unwrap();
         assert!(text.starts_with("1 of 1 records did not reach the event bus; the log has them: "), "{text}");
-        assert!(text.ends_with(why), "{text}");
-        assert_eq!(complaint["RecordsNotPublished"], 1);
-        let directive = &complaint["_aws"]["CloudWatchMetrics"][0];
+        assert!(text.ends_with(reason), "{text}");
+        assert_eq!(publish_error["RecordsNotPublished"], 1);
+        let directive = &publish_error["_aws"]["CloudWatchMetrics"][0];
         assert_eq!(directive["Metrics"], json!([{"Name": "RecordsNotPublished", "Unit": "Count"}]));
     }
 }
 
 #[tokio::test]
-async fn a_bus_that_always_throttles_is_given_up_after_five_calls() {
-    let bus = Bus::start(&[], Says::FirstRefused("ThrottlingException"));
-    let (lines, result) = scene(&bus).await.deliver(&by_hand()).await;
+async fn endless_throttling_ends_after_five_calls() {
+    let bus = Bus::start(&[], Reply::FirstRejected("ThrottlingException"));
+    let (lines, result) = scene(&bus).await.deliver(&manual_event()).await;
     assert!(is_revoked(&result));
     assert_eq!(bus.sizes(), [1; 5]);
-    complaint(&lines);
+    publish_error(&lines);
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_say_how_the_entries_fared_is_no_success() {
-    let bus = Bus::start(&[], Says::Empty);
-    let (lines, result) = scene(&bus).await.deliver(&by_hand()).await;
+async fn response_without_results_is_no_success() {
+    let bus = Bus::start(&[], Reply::Empty);
+    let (lines, result) = scene(&bus).await.deliver(&manual_event()).await;
     assert!(is_revoked(&result));
-    assert!(complaint(&lines)["message"].as_str().unwrap().contains("an answer for other entries"));
+    assert!(publish_error(&lines)["message"].as_str().unwrap().contains("an answer for other entries"));
 }
 
 #[tokio::test]
-async fn a_bus_that_does_not_answer_cannot_keep_the_function_from_answering_in_time() {
-    let bus = Bus::start(&[], Says::Nothing);
+async fn silent_bus_does_not_delay_past_deadline() {
+    let bus = Bus::start(&[], Reply::Silence);
     let scene = scene(&bus).await;
     let started = Instant::now();
-    let (lines, result) = scene.deliver_within(&by_hand().to_string(), Duration::from_secs(3)).await;
+    let (lines, result) = scene.deliver_within(&manual_event().to_string(), Duration::from_secs(3)).await;
     assert!(is_revoked(&result));
-    // 3 s, less two thirds of the quarter that is kept back.
+    // The limit is 3 s minus two thirds of the reserve, which is a quarter of the time.
     assert!(started.elapsed() < Duration::from_millis(2_600), "{:?}", started.elapsed());
-    complaint(&lines);
+    publish_error(&lines);
 }
 
 #[tokio::test]
-async fn a_bus_that_does_not_answer_is_waited_for_five_seconds_at_most() {
-    let bus = Bus::start(&[], Says::Nothing);
+async fn silent_bus_times_out_after_five_seconds() {
+    let bus = Bus::start(&[], Reply::Silence);
     let started = Instant::now();
-    let (lines, result) = scene(&bus).await.deliver(&by_hand()).await;
+    let (lines, result) = scene(&bus).await.deliver(&manual_event()).await;
     assert!(is_revoked(&result));
     let took = started.elapsed();
     assert!(took > Duration::from_secs(4) && took < Duration::from_secs(6), "{took:?}");
-    complaint(&lines);
+    publish_error(&lines);
 }
 
 #[tokio::test]
-async fn without_a_bus_nothing_is_put_anywhere() {
-    let bus = Bus::start(&[], Says::Taken);
+async fn no_bus_means_no_publishing() {
+    let bus = Bus::start(&[], Reply::Accepted);
     let variables = [("AWS_ENDPOINT_URL_EVENTBRIDGE", bus.endpoint.as_str())];
     let scene = Scene::with(Settings::default(), &variables).await.seeded("us-east-1", "photos", &[KEY]);
-    assert_eq!(scene.respond(&by_hand()).await.outcome(), "revoked");
+    assert_eq!(scene.respond(&manual_event()).await.outcome(), "revoked");
     assert!(bus.calls().is_empty());
 }
 
-/// The metrics of the log line of one event.
+/// Returns the metrics in the log line of one event.
 async fn metrics(scene: &Scene, event: &Value) -> Value {
     let (mut lines, _) = scene.deliver(event).await;
     let mut line = lines.swap_remove(0);
-    let members = line.as_object_mut().unwrap();
-    members.retain(|name, _| name.chars().all(char::is_alphabetic) && name.starts_with(char::is_uppercase));
+    let fields = line.as_object_mut().unwrap();
+    fields.retain(|name, _| name.chars().all(char::is_alphabetic) && name.starts_with(char::is_uppercase));
     line
 }
 
@@ -162,18 +162,18 @@ fn names(line: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_record_counts_and_measures_what_there_was_to_measure() {
+async fn metrics_cover_only_measured_values() {
     let scene = Scene::with_key_on_photos().await;
     let line = metrics(&scene, &json!({"accessKeyId": "oops"})).await;
     assert_eq!(line, json!({"FunctionName": "responder", "Outcome": "unreadable", "Records": 1}));
     let mut alert = event("guardduty-s3-exfiltration");
     let named = metrics(&scene, &alert).await;
-    let measured = ["AlertToDelete", "FunctionName", "InvocationToDelete", "InvocationToGone", "Outcome", "Records"];
-    assert_eq!((&named["Outcome"], names(&named)), (&json!("revoked"), measured.to_vec()));
+    let expected = ["AlertToDelete", "FunctionName", "InvocationToDelete", "InvocationToGone", "Outcome", "Records"];
+    assert_eq!((&named["Outcome"], names(&named)), (&json!("revoked"), expected.to_vec()));
     assert!(named["InvocationToDelete"].as_u64() <= named["InvocationToGone"].as_u64());
-    // The alert of the file is months old.
+    // The alert in the file is months old.
     assert!(named["AlertToDelete"].as_u64() > Some(1_000_000));
-    // Nothing of the second was deleted, though a delete was sent.
+    // The second event sends a delete, but it deletes nothing.
     let again = metrics(&scene, &alert).await;
     assert_eq!((&again["Outcome"], &again["SearchesIncomplete"]), (&json!("already_absent"), &json!(0)));
     assert!(again["InvocationToDelete"].is_u64() && again["InvocationToGone"].is_null());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use lightsail_simulator::{Fault, Script, Settings};
 use serde_json::{Value, json};
 
-use crate::scene::{Answer, KEY, MEMBER, SIBLING, Scene, by_hand, event, key_only};
+use crate::scene::{Answer, KEY, MEMBER, SIBLING, Scene, event, key_only, manual_event};
 
 /// Replaces times, IDs and durations by constants.
 fn stable(mut value: Value) -> Value {
@@ -73,7 +73,7 @@ async fn revoked_by_search() {
 async fn already_absent() {
     let scene = Scene::new().await.seeded("us-east-1", "photos", &[SIBLING]);
     snapshot("already_absent", scene.respond(&event("exposed-key-event")).await);
-    snapshot("already_absent_by_hand", scene.respond(&by_hand()).await);
+    snapshot("already_absent_by_hand", scene.respond(&manual_event()).await);
 }
 
 #[tokio::test]
@@ -89,13 +89,13 @@ async fn ignored() {
 #[tokio::test]
 async fn dry_run() {
     let scene = Scene::with(Settings::default(), &[("RESPONDER_MODE", "dry_run")]).await;
-    snapshot("dry_run", scene.seeded("us-east-1", "photos", &[KEY]).respond(&by_hand()).await);
+    snapshot("dry_run", scene.seeded("us-east-1", "photos", &[KEY]).respond(&manual_event()).await);
 }
 
 #[tokio::test]
 async fn protected() {
     let scene = Scene::with(Settings::default(), &[("PROTECTED_BUCKETS", "photos")]).await;
-    snapshot("protected", scene.seeded("us-east-1", "photos", &[KEY]).respond(&by_hand()).await);
+    snapshot("protected", scene.seeded("us-east-1", "photos", &[KEY]).respond(&manual_event()).await);
 }
 
 #[tokio::test]
@@ -127,12 +127,12 @@ async fn search_incomplete() {
 async fn unconfirmed() {
     let scene = Scene::with_key_on_photos().await.scripted(Script::new("GetOperation", Fault::AccessDenied).every());
     let scene = scene.scripted(seen_first());
-    snapshot("unconfirmed", scene.respond(&by_hand()).await);
+    snapshot("unconfirmed", scene.respond(&manual_event()).await);
 }
 
 #[tokio::test]
 async fn failed() {
     let scene = Scene::with_key_on_photos().await;
     let scene = scene.scripted(Script::new("DeleteBucketAccessKey", Fault::operation_failed()));
-    snapshot("failed", scene.respond(&by_hand()).await);
+    snapshot("failed", scene.respond(&manual_event()).await);
 }

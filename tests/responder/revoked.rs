@@ -1,16 +1,16 @@
-//! `revoked`: we deleted it, the operation ended well, and a read shows it gone.
+//! Tests of `revoked`: the function deleted the key, the operation succeeded, and a read shows that the key is gone.
 
 use std::time::{Duration, Instant};
 
 use lightsail_simulator::{Fault, Script, Seed, SeedKey, Settings};
 use serde_json::json;
 
-use crate::scene::{KEY, SIBLING, Scene, by_hand, event};
+use crate::scene::{KEY, SIBLING, Scene, event, manual_event};
 
 #[tokio::test]
-async fn the_delete_is_the_first_request_on_the_wire() {
+async fn delete_is_first_request() {
     let scene = Scene::with_key_on_photos().await;
-    let answer = scene.respond(&by_hand()).await;
+    let answer = scene.respond(&manual_event()).await;
     assert_eq!(answer.outcome(), "revoked");
     assert_eq!(scene.operations()[0], "DeleteBucketAccessKey");
     assert_eq!((scene.count("DeleteBucketAccessKey"), scene.count("GetOperation")), (1, 1));
@@ -18,14 +18,14 @@ async fn the_delete_is_the_first_request_on_the_wire() {
 }
 
 #[tokio::test]
-async fn evidence_is_read_beside_the_delete() {
+async fn evidence_is_read_concurrently_with_delete() {
     let used = chrono::DateTime::from_timestamp(1_795_000_000, 0).unwrap();
     let scene = Scene::new().await;
     let key = SeedKey::new(KEY).created_at(used).last_used(used, "eu-west-1", "s3");
     scene.simulator.seed(Seed::bucket("us-east-1", "photos").key(key)).unwrap();
-    // AWS takes its time for the delete, and so the key is still there to be seen.
+    // The delete takes 200 ms, so that the concurrent read still sees the key.
     let scene = scene.scripted(Script::new("DeleteBucketAccessKey", Fault::Latency { ms: 200 }));
-    let answer = scene.respond(&by_hand()).await;
+    let answer = scene.respond(&manual_event()).await;
     assert_eq!(answer.outcome(), "revoked");
     assert_eq!(scene.operations()[..2], ["DeleteBucketAccessKey", "GetBucketAccessKeys"]);
     assert_eq!(answer.unmapped("/access_key/evidence"), "listed");
@@ -35,30 +35,30 @@ async fn evidence_is_read_beside_the_delete() {
 }
 
 #[tokio::test]
-async fn evidence_that_does_not_come_holds_nothing_up_and_its_absence_is_said() {
-    for (fault, says) in [(Fault::HangBefore, "unavailable"), (Fault::Latency { ms: 0 }, "already_gone")] {
+async fn missing_evidence_delays_nothing_and_is_recorded() {
+    for (fault, expected) in [(Fault::HangBefore, "unavailable"), (Fault::Latency { ms: 0 }, "already_gone")] {
         let scene = Scene::with_key_on_photos().await.scripted(Script::new("GetBucketAccessKeys", fault));
-        // The operation is followed until the first read has come: it is the one beside the delete.
+        // The slow operation makes sure that the first read is the one that runs concurrently with the delete.
         let scene = scene.scripted(Script::new("GetOperation", Fault::Latency { ms: 200 }));
         let started = Instant::now();
-        let answer = scene.respond(&by_hand()).await;
-        assert_eq!((answer.outcome(), answer.unmapped("/access_key/evidence")), ("revoked", &json!(says)));
+        let answer = scene.respond(&manual_event()).await;
+        assert_eq!((answer.outcome(), answer.unmapped("/access_key/evidence")), ("revoked", &json!(expected)));
         assert!(answer.message().contains("its last use is not known"), "{}", answer.message());
         assert_eq!(answer.unmapped("/access_key/created_at"), &json!(null));
         assert_eq!(answer.unmapped("/bucket/remaining_keys"), 1);
-        // One attempt alone may take three seconds.
-        assert!(started.elapsed() < Duration::from_secs(2), "{says}");
+        // A single attempt may take three seconds.
+        assert!(started.elapsed() < Duration::from_secs(2), "{expected}");
     }
 }
 
 #[tokio::test]
-async fn a_delete_that_is_never_sent_is_followed_by_no_evidence_of_it() {
-    let answer = Scene::with_key_on_photos().await.unreachable().respond(&by_hand()).await;
+async fn unsent_delete_has_no_evidence() {
+    let answer = Scene::with_key_on_photos().await.unreachable().respond(&manual_event()).await;
     assert_eq!((answer.outcome(), answer.unmapped("/access_key/evidence")), ("failed", &json!(null)));
 }
 
 #[tokio::test]
-async fn it_goes_to_the_region_that_the_alert_names() {
+async fn delete_uses_region_of_alert() {
     let scene = Scene::new().await.seeded("eu-central-1", "photos", &[KEY]);
     let answer = scene.respond(&event("exposed-key-event")).await;
     assert_eq!(answer.outcome(), "revoked");
@@ -67,7 +67,7 @@ async fn it_goes_to_the_region_that_the_alert_names() {
 }
 
 #[tokio::test]
-async fn without_a_region_it_goes_to_the_functions_own() {
+async fn delete_without_region_uses_own_region() {
     let scene = Scene::with_key_on_photos().await;
     let answer = scene.respond(&json!({"accessKeyId": KEY, "bucketName": "photos"})).await;
     assert_eq!(answer.outcome(), "revoked");
@@ -75,7 +75,7 @@ async fn without_a_region_it_goes_to_the_functions_own() {
 }
 
 #[tokio::test]
-async fn every_bucket_that_the_alert_names_is_tried() {
+async fn each_named_bucket_is_tried() {
     let scene = Scene::with_key_on_photos().await.seeded("us-east-1", "logs", &["AKIAQQQQQQQQQQQQQQQQ"]);
     let mut finding = event("guardduty-s3-exfiltration");
     finding["detail"]["resource"]["s3BucketDetails"] =
@@ -91,54 +91,54 @@ async fn every_bucket_that_the_alert_names_is_tried() {
 }
 
 #[tokio::test]
-async fn an_operation_is_followed_for_as_long_as_it_takes() {
+async fn pending_operation_is_polled_to_its_end() {
     let scene = Scene::with_key_on_photos()
         .await
         .scripted(Script::new("DeleteBucketAccessKey", Fault::OperationPending { polls: 4 }));
-    let answer = scene.respond(&by_hand()).await;
+    let answer = scene.respond(&manual_event()).await;
     assert_eq!(answer.outcome(), "revoked");
     assert_eq!(scene.count("GetOperation"), 5);
     assert_eq!(answer.unmapped("/operations/0/status"), "Succeeded");
 }
 
 #[tokio::test]
-async fn an_operation_that_has_ended_already_is_not_asked_for() {
+async fn finished_operation_is_not_polled() {
     let scene = Scene::with(Settings { done_at_poll: 0, ..Settings::default() }, &[]).await;
     let scene = scene.seeded("us-east-1", "photos", &[KEY]);
-    let answer = scene.respond(&by_hand()).await;
+    let answer = scene.respond(&manual_event()).await;
     assert_eq!(answer.outcome(), "revoked");
     assert_eq!(scene.count("GetOperation"), 0);
     assert_eq!(answer.unmapped("/bucket/remaining_keys"), 0);
 }
 
 #[tokio::test]
-async fn a_key_that_is_still_listed_is_read_again_until_it_is_gone() {
+async fn listed_key_is_read_until_gone() {
     let scene = Scene::with_key_on_photos()
         .await
         .scripted(Script::new("DeleteBucketAccessKey", Fault::StillListed { reads: 3 }));
-    let answer = scene.respond(&by_hand()).await;
+    let answer = scene.respond(&manual_event()).await;
     assert_eq!(answer.outcome(), "revoked");
-    // The read beside the delete may have been one of the three.
+    // The read that runs concurrently with the delete may be one of the three.
     assert!(answer.unmapped("/verification/reads").as_u64().unwrap() >= 3);
     assert_eq!(answer.unmapped("/verification/absent"), true);
 }
 
 #[tokio::test]
-async fn a_failed_look_at_the_operation_is_repeated() {
+async fn failed_poll_is_retried() {
     for fault in [Fault::ServiceException, Fault::EmptyAnswer, Fault::ResetBefore] {
         let scene = Scene::with_key_on_photos().await.scripted(Script::new("GetOperation", fault));
-        let answer = scene.respond(&by_hand()).await;
+        let answer = scene.respond(&manual_event()).await;
         assert_eq!(answer.outcome(), "revoked");
         assert_eq!(answer.unmapped("/failure"), &json!(null));
     }
 }
 
 #[tokio::test]
-async fn an_accepted_delete_without_an_operation_is_believed_only_after_a_complete_search() {
+async fn delete_without_operation_needs_complete_search() {
     for fault in [Fault::NoOperations, Fault::EmptyAnswer] {
-        let seen_before = Script::new("DeleteBucketAccessKey", fault).late_by(200);
-        let scene = Scene::with_key_on_photos().await.scripted(seen_before);
-        let answer = scene.respond(&by_hand()).await;
+        let sighted_first = Script::new("DeleteBucketAccessKey", fault).late_by(200);
+        let scene = Scene::with_key_on_photos().await.scripted(sighted_first);
+        let answer = scene.respond(&manual_event()).await;
         assert_eq!(answer.outcome(), "revoked");
         assert_eq!(answer.unmapped("/search/regions_read"), 19);
         assert_eq!(answer.unmapped("/operations"), &json!([]));
@@ -147,18 +147,18 @@ async fn an_accepted_delete_without_an_operation_is_believed_only_after_a_comple
 }
 
 #[tokio::test]
-async fn an_accepted_delete_without_an_operation_of_a_key_that_nobody_saw_is_not_called_ours() {
+async fn unsighted_delete_without_operation_is_absent() {
     let scene = Scene::with_key_on_photos().await;
     let scene = scene.scripted(Script::new("DeleteBucketAccessKey", Fault::NoOperations));
-    // The read beside the delete comes too late to see it.
-    let answer = scene.respond(&by_hand()).await;
+    // The read that runs concurrently with the delete comes too late for a sighting.
+    let answer = scene.respond(&manual_event()).await;
     assert_eq!(answer.outcome(), "already_absent");
     assert!(answer.message().contains("a delete of ours whose end is not known"), "{}", answer.message());
     assert!(!scene.keys("us-east-1", "photos").contains(&KEY.to_owned()));
 }
 
 #[tokio::test]
-async fn the_record_names_the_bucket_whose_delete_was_accepted_and_not_the_next_one() {
+async fn record_names_bucket_with_accepted_delete() {
     let scene = Scene::with_key_on_photos().await.seeded("us-east-1", "logs", &["AKIAQQQQQQQQQQQQQQQQ"]);
     let scene = scene.scripted(Script::new("DeleteBucketAccessKey", Fault::NoOperations).late_by(200));
     let mut finding = event("guardduty-s3-exfiltration");
@@ -169,7 +169,7 @@ async fn the_record_names_the_bucket_whose_delete_was_accepted_and_not_the_next_
 }
 
 #[tokio::test]
-async fn what_goes_away_by_itself_is_tried_again_at_once() {
+async fn transient_delete_faults_are_retried() {
     for fault in [
         Fault::Throttled,
         Fault::ServiceException,
@@ -179,7 +179,7 @@ async fn what_goes_away_by_itself_is_tried_again_at_once() {
     ] {
         let scene = Scene::with_key_on_photos().await;
         let scene = scene.scripted(Script::new("DeleteBucketAccessKey", fault.clone()).times(2));
-        let answer = scene.respond(&by_hand()).await;
+        let answer = scene.respond(&manual_event()).await;
         assert_eq!(answer.outcome(), "revoked", "{fault:?}");
         assert_eq!(scene.count("DeleteBucketAccessKey"), 3, "{fault:?}");
         assert_eq!(scene.keys("us-east-1", "photos"), [SIBLING]);

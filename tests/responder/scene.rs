@@ -1,4 +1,4 @@
-//! A simulator, a responder that speaks to it, and the log that its records go to.
+//! Test setup: a simulator, a responder that calls it, and the log that receives the records.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -14,10 +14,12 @@ use serde_json::{Value, json};
 pub(crate) const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 pub(crate) const SIBLING: &str = "AKIAI44QH8DHBEXAMPLE";
 pub(crate) const ACCOUNT: &str = "012345678912";
-/// Accounts that a function of [`Scene::with_members`] may act in, and one that it may not.
+/// Member account with a role, in the allow list of [`Scene::with_members`].
 pub(crate) const MEMBER: &str = "111122223333";
+/// Member account without a role, in the same allow list.
 pub(crate) const OTHER_MEMBER: &str = "444455556666";
-pub(crate) const STRANGER: &str = "777788889999";
+/// Account that is not in the allow list.
+pub(crate) const FOREIGN_ACCOUNT: &str = "777788889999";
 pub(crate) const ROLE: &str = "lightsail-key-responder";
 pub(crate) const EXTERNAL_ID: &str = "security:responder";
 const SECRET: &str = "simulated-secret";
@@ -28,11 +30,11 @@ pub(crate) struct Scene {
     log: Log,
 }
 
-/// What came of one event.
+/// Result of one event.
 pub(crate) struct Answer {
-    /// The one record.
+    /// Only record of the event.
     pub(crate) record: Value,
-    /// Lambda's view.
+    /// Result that Lambda gets.
     pub(crate) result: Result<Response, InvocationError>,
 }
 
@@ -40,34 +42,35 @@ pub(crate) struct Answer {
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Scene {
-    /// An empty account, and a function in `us-east-1`.
+    /// Starts an empty account and a function in `us-east-1`.
     pub(crate) async fn new() -> Self {
         Self::with(Settings::default(), &[]).await
     }
 
-    /// The same function, with Lightsail at an address where nobody listens.
+    /// Replaces the function by one whose Lightsail address refuses connections.
     pub(crate) fn unreachable(self) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let (responder, log) = responder(&format!("http://127.0.0.1:{port}"), &[]);
         Self { responder, log, ..self }
     }
 
-    /// Another function on the same account.
-    pub(crate) fn again(self, variables: &[(&str, &str)]) -> Self {
+    /// Replaces the function by a new one with these variables on the same account.
+    pub(crate) fn with_new_function(self, variables: &[(&str, &str)]) -> Self {
         let (responder, log) = responder(&self.simulator.endpoint(), variables);
         Self { responder, log, ..self }
     }
 
-    /// `new`, with settings of the simulator and more variables for the function.
+    /// Starts the scene of [`Self::new`] with these simulator settings and more variables for the function.
     pub(crate) async fn with(settings: Settings, variables: &[(&str, &str)]) -> Self {
-        // Every signature is verified.
+        // With a secret, the simulator verifies each signature.
         let settings = Settings { secret_access_key: Some(SECRET.to_owned()), ..settings };
         let simulator = Simulator::start_with(settings).await.unwrap();
         let (responder, log) = responder(&simulator.endpoint(), variables);
         Self { simulator, responder, log }
     }
 
-    /// `new`, for a function that may act in two member accounts, and with the role that it assumes in the first.
+    /// Starts the scene of [`Self::new`] with a function that may act in two member accounts. Only the first one has
+    /// the role.
     pub(crate) async fn with_members() -> Self {
         let variables = [
             ("MEMBER_ROLE_NAME", ROLE),
@@ -79,18 +82,19 @@ impl Scene {
         scene
     }
 
-    /// `new`, with the key and a sibling on bucket `photos` in `us-east-1`.
+    /// Starts the scene of [`Self::new`] with the key and its sibling on bucket `photos` in `us-east-1`.
     pub(crate) async fn with_key_on_photos() -> Self {
         Self::new().await.seeded("us-east-1", "photos", &[KEY, SIBLING])
     }
 
-    /// A bucket with keys in another account, in `eu-west-1`.
+    /// Adds a bucket with keys in another account, in `eu-west-1`.
     pub(crate) fn seeded_in(self, account: &str, bucket: &str, keys: &[&str]) -> Self {
         let seed = Seed::bucket("eu-west-1", bucket).account(account);
         self.simulator.seed(keys.iter().fold(seed, |seed, key| seed.key(*key))).unwrap();
         self
     }
 
+    /// Adds a bucket with keys in the function's own account.
     pub(crate) fn seeded(self, region: &str, bucket: &str, keys: &[&str]) -> Self {
         let seed = keys.iter().fold(Seed::bucket(region, bucket), |seed, key| seed.key(*key));
         self.simulator.seed(seed).unwrap();
@@ -102,13 +106,13 @@ impl Scene {
         self
     }
 
-    /// Sends `event` with a minute to answer.
+    /// Sends `event` with a deadline in one minute.
     pub(crate) async fn respond(&self, event: &Value) -> Answer {
         self.respond_within(event, Duration::from_secs(60)).await
     }
 
-    /// Sends `event` with `time` to answer, and checks what holds for every event: one record, the same in the log as
-    /// in the answer, and an error exactly where the outcome is one.
+    /// Sends `event` with a deadline in `time` and checks the rules for all events. There is one record, and the log
+    /// and the response agree on it. The result is an error exactly if the outcome is an error.
     pub(crate) async fn respond_within(&self, event: &Value, time: Duration) -> Answer {
         self.respond_text_within(&event.to_string(), time).await
     }
@@ -131,7 +135,7 @@ impl Scene {
         Answer { record, result }
     }
 
-    /// Sends what may hold several alerts; the log lines with their records, and Lambda's view.
+    /// Sends an event that may have several alerts. Returns the log lines and the result that Lambda gets.
     pub(crate) async fn deliver(&self, event: &Value) -> (Vec<Value>, Result<Response, InvocationError>) {
         self.deliver_within(&event.to_string(), Duration::from_secs(60)).await
     }
@@ -144,21 +148,21 @@ impl Scene {
         let arn = format!("arn:aws:lambda:us-east-1:{ACCOUNT}:function:responder");
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let deadline = u64::try_from((now + time).as_millis()).unwrap();
-        let already = self.log.lines().len();
+        let earlier = self.log.lines().len();
         let result = self.responder.respond(event, self.responder.invocation("invocation-1", &arn, deadline)).await;
-        let lines = self.log.lines().split_off(already);
+        let lines = self.log.lines().split_off(earlier);
         lines.iter().for_each(assert_metrics);
         (lines, result)
     }
 
-    /// The outcome of `event` while other invocations run, whose records are in the same log.
-    pub(crate) async fn outcome_beside_others(&self, event: &Value) -> String {
+    /// Returns the outcome of `event` from the response, because concurrent invocations share the log.
+    pub(crate) async fn concurrent_outcome(&self, event: &Value) -> String {
         let invocation = self.responder.invocation("invocation-2", "arn", u64::MAX / 2);
         let response = self.responder.respond(&event.to_string(), invocation).await.unwrap();
         serde_json::to_value(response).unwrap()["records"][0]["status_code"].as_str().unwrap().to_owned()
     }
 
-    /// The operations that the simulator saw, in order.
+    /// Returns the operations that the simulator received, in order.
     pub(crate) fn operations(&self) -> Vec<String> {
         self.simulator.requests().into_iter().map(|seen| seen.operation).collect()
     }
@@ -171,7 +175,7 @@ impl Scene {
         self.operations().iter().filter(|seen| *seen == operation).count()
     }
 
-    /// The keys that really are on a bucket.
+    /// Returns the keys that the simulator has on a bucket.
     pub(crate) fn keys(&self, region: &str, bucket: &str) -> Vec<String> {
         self.simulator.keys(ACCOUNT, region, bucket).unwrap()
     }
@@ -195,7 +199,7 @@ impl Answer {
     }
 }
 
-/// What CloudWatch wants of a line, or it makes no metric of it: every name of a directive is a member at the root
+/// Asserts the rules without which CloudWatch creates no metric: each name in a directive is a field at the root
 /// (CloudWatch user guide, "Specification: Embedded metric format").
 fn assert_metrics(line: &Value) {
     let directives = line["_aws"]["CloudWatchMetrics"].as_array().unwrap();
@@ -214,7 +218,7 @@ fn assert_metrics(line: &Value) {
     assert_eq!(line["Outcome"], line["audit"]["status_code"]);
 }
 
-/// A responder for `endpoint`, and its log.
+/// Creates a responder for `endpoint`, and its log.
 fn responder(endpoint: &str, variables: &[(&str, &str)]) -> (Responder, Log) {
     let lambda = [
         ("AWS_REGION", "us-east-1"),
@@ -229,17 +233,17 @@ fn responder(endpoint: &str, variables: &[(&str, &str)]) -> (Responder, Log) {
     (Responder::new(&Config::read(variables).unwrap(), Audit::new(log.clone())), log)
 }
 
-/// An event by hand that names bucket `photos` in `us-east-1`.
-pub(crate) fn by_hand() -> Value {
+/// Returns a manual event that names bucket `photos` in `us-east-1`.
+pub(crate) fn manual_event() -> Value {
     json!({"accessKeyId": KEY, "bucketName": "photos", "region": "us-east-1"})
 }
 
-/// An event by hand that names the key alone.
+/// Returns a manual event that names only the key.
 pub(crate) fn key_only() -> Value {
     json!({"accessKeyId": KEY})
 }
 
-/// One of the files in `events/`.
+/// Reads a file in `events/`.
 pub(crate) fn event(name: &str) -> Value {
     let path = format!("{}/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()

@@ -1,4 +1,5 @@
-//! Without a bucket, or with a wrong one: every bucket of every Region is read, and "nowhere" is said only after that.
+//! Tests of the search: without a correct bucket hint, the function reads each bucket in each Region before it reports
+//! "nowhere".
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -7,10 +8,10 @@ use lightsail_key_responder::regions::REGIONS;
 use lightsail_simulator::{Fault, Script, Seed, SeedKey, Settings};
 use serde_json::json;
 
-use crate::scene::{KEY, SIBLING, Scene, by_hand, event, key_only};
+use crate::scene::{KEY, SIBLING, Scene, event, key_only, manual_event};
 
 #[tokio::test]
-async fn a_key_is_found_in_any_region_on_any_page() {
+async fn key_is_found_in_any_region_and_page() {
     let mut scene = Scene::with(Settings { page_size: 2, ..Settings::default() }, &[]).await;
     for number in 0..7 {
         scene = scene.seeded("ap-southeast-2", &format!("bucket-{number}"), &[]);
@@ -30,9 +31,9 @@ async fn a_key_is_found_in_any_region_on_any_page() {
 }
 
 #[tokio::test]
-async fn a_wrong_bucket_does_not_save_the_key() {
+async fn wrong_bucket_hint_does_not_save_key() {
     let scene = Scene::new().await.seeded("us-east-1", "photos", &[SIBLING]).seeded("eu-north-1", "backups", &[KEY]);
-    let answer = scene.respond(&by_hand()).await;
+    let answer = scene.respond(&manual_event()).await;
     assert_eq!(answer.outcome(), "revoked");
     assert_eq!(answer.unmapped("/bucket/name"), "backups");
     assert_eq!(scene.keys("us-east-1", "photos"), [SIBLING]);
@@ -40,22 +41,22 @@ async fn a_wrong_bucket_does_not_save_the_key() {
 }
 
 #[tokio::test]
-async fn a_bucket_in_another_region_than_the_alert_says_is_found() {
+async fn bucket_in_other_region_is_found() {
     let scene = Scene::new().await.seeded("sa-east-1", "photos", &[KEY]);
-    let answer = scene.respond(&by_hand()).await;
+    let answer = scene.respond(&manual_event()).await;
     assert_eq!((answer.outcome(), answer.unmapped("/bucket/region")), ("revoked", &json!("sa-east-1")));
 }
 
 #[tokio::test]
-async fn not_found_in_other_words_is_understood() {
+async fn does_not_exist_error_counts_as_not_found() {
     let scene = Scene::new().await.seeded("sa-east-1", "photos", &[KEY]);
     let scene = scene.scripted(Script::new("DeleteBucketAccessKey", Fault::DoesNotExist).in_region("us-east-1"));
     let scene = scene.scripted(Script::new("GetBucketAccessKeys", Fault::DoesNotExist).in_region("us-east-1"));
-    assert_eq!(scene.respond(&by_hand()).await.outcome(), "revoked");
+    assert_eq!(scene.respond(&manual_event()).await.outcome(), "revoked");
 }
 
 #[tokio::test]
-async fn a_region_that_cannot_be_read_makes_the_search_incomplete() {
+async fn unreadable_region_makes_search_incomplete() {
     for fault in [Fault::ServiceException, Fault::AccessDenied, Fault::Truncated, Fault::RegionSetupInProgress] {
         let scene = Scene::with_key_on_photos().await;
         let scene = scene.scripted(Script::new("GetBuckets", fault.clone()).every().in_region("us-east-1"));
@@ -69,7 +70,7 @@ async fn a_region_that_cannot_be_read_makes_the_search_incomplete() {
 }
 
 #[tokio::test]
-async fn a_later_page_that_cannot_be_read_makes_the_search_incomplete() {
+async fn unreadable_later_page_makes_search_incomplete() {
     let scene = Scene::with(Settings { page_size: 1, ..Settings::default() }, &[]).await;
     let scene = scene.seeded("us-east-1", "aaa", &[]).seeded("us-east-1", "photos", &[KEY]);
     let scene = scene.scripted(Script::new("GetBuckets", Fault::AccessDenied).after(1).every().in_region("us-east-1"));
@@ -77,7 +78,7 @@ async fn a_later_page_that_cannot_be_read_makes_the_search_incomplete() {
 }
 
 #[tokio::test]
-async fn a_key_on_a_page_before_the_one_that_cannot_be_read_is_deleted() {
+async fn key_before_unreadable_page_is_deleted() {
     let scene = Scene::with(Settings { page_size: 1, ..Settings::default() }, &[]).await;
     let scene = scene.seeded("us-east-1", "photos", &[KEY]).seeded("us-east-1", "zebra", &[]);
     let scene = scene.scripted(Script::new("GetBuckets", Fault::AccessDenied).after(1).every().in_region("us-east-1"));
@@ -85,7 +86,7 @@ async fn a_key_on_a_page_before_the_one_that_cannot_be_read_is_deleted() {
 }
 
 #[tokio::test]
-async fn a_bucket_that_cannot_be_read_is_named() {
+async fn unreadable_bucket_is_named() {
     let scene = Scene::with_key_on_photos().await;
     let scene = scene.scripted(Script::new("GetBucketAccessKeys", Fault::AccessDenied).every());
     let answer = scene.respond(&key_only()).await;
@@ -95,7 +96,7 @@ async fn a_bucket_that_cannot_be_read_is_named() {
 }
 
 #[tokio::test]
-async fn an_answer_without_the_list_that_was_asked_for_proves_nothing() {
+async fn response_without_list_makes_search_incomplete() {
     for operation in ["GetBuckets", "GetBucketAccessKeys"] {
         let scene = Scene::with_key_on_photos().await;
         let scene = scene.scripted(Script::new(operation, Fault::EmptyAnswer).every());
@@ -108,11 +109,11 @@ async fn an_answer_without_the_list_that_was_asked_for_proves_nothing() {
 }
 
 #[tokio::test]
-async fn a_bucket_that_is_listed_and_then_not_found_is_not_taken_for_read() {
+async fn listed_but_not_found_bucket_counts_as_unread() {
     let scene = Scene::with_key_on_photos().await;
     let scene = scene.scripted(Script::new("GetBucketAccessKeys", Fault::NotFound).every());
     let scene = scene.scripted(Script::new("DeleteBucketAccessKey", Fault::NotFound).every());
-    for event in [key_only(), by_hand()] {
+    for event in [key_only(), manual_event()] {
         let answer = scene.respond(&event).await;
         assert_eq!(answer.outcome(), "search_incomplete");
         assert!(answer.message().contains("bucket photos in us-east-1"), "{}", answer.message());
@@ -120,7 +121,7 @@ async fn a_bucket_that_is_listed_and_then_not_found_is_not_taken_for_read() {
 }
 
 #[tokio::test]
-async fn an_opt_in_region_that_is_not_enabled_can_hold_nothing() {
+async fn disabled_opt_in_region_cannot_hold_key() {
     let refusal = || Fault::error("UnrecognizedClientException");
     let scene = Scene::new().await;
     let scene = ["ap-east-1", "ap-southeast-3", "ap-southeast-5", "eu-south-2"]
@@ -133,7 +134,7 @@ async fn an_opt_in_region_that_is_not_enabled_can_hold_nothing() {
 }
 
 #[tokio::test]
-async fn a_named_region_that_is_not_enabled_does_not_stop_the_search() {
+async fn disabled_named_region_does_not_stop_search() {
     let scene = Scene::new().await.seeded("eu-west-1", "backups", &[KEY]);
     let scene =
         ["DeleteBucketAccessKey", "GetBucketAccessKeys", "GetBuckets"].into_iter().fold(scene, |scene, operation| {
@@ -146,10 +147,10 @@ async fn a_named_region_that_is_not_enabled_does_not_stop_the_search() {
 }
 
 #[tokio::test]
-async fn a_key_that_was_found_and_may_not_be_deleted_is_failed() {
+async fn denied_delete_of_found_key_is_failed() {
     let scene = Scene::new().await.seeded("eu-west-1", "backups", &[KEY]);
     let scene = scene.scripted(Script::new("DeleteBucketAccessKey", Fault::AccessDenied).every());
-    // The search reads it once; then nothing may be read any more.
+    // The search reads the keys once. All later reads are denied.
     let scene = scene.scripted(Script::new("GetBucketAccessKeys", Fault::AccessDenied).after(1).every());
     let answer = scene.respond(&key_only()).await;
     assert_eq!(answer.outcome(), "failed");
@@ -159,7 +160,7 @@ async fn a_key_that_was_found_and_may_not_be_deleted_is_failed() {
 }
 
 #[tokio::test]
-async fn many_unread_buckets_make_a_long_record_and_a_short_sentence() {
+async fn message_shortens_long_list_of_unread_buckets() {
     let mut scene = Scene::new().await;
     for number in 0..30 {
         scene = scene.seeded("us-east-1", &format!("bucket-{number}"), &[]);
@@ -171,7 +172,7 @@ async fn many_unread_buckets_make_a_long_record_and_a_short_sentence() {
 }
 
 #[tokio::test]
-async fn the_region_of_the_alert_is_asked_first_and_then_our_own() {
+async fn search_starts_with_alert_region_then_own_region() {
     let scene = Scene::new().await;
     let answer = scene.respond(&json!({"accessKeyId": KEY, "region": "sa-east-1"})).await;
     assert_eq!(answer.outcome(), "not_lightsail_key");
@@ -180,7 +181,7 @@ async fn the_region_of_the_alert_is_asked_first_and_then_our_own() {
 }
 
 #[tokio::test]
-async fn a_variable_narrows_the_search() {
+async fn search_regions_narrow_search() {
     let scene = Scene::with(Settings::default(), &[("SEARCH_REGIONS", "eu-west-1,eu-west-2")]).await;
     let scene = scene.seeded("eu-west-2", "photos", &[KEY]).seeded("eu-west-3", "logs", &[SIBLING]);
     assert_eq!(scene.respond(&key_only()).await.outcome(), "revoked");
@@ -194,7 +195,7 @@ async fn a_variable_narrows_the_search() {
 }
 
 #[tokio::test]
-async fn the_region_of_the_alert_is_searched_even_where_the_variable_leaves_it_out() {
+async fn alert_region_outside_search_regions_is_searched() {
     let scene = Scene::with(Settings::default(), &[("SEARCH_REGIONS", "eu-west-1")]).await;
     let scene = scene.seeded("us-east-2", "photos", &[KEY]);
     let answer = scene.respond(&json!({"accessKeyId": KEY, "region": "us-east-2"})).await;
@@ -202,13 +203,13 @@ async fn the_region_of_the_alert_is_searched_even_where_the_variable_leaves_it_o
 }
 
 #[tokio::test]
-async fn a_bucket_that_is_named_is_tried_where_the_search_does_not_look_and_what_is_unread_there_is_an_error() {
+async fn named_bucket_outside_search_regions_is_tried() {
     let scene = Scene::with(Settings::default(), &[("SEARCH_REGIONS", "eu-west-1")]).await;
     let scene = scene.seeded("us-east-1", "photos", &[KEY]);
     for operation in ["DeleteBucketAccessKey", "GetBucketAccessKeys"] {
         scene.simulator.script(Script::new(operation, Fault::AccessDenied)).unwrap();
     }
-    // No Region is named: it is tried in the function's own.
+    // The alert names no Region, so the function tries its own.
     let own_region = json!({"accessKeyId": KEY, "bucketName": "photos"});
     let answer = scene.respond(&own_region).await;
     assert_eq!((answer.outcome(), answer.unmapped("/search/regions_read")), ("failed", &json!(1)));
@@ -216,29 +217,29 @@ async fn a_bucket_that_is_named_is_tried_where_the_search_does_not_look_and_what
 }
 
 #[tokio::test]
-async fn a_named_bucket_that_fails_does_not_stop_the_search() {
+async fn failed_named_bucket_does_not_stop_search() {
     for fault in [Fault::AccessDenied, Fault::InvalidInput, Fault::Throttled, Fault::ServiceException] {
         let scene = Scene::new().await.seeded("eu-west-1", "backups", &[KEY]);
         for operation in ["DeleteBucketAccessKey", "GetBucketAccessKeys"] {
-            let there = Script::new(operation, fault.clone()).in_region("us-east-1").every();
-            scene.simulator.script(there).unwrap();
+            let script = Script::new(operation, fault.clone()).in_region("us-east-1").every();
+            scene.simulator.script(script).unwrap();
         }
-        let answer = scene.respond(&by_hand()).await;
+        let answer = scene.respond(&manual_event()).await;
         assert_eq!((answer.outcome(), answer.unmapped("/bucket/name")), ("revoked", &json!("backups")), "{fault:?}");
     }
 }
 
 #[tokio::test]
-async fn named_buckets_that_do_not_answer_leave_time_for_the_search() {
+async fn silent_named_bucket_leaves_time_for_search() {
     let scene = Scene::new().await.seeded("eu-west-1", "backups", &[KEY]);
     let silent = Script::new("DeleteBucketAccessKey", Fault::HangBefore).in_region("us-east-1").every();
     let scene = scene.scripted(silent);
-    let answer = scene.respond_within(&by_hand(), Duration::from_secs(5)).await;
+    let answer = scene.respond_within(&manual_event(), Duration::from_secs(5)).await;
     assert_eq!((answer.outcome(), answer.unmapped("/bucket/name")), ("revoked", &json!("backups")));
 }
 
 #[tokio::test]
-async fn of_very_many_named_buckets_the_first_ten_are_tried_and_the_rest_is_searched() {
+async fn only_first_ten_named_buckets_are_tried() {
     let scene = Scene::new().await.seeded("us-east-1", "photos", &[KEY]);
     let mut finding = event("guardduty-s3-exfiltration");
     let named: Vec<_> = (0..50).map(|number| json!({"name": format!("bucket-{number}")})).collect();
@@ -248,28 +249,30 @@ async fn of_very_many_named_buckets_the_first_ten_are_tried_and_the_rest_is_sear
     assert_eq!(scene.count("DeleteBucketAccessKey"), 11);
 }
 
-/// Every request takes so long that what the machine adds does not matter, and so the time counts the round trips.
+/// Latency of each request. It is long enough that the machine's own delay does not matter, so that time counts round
+/// trips.
 const ROUND_TRIP: Duration = Duration::from_millis(1500);
 
 #[tokio::test]
-async fn a_search_takes_at_most_eight_round_trips_over_at_most_eight_connections_a_region() {
+async fn search_bounds_round_trips_and_connections() {
     let slow = || Settings { latency_ms: 1500, ..Settings::default() };
-    for there in [true, false] {
+    for exists in [true, false] {
         let mut scene = Scene::with(slow(), &[]).await;
         for (region, _) in REGIONS {
             for number in 0..20 {
-                let keys: &[&str] = if there && region == "ap-southeast-5" && number == 19 { &[KEY] } else { &[] };
+                let keys: &[&str] = if exists && region == "ap-southeast-5" && number == 19 { &[KEY] } else { &[] };
                 scene = scene.seeded(region, &format!("{region}-{number:02}"), keys);
             }
         }
         let started = Instant::now();
         let answer = scene.respond(&key_only()).await;
         let round_trips = started.elapsed().as_secs_f64() / ROUND_TRIP.as_secs_f64();
-        assert_eq!(answer.outcome(), if there { "revoked" } else { "not_lightsail_key" });
+        assert_eq!(answer.outcome(), if exists { "revoked" } else { "not_lightsail_key" });
         assert!(round_trips < 8.0, "{round_trips} round trips");
         let requests = scene.simulator.requests();
-        // Here all Regions are one host and share its connections, so which of them carried whose requests says nothing of
-        // AWS's hosts. What does: how many there are, and how many requests of a Region are under way at once.
+        // In the simulator all Regions are one host and share its connections. For this reason, the requests per
+        // connection say nothing about AWS's hosts. The test checks the number of connections and the in-flight
+        // requests per Region.
         let connections = requests.iter().map(|seen| seen.connection).collect::<HashSet<_>>().len();
         assert!(connections <= 8 * 19, "{connections} connections to 19 Regions");
         let mut arrivals: HashMap<&str, Vec<u64>> = HashMap::new();
@@ -277,26 +280,26 @@ async fn a_search_takes_at_most_eight_round_trips_over_at_most_eight_connections
             arrivals.entry(&seen.region).or_default().push(seen.at_ms);
         }
         assert_eq!(arrivals.len(), 19);
-        let under_way = |times: &[u64], now: u64| times.iter().filter(|at| (now..now + 1400).contains(at)).count();
-        let most = arrivals.values().flat_map(|times| times.iter().map(|now| under_way(times, *now))).max();
-        assert!(most <= Some(8), "{most:?} requests to one Region at once");
-        if !there {
+        let in_flight = |times: &[u64], now: u64| times.iter().filter(|at| (now..now + 1400).contains(at)).count();
+        let most = arrivals.values().flat_map(|times| times.iter().map(|now| in_flight(times, *now))).max();
+        assert!(most <= Some(8), "{most:?} in-flight requests to one Region");
+        if !exists {
             assert_eq!((scene.count("GetBuckets"), scene.count("GetBucketAccessKeys")), (19, 380));
         }
     }
 }
 
 #[tokio::test]
-async fn that_a_key_is_not_on_the_bucket_that_was_named_is_no_proof_while_it_may_be_elsewhere() {
+async fn absence_on_named_bucket_is_no_proof() {
     let scene = Scene::new().await.seeded("us-east-1", "photos", &[SIBLING]).seeded("eu-west-1", "logs", &[KEY]);
     let scene = scene.scripted(Script::new("GetBuckets", Fault::AccessDenied).every().in_region("eu-west-1"));
-    let answer = scene.respond(&by_hand()).await;
+    let answer = scene.respond(&manual_event()).await;
     assert_eq!((answer.outcome(), answer.unmapped("/verification")), ("search_incomplete", &json!(null)));
     assert_eq!(scene.keys("eu-west-1", "logs"), [KEY]);
 }
 
 #[tokio::test]
-async fn twenty_keys_that_are_searched_for_at_once_share_the_connections_of_a_region() {
+async fn twenty_searches_share_connections_of_region() {
     let mut scene = Scene::with(Settings { latency_ms: 20, ..Settings::default() }, &[]).await;
     for number in 0..20 {
         scene = scene.seeded("eu-west-1", &format!("bucket-{number:02}"), &[&format!("AKIAQQQQQQQQQQQQQQ{number:02}")]);
@@ -305,10 +308,10 @@ async fn twenty_keys_that_are_searched_for_at_once_share_the_connections_of_a_re
     let (lines, result) = scene.deliver(&json!({"accessKeyId": keys})).await;
     assert!(result.is_ok(), "{result:?}");
     assert!(lines.len() == 20 && lines.iter().all(|line| line["audit"]["status_code"] == "revoked"));
-    // Reads never are more than eight at once; the deletes do not wait for them.
+    // At most eight reads are in flight. Deletes do not wait for them.
     let at = |seen: &lightsail_simulator::SeenRequest| seen.at_ms;
     let reads = scene.simulator.requests().into_iter().filter(|seen| seen.region == "eu-west-1");
     let reads: Vec<_> = reads.filter(|seen| seen.operation != "DeleteBucketAccessKey").collect();
-    let most = reads.iter().map(|one| reads.iter().filter(|other| at(one).abs_diff(at(other)) < 10).count()).max();
+    let most = reads.iter().map(|read| reads.iter().filter(|other| at(read).abs_diff(at(other)) < 10).count()).max();
     assert!(most <= Some(16), "{most:?} reads within 20 ms");
 }

@@ -1,11 +1,12 @@
-//! `unreadable`: no key could be read. Nothing is called, one record is left, and the error says what is accepted.
+//! Tests of `unreadable`: the event names no valid key. The function makes no call, leaves one record, and lists the
+//! accepted events.
 
 use std::time::Duration;
 
 use crate::scene::{Scene, event};
 
 #[tokio::test]
-async fn an_event_of_nonsense_leaves_a_record_and_makes_no_call() {
+async fn invalid_event_leaves_record_and_makes_no_call() {
     let scene = Scene::with_key_on_photos().await;
     for name in ["manual-malformed-key", "manual-unknown-member", "unknown-event", "not-an-object"] {
         let answer = scene.respond(&event(name)).await;
@@ -16,7 +17,7 @@ async fn an_event_of_nonsense_leaves_a_record_and_makes_no_call() {
 }
 
 #[tokio::test]
-async fn what_is_no_json_leaves_a_record() {
+async fn invalid_json_leaves_record() {
     let scene = Scene::with_key_on_photos().await;
     let deep = format!("{{\"a\":{}1{}}}", "[".repeat(500), "]".repeat(500));
     for payload in [
@@ -35,13 +36,13 @@ async fn what_is_no_json_leaves_a_record() {
 }
 
 #[tokio::test]
-async fn no_text_of_the_event_comes_back_unless_it_is_plain() {
+async fn untrusted_event_text_is_redacted() {
     let scene = Scene::new().await;
     let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
-    let mut stranger = event("unknown-event");
-    stranger["detail-type"] = format!("\u{1b}[2J\n{secret}\n{}", "x".repeat(1_000_000)).into();
-    stranger[secret] = secret.into();
-    let answer = scene.respond(&stranger).await;
+    let mut unknown = event("unknown-event");
+    unknown["detail-type"] = format!("\u{1b}[2J\n{secret}\n{}", "x".repeat(1_000_000)).into();
+    unknown[secret] = secret.into();
+    let answer = scene.respond(&unknown).await;
     assert_eq!(answer.outcome(), "unreadable");
     let record = answer.record.to_string();
     assert!(record.len() < 5_000 && !record.contains("wJalr") && !record.contains("\\u001b"), "{record}");
