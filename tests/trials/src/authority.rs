@@ -1,6 +1,7 @@
-//! A certificate authority for a trial: made with it, and gone with it.
+//! Certificate authority that lives as long as its trial.
 //!
-//! Its certificates are small (P-256), as those of AWS's endpoints are not always: a handshake here is among the cheaper ones.
+//! Its certificates use small keys (P-256). AWS's endpoints sometimes use larger ones, so a handshake here is among the
+//! cheaper ones.
 
 use std::io;
 use std::sync::Arc;
@@ -11,19 +12,20 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 
-/// An authority that nobody trusts who is not told to.
+/// Certificate authority that is in no root store by default.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    /// A new one, of the name that AWS's have.
+    /// Creates an authority with a name that matches AWS's authorities.
     pub fn new() -> io::Result<Self> {
         Self::named("Amazon Root CA of a trial")
     }
 
-    /// One that the function does not take for AWS's.
+    /// Creates an authority with `name`, for example one that the function does not recognise as AWS's.
     pub fn named(name: &str) -> io::Result<Self> {
         let mut params = CertificateParams::default();
-        // Of a name of its own: OpenSSL takes a certificate whose issuer has its own name for a self-signed one.
+        // The name must differ from the server's name, because OpenSSL treats a certificate whose issuer has the same
+        // name as self-signed.
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
@@ -31,12 +33,12 @@ impl Authority {
         CertifiedIssuer::self_signed(params, key).map(Self).map_err(io::Error::other)
     }
 
-    /// Its own certificate, for a client's `SSL_CERT_FILE`.
+    /// Returns the authority's own certificate, for a client's `SSL_CERT_FILE`.
     pub fn pem(&self) -> String {
         self.0.pem()
     }
 
-    /// A server's side of TLS, with a new certificate for `name`.
+    /// Creates a TLS acceptor with a new certificate for `name`.
     pub fn acceptor(&self, name: &str) -> io::Result<TlsAcceptor> {
         let key = KeyPair::generate().map_err(io::Error::other)?;
         let params = CertificateParams::new([name.to_owned()]).map_err(io::Error::other)?;

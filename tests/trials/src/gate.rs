@@ -1,10 +1,12 @@
-//! A TCP gate before the simulator: connections -> what a [`Plan`] has befall them, and else to the simulator.
+//! TCP gate in front of the simulator. A [`Plan`] assigns a network fault to each connection. Connections without a
+//! fault are forwarded.
 //!
-//! The simulator's faults begin with a request that was read. What goes wrong before that, in connecting and in TLS, is a
-//! matter of the network and so happens here. Bytes are passed on as they are: a signature is over the Host header that
-//! was sent, which stays the gate's. The port is held by a socket that never listens, so that nobody else gets it while
-//! the gate is closed. Invariant: an outage has begun before a byte of the connection before it is passed on, so that what
-//! the peer does next meets it.
+//! The simulator's faults start after it has read a request. Faults of connecting and of TLS belong to the network, so
+//! the gate injects them. It forwards bytes unchanged, because the signature covers the Host header, which names the
+//! gate. A socket that never listens reserves the port, so that no other program gets it while the gate is closed.
+//!
+//! Invariant: an outage starts before the gate forwards any byte of the preceding connection, so that the peer's next
+//! connection meets the outage.
 
 use std::future::pending;
 use std::io;
@@ -21,189 +23,195 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::authority::Authority;
 
-/// A gate that is open until it is dropped. Then its connections end, too.
+/// Gate that is open until it is dropped. Its connections end at the same time.
 pub struct Gate {
     address: SocketAddr,
     ca_pem: Option<String>,
     counts: Arc<Counts>,
-    keeper: JoinHandle<()>,
+    task: JoinHandle<()>,
 }
 
-/// What befalls the connections, one after the other, and what all after those.
+/// Plan with the faults of the first connections, in order, and the fault of all later ones.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    first: Vec<Befalls>,
-    then: Befalls,
+    first: Vec<NetworkFault>,
+    then: NetworkFault,
 }
 
-/// What befalls a connection, or connecting.
+/// Fault of one connection, or of connecting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Befalls {
-    /// Nothing.
+pub enum NetworkFault {
+    /// No fault.
     Pass,
-    /// The answer to its ClientHello is no TLS, and then it is closed.
+    /// Response to the ClientHello that is not TLS, followed by a close.
     TlsGarbage,
-    /// The gate shows a certificate for the right name, of an authority that [`Gate::ca_pem`] is not. To a peer that takes
-    /// it, everything is passed on.
+    /// Certificate for the right name from another authority than [`Gate::ca_pem`]. If the peer accepts it, the gate
+    /// forwards everything.
     WrongCertificate,
-    /// The gate shows a certificate of the right authority for another name. To a peer that takes it, everything is passed
-    /// on.
+    /// Certificate of the right authority for another name. If the peer accepts it, the gate forwards everything.
     WrongName,
-    /// It is accepted; what it sends is read, and there is no answer, ever.
+    /// Connection that is accepted and read, but never answered.
     AcceptAndHang,
-    /// It is accepted and reset (TCP RST).
+    /// Connection that is accepted and then reset (TCP RST).
     ResetAtOnce,
-    /// Nobody listens: connecting is refused, for so long or for ever.
+    /// Closed port that refuses connections, for this duration or forever.
     Refused(Option<Duration>),
-    /// Connecting has no answer, for so long or for ever. After that it takes the peer's kernel up to another second to try
-    /// again.
+    /// Port that drops each SYN, for this duration or forever. Afterwards, the peer's kernel needs up to another second
+    /// for its next SYN.
     BlackHole(Option<Duration>),
 }
 
-/// More connections than ever wait at once.
+/// Backlog that is larger than the number of connections that ever wait.
 const BACKLOG: u32 = 1_024;
 
 #[derive(Debug, Default)]
 struct Counts {
     accepted: AtomicUsize,
-    struck: AtomicUsize,
+    faults: AtomicUsize,
 }
 
 impl Plan {
-    /// These, in this order, and nothing after that.
-    pub fn new(first: impl IntoIterator<Item = Befalls>) -> Self {
-        Self { first: first.into_iter().collect(), then: Befalls::Pass }
+    /// Creates a plan with these faults in order. Later connections have no fault.
+    pub fn new(first: impl IntoIterator<Item = NetworkFault>) -> Self {
+        Self { first: first.into_iter().collect(), then: NetworkFault::Pass }
     }
 
-    /// The same for all.
-    pub fn always(befalls: Befalls) -> Self {
-        Self { first: Vec::new(), then: befalls }
+    /// Creates a plan with the same fault for all connections.
+    pub fn always(fault: NetworkFault) -> Self {
+        Self { first: Vec::new(), then: fault }
     }
 
-    /// After those, this for all others.
+    /// Sets the fault of all later connections.
     #[must_use]
-    pub fn then(self, befalls: Befalls) -> Self {
-        Self { then: befalls, ..self }
+    pub fn then(self, fault: NetworkFault) -> Self {
+        Self { then: fault, ..self }
     }
 
-    /// A plan that could never come true is refused: a trial of it would prove nothing.
+    /// Refuses a plan that cannot happen, because its trial would prove nothing.
     fn check(&self, tls: bool) -> io::Result<()> {
-        let needs_tls =
-            |befalls: &Befalls| matches!(befalls, Befalls::TlsGarbage | Befalls::WrongCertificate | Befalls::WrongName);
-        match self.first.iter().chain([&self.then]).find(|befalls| needs_tls(befalls)) {
-            Some(befalls) if !tls => {
-                Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{befalls:?} needs a gate with TLS")))
+        let needs_tls = |fault: &NetworkFault| {
+            matches!(fault, NetworkFault::TlsGarbage | NetworkFault::WrongCertificate | NetworkFault::WrongName)
+        };
+        match self.first.iter().chain([&self.then]).find(|fault| needs_tls(fault)) {
+            Some(fault) if !tls => {
+                Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{fault:?} needs a gate with TLS")))
             }
             _ => Ok(()),
         }
     }
 
-    fn into_iter(self) -> impl Iterator<Item = Befalls> {
+    fn into_iter(self) -> impl Iterator<Item = NetworkFault> {
         self.first.into_iter().chain(std::iter::repeat(self.then))
     }
 }
 
 impl Gate {
-    /// Opens a gate to `upstream` on a free port of the loopback interface, in the Tokio runtime of the caller.
+    /// Opens a gate to `upstream` on a free loopback port, in the caller's Tokio runtime.
     pub async fn start(upstream: SocketAddr, tls: bool, plan: Plan) -> io::Result<Self> {
         plan.check(tls)?;
         Self::open(upstream, if tls { Some(Tls::new(&Authority::new()?)?) } else { None }, plan).await
     }
 
-    /// A gate with TLS, whose certificate is of this authority; nothing befalls its connections.
-    pub async fn of(authority: &Authority, upstream: SocketAddr) -> io::Result<Self> {
+    /// Opens a gate with TLS and without faults. Its certificate is from this authority.
+    pub async fn with_authority(authority: &Authority, upstream: SocketAddr) -> io::Result<Self> {
         Self::open(upstream, Some(Tls::new(authority)?), Plan::new([])).await
     }
 
     async fn open(upstream: SocketAddr, tls: Option<Tls>, plan: Plan) -> io::Result<Self> {
         let ca_pem = tls.as_ref().map(|tls| tls.ca_pem.clone());
-        let place = Place::take()?;
-        let address = place.address;
+        let port = Port::take()?;
+        let address = port.address;
         let counts = Arc::new(Counts::default());
-        let way = Way { upstream, tls: tls.map(Arc::new) };
+        let target = Target { upstream, tls: tls.map(Arc::new) };
         let (ready, is_ready) = oneshot::channel();
-        let keeper = tokio::spawn({
+        let task = tokio::spawn({
             let counts = Arc::clone(&counts);
             async move {
-                // What it cannot do it says by ending: a closed gate fails any trial.
-                let _ = keep(place, plan, way, counts, ready).await;
+                // An error closes the gate, and a closed gate fails any trial.
+                let _ = run(port, plan, target, counts, ready).await;
             }
         });
         is_ready.await.map_err(|_| io::Error::other("the gate could not be opened"))?;
-        Ok(Self { address, ca_pem, counts, keeper })
+        Ok(Self { address, ca_pem, counts, task })
     }
 
-    /// For a client as its endpoint URL.
+    /// Returns the endpoint URL for a client.
     pub fn endpoint(&self) -> String {
         match self.ca_pem {
-            // By name: a certificate is for a name, as AWS's are.
+            // The URL has a name, because the certificate is for a name, as AWS's certificates are.
             Some(_) => format!("https://localhost:{}", self.address.port()),
             None => format!("http://{}", self.address),
         }
     }
 
-    /// Where it listens, when it does.
+    /// Returns the address at which the gate listens while it is open.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The authority that a client must trust, as PEM for `SSL_CERT_FILE`; none without TLS.
+    /// Returns the CA certificate (PEM) for a client's `SSL_CERT_FILE`, or `None` without TLS.
     pub fn ca_pem(&self) -> Option<&str> {
         self.ca_pem.as_deref()
     }
 
-    /// How many connections were accepted, whatever befell them.
+    /// Returns the number of accepted connections, with or without a fault.
     pub fn accepted(&self) -> usize {
         self.counts.accepted.load(Ordering::Acquire)
     }
 
-    /// How often something other than [`Befalls::Pass`] came true. An outage counts once, when it begins: who is refused is
-    /// not known here.
-    pub fn struck(&self) -> usize {
-        self.counts.struck.load(Ordering::Acquire)
+    /// Returns the number of faults that happened. An outage counts once, at its start, because the gate does not see
+    /// the refused connections.
+    pub fn faults(&self) -> usize {
+        self.counts.faults.load(Ordering::Acquire)
     }
 }
 
 impl Drop for Gate {
     fn drop(&mut self) {
-        self.keeper.abort();
+        self.task.abort();
     }
 }
 
-/// The way through the gate.
+/// Destination of forwarded connections.
 #[derive(Clone)]
-struct Way {
+struct Target {
     upstream: SocketAddr,
     tls: Option<Arc<Tls>>,
 }
 
-/// Opens and closes the gate as `plan` says.
-async fn keep(place: Place, plan: Plan, way: Way, counts: Arc<Counts>, ready: oneshot::Sender<()>) -> io::Result<()> {
+/// Opens and closes the gate according to `plan`.
+async fn run(
+    port: Port,
+    plan: Plan,
+    target: Target,
+    counts: Arc<Counts>,
+    ready: oneshot::Sender<()>,
+) -> io::Result<()> {
     let mut connections = JoinSet::new();
     let mut listener = None;
-    // Accepted, and not touched until what comes next has begun.
-    let mut before: Option<(TcpStream, Befalls)> = None;
+    // The last accepted connection waits here until the fault of the next one has started.
+    let mut previous: Option<(TcpStream, NetworkFault)> = None;
     let mut ready = Some(ready);
-    for befalls in plan.into_iter() {
-        let lasts = match befalls {
-            Befalls::Refused(lasts) | Befalls::BlackHole(lasts) => Some(lasts),
+    for fault in plan.into_iter() {
+        let lasts = match fault {
+            NetworkFault::Refused(lasts) | NetworkFault::BlackHole(lasts) => Some(lasts),
             _ => None,
         };
         let mut hole = None;
         if lasts.is_some() {
             drop(listener.take());
-            if matches!(befalls, Befalls::BlackHole(_)) {
-                hole = Some(place.black_hole().await?);
+            if matches!(fault, NetworkFault::BlackHole(_)) {
+                hole = Some(port.black_hole().await?);
             }
-            counts.struck.fetch_add(1, Ordering::AcqRel);
+            counts.faults.fetch_add(1, Ordering::AcqRel);
         } else if listener.is_none() {
-            listener = Some(place.listen(BACKLOG)?);
+            listener = Some(port.listen(BACKLOG)?);
         }
-        if let Some((stream, befalls)) = before.take() {
-            connections.spawn(strike(stream, befalls, way.clone(), Arc::clone(&counts)));
+        if let Some((stream, fault)) = previous.take() {
+            connections.spawn(apply_fault(stream, fault, target.clone(), Arc::clone(&counts)));
         }
         if let Some(ready) = ready.take() {
-            // Nobody waits for it only if the start was given up.
+            // The receiver is gone only if the caller gave up the start.
             let _ = ready.send(());
         }
         match lasts {
@@ -215,51 +223,53 @@ async fn keep(place: Place, plan: Plan, way: Way, counts: Arc<Counts>, ready: on
         if let Some(listener) = &listener {
             let (stream, _) = listener.accept().await?;
             counts.accepted.fetch_add(1, Ordering::AcqRel);
-            before = Some((stream, befalls));
+            previous = Some((stream, fault));
         }
         while connections.try_join_next().is_some() {}
     }
     Ok(())
 }
 
-/// Has one accepted connection meet what befalls it. How it ends is its peer's to see.
-async fn strike(mut stream: TcpStream, befalls: Befalls, way: Way, counts: Arc<Counts>) {
-    if befalls != Befalls::Pass {
-        counts.struck.fetch_add(1, Ordering::AcqRel);
+/// Applies its fault to one accepted connection. Errors are ignored, because the peer sees them.
+async fn apply_fault(mut stream: TcpStream, fault: NetworkFault, target: Target, counts: Arc<Counts>) {
+    if fault != NetworkFault::Pass {
+        counts.faults.fetch_add(1, Ordering::AcqRel);
     }
-    match befalls {
-        Befalls::AcceptAndHang => {
+    match fault {
+        NetworkFault::AcceptAndHang => {
             let _ = copy(&mut stream, &mut sink()).await;
             pending().await
         }
-        Befalls::ResetAtOnce => reset(stream),
-        Befalls::TlsGarbage => {
+        NetworkFault::ResetAtOnce => reset(stream),
+        NetworkFault::TlsGarbage => {
             let mut hello = [0; 1 << 14];
             let _ = stream.read(&mut hello).await;
             let _ = stream.write_all(b"220 this is a mail server, and no TLS at all\r\n").await;
             let _ = stream.shutdown().await;
         }
-        Befalls::Pass | Befalls::WrongCertificate | Befalls::WrongName => pass(stream, befalls, way).await,
-        // They befall connecting; nothing was accepted under them.
-        Befalls::Refused(_) | Befalls::BlackHole(_) => {}
+        NetworkFault::Pass | NetworkFault::WrongCertificate | NetworkFault::WrongName => {
+            relay(stream, fault, target).await
+        }
+        // These faults happen before a connection is accepted.
+        NetworkFault::Refused(_) | NetworkFault::BlackHole(_) => {}
     }
 }
 
-async fn pass(mut stream: TcpStream, befalls: Befalls, way: Way) {
-    let Some(tls) = way.tls else {
-        if forward(&mut stream, way.upstream).await.is_err() {
+async fn relay(mut stream: TcpStream, fault: NetworkFault, target: Target) {
+    let Some(tls) = target.tls else {
+        if forward(&mut stream, target.upstream).await.is_err() {
             reset(stream);
         }
         return;
     };
-    let acceptor = match befalls {
-        Befalls::WrongCertificate => &tls.of_a_stranger,
-        Befalls::WrongName => &tls.for_another,
+    let acceptor = match fault {
+        NetworkFault::WrongCertificate => &tls.other_authority,
+        NetworkFault::WrongName => &tls.other_name,
         _ => &tls.right,
     };
-    // A peer that does not like the certificate says so and goes.
+    // A peer that rejects the certificate closes the connection.
     let Ok(mut stream) = acceptor.accept(stream).await else { return };
-    if forward(&mut stream, way.upstream).await.is_err() {
+    if forward(&mut stream, target.upstream).await.is_err() {
         reset(stream.into_inner().0);
     }
 }
@@ -271,25 +281,25 @@ async fn forward(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), upstream: S
     Ok(())
 }
 
-/// Closes with RST instead of FIN, also to hand on a reset of the simulator's.
+/// Closes with RST instead of FIN. This also forwards a reset by the simulator.
 fn reset(stream: TcpStream) {
-    // If it fails, the connection is gone already.
+    // It fails only if the connection is already gone.
     let _ = stream.set_zero_linger();
 }
 
-/// A port that stays ours whether anybody listens on it or not.
-struct Place {
+/// Port that stays reserved even while no socket listens on it.
+struct Port {
     address: SocketAddr,
     _holder: TcpSocket,
 }
 
-/// A listener whose queue is full: the kernel then drops each SYN.
+/// Listener with a full queue, so that the kernel drops each SYN.
 struct BlackHole {
     _listener: TcpListener,
     _filler: TcpStream,
 }
 
-impl Place {
+impl Port {
     fn take() -> io::Result<Self> {
         let holder = socket(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         Ok(Self { address: holder.local_addr()?, _holder: holder })
@@ -300,14 +310,15 @@ impl Place {
     }
 
     async fn black_hole(&self) -> io::Result<BlackHole> {
-        // The queue of backlog 0 has room for one.
+        // A queue with backlog 0 has room for one connection.
         let listener = self.listen(0)?;
         let filler = TcpStream::connect(self.address).await?;
         Ok(BlackHole { _listener: listener, _filler: filler })
     }
 }
 
-/// Bound, and shared with the other sockets of this place. Connecting reaches only those that listen.
+/// Binds a socket that shares the port with the other sockets of its [`Port`]. Only sockets that listen get
+/// connections.
 fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
@@ -316,22 +327,22 @@ fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
-/// Certificates, made for this gate alone.
+/// Certificates of this gate.
 struct Tls {
     ca_pem: String,
     right: TlsAcceptor,
-    of_a_stranger: TlsAcceptor,
-    for_another: TlsAcceptor,
+    other_authority: TlsAcceptor,
+    other_name: TlsAcceptor,
 }
 
 impl Tls {
     fn new(authority: &Authority) -> io::Result<Self> {
-        let stranger = Authority::new()?;
+        let other = Authority::new()?;
         Ok(Self {
             ca_pem: authority.pem(),
             right: authority.acceptor("localhost")?,
-            of_a_stranger: stranger.acceptor("localhost")?,
-            for_another: authority.acceptor("elsewhere.test")?,
+            other_authority: other.acceptor("localhost")?,
+            other_name: authority.acceptor("elsewhere.test")?,
         })
     }
 }
@@ -350,10 +361,10 @@ mod tests {
 
     use super::*;
 
-    /// Far more than anything here takes.
-    const PATIENCE: Duration = Duration::from_secs(10);
+    /// Timeout that is far longer than any step of these tests.
+    const TIMEOUT: Duration = Duration::from_secs(10);
 
-    /// An upstream that says back what it hears.
+    /// Starts an upstream that echoes its input.
     async fn echo() -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -372,12 +383,12 @@ mod tests {
         Gate::start(echo().await, false, plan).await.unwrap()
     }
 
-    async fn with_tls(befalls: Befalls) -> Gate {
-        Gate::start(echo().await, true, Plan::new([befalls])).await.unwrap()
+    async fn with_tls(fault: NetworkFault) -> Gate {
+        Gate::start(echo().await, true, Plan::new([fault])).await.unwrap()
     }
 
     async fn connect(gate: &Gate) -> io::Result<TcpStream> {
-        timeout(PATIENCE, TcpStream::connect(gate.address())).await.unwrap()
+        timeout(TIMEOUT, TcpStream::connect(gate.address())).await.unwrap()
     }
 
     async fn handshake(gate: &Gate) -> io::Result<TlsStream<TcpStream>> {
@@ -390,7 +401,7 @@ mod tests {
             .with_no_client_auth();
         let connector = TlsConnector::from(Arc::new(config));
         let name = ServerName::try_from("localhost").unwrap();
-        timeout(PATIENCE, connector.connect(name, connect(gate).await?)).await.unwrap()
+        timeout(TIMEOUT, connector.connect(name, connect(gate).await?)).await.unwrap()
     }
 
     async fn handshake_error(gate: &Gate) -> Error {
@@ -398,56 +409,56 @@ mod tests {
         error.get_ref().unwrap().downcast_ref::<Error>().unwrap().clone()
     }
 
-    async fn is_heard(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
+    async fn assert_echo(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
         stream.write_all(b"hello").await.unwrap();
-        let mut heard = [0; 5];
-        timeout(PATIENCE, stream.read_exact(&mut heard)).await.unwrap().unwrap();
-        assert_eq!(&heard, b"hello");
+        let mut echoed = [0; 5];
+        timeout(TIMEOUT, stream.read_exact(&mut echoed)).await.unwrap().unwrap();
+        assert_eq!(&echoed, b"hello");
     }
 
     fn counts(gate: &Gate) -> (usize, usize) {
-        (gate.accepted(), gate.struck())
+        (gate.accepted(), gate.faults())
     }
 
     #[tokio::test]
-    async fn an_open_gate_passes_everything_on() {
+    async fn open_gate_forwards_everything() {
         let gate = plain(Plan::new([])).await;
         assert_eq!(gate.endpoint(), format!("http://{}", gate.address()));
         for accepted in 1..=3 {
-            is_heard(&mut connect(&gate).await.unwrap()).await;
+            assert_echo(&mut connect(&gate).await.unwrap()).await;
             assert_eq!(counts(&gate), (accepted, 0));
         }
     }
 
     #[tokio::test]
-    async fn an_open_gate_with_tls_is_trusted_by_who_trusts_its_authority() {
-        let gate = with_tls(Befalls::Pass).await;
+    async fn open_tls_gate_is_trusted_with_its_authority() {
+        let gate = with_tls(NetworkFault::Pass).await;
         assert_eq!(gate.endpoint(), format!("https://localhost:{}", gate.address().port()));
-        is_heard(&mut handshake(&gate).await.unwrap()).await;
+        assert_echo(&mut handshake(&gate).await.unwrap()).await;
         assert_eq!(counts(&gate), (1, 0));
     }
 
     #[tokio::test]
-    async fn garbage_is_no_tls_and_the_next_connection_is_served() {
-        let gate = with_tls(Befalls::TlsGarbage).await;
+    async fn garbage_fails_tls_and_next_connection_works() {
+        let gate = with_tls(NetworkFault::TlsGarbage).await;
         assert!(matches!(handshake_error(&gate).await, Error::InvalidMessage(_)));
-        is_heard(&mut handshake(&gate).await.unwrap()).await;
+        assert_echo(&mut handshake(&gate).await.unwrap()).await;
         assert_eq!(counts(&gate), (2, 1));
     }
 
     #[tokio::test]
-    async fn a_certificate_of_another_authority_is_not_trusted() {
-        let gate = with_tls(Befalls::WrongCertificate).await;
+    async fn certificate_of_other_authority_is_untrusted() {
+        let gate = with_tls(NetworkFault::WrongCertificate).await;
         let error = handshake_error(&gate).await;
         let refused = [CertificateError::UnknownIssuer, CertificateError::BadSignature];
-        assert!(refused.into_iter().any(|why| error == Error::InvalidCertificate(why)), "{error}");
-        is_heard(&mut handshake(&gate).await.unwrap()).await;
+        assert!(refused.into_iter().any(|reason| error == Error::InvalidCertificate(reason)), "{error}");
+        assert_echo(&mut handshake(&gate).await.unwrap()).await;
         assert_eq!(counts(&gate), (2, 1));
     }
 
     #[tokio::test]
-    async fn a_certificate_for_another_name_is_not_trusted() {
-        let gate = with_tls(Befalls::WrongName).await;
+    async fn certificate_for_other_name_is_untrusted() {
+        let gate = with_tls(NetworkFault::WrongName).await;
         let error = handshake_error(&gate).await;
         let Error::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. }) = error else {
             panic!("{error}");
@@ -457,63 +468,63 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_hangs_takes_what_it_is_sent_and_does_not_answer() {
-        let gate = plain(Plan::new([Befalls::AcceptAndHang])).await;
+    async fn hanging_connection_reads_and_never_answers() {
+        let gate = plain(Plan::new([NetworkFault::AcceptAndHang])).await;
         let mut stream = connect(&gate).await.unwrap();
-        // More than the buffers of both kernels hold, so it is really read.
-        timeout(PATIENCE, stream.write_all(&vec![0; 32 << 20])).await.unwrap().unwrap();
+        // The data exceeds the kernel buffers of both sides, so that the gate must read it.
+        timeout(TIMEOUT, stream.write_all(&vec![0; 32 << 20])).await.unwrap().unwrap();
         assert!(timeout(Duration::from_millis(300), stream.read_u8()).await.is_err());
-        is_heard(&mut connect(&gate).await.unwrap()).await;
+        assert_echo(&mut connect(&gate).await.unwrap()).await;
         assert_eq!(counts(&gate), (2, 1));
     }
 
     #[tokio::test]
-    async fn a_connection_is_reset_at_once() {
-        let gate = plain(Plan::new([Befalls::ResetAtOnce])).await;
+    async fn connection_is_reset_at_once() {
+        let gate = plain(Plan::new([NetworkFault::ResetAtOnce])).await;
         let mut stream = connect(&gate).await.unwrap();
-        let error = timeout(PATIENCE, stream.read_u8()).await.unwrap().unwrap_err();
+        let error = timeout(TIMEOUT, stream.read_u8()).await.unwrap().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
-        is_heard(&mut connect(&gate).await.unwrap()).await;
+        assert_echo(&mut connect(&gate).await.unwrap()).await;
         assert_eq!(counts(&gate), (2, 1));
     }
 
     #[tokio::test]
-    async fn a_reset_of_the_upstream_is_handed_on() {
+    async fn upstream_reset_is_forwarded() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let gate = Gate::start(listener.local_addr().unwrap(), false, Plan::new([])).await.unwrap();
         let mut stream = connect(&gate).await.unwrap();
         reset(listener.accept().await.unwrap().0);
-        let error = timeout(PATIENCE, stream.read_u8()).await.unwrap().unwrap_err();
+        let error = timeout(TIMEOUT, stream.read_u8()).await.unwrap().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     }
 
     #[tokio::test]
-    async fn a_closed_gate_refuses_and_opens_again_on_the_same_port() {
+    async fn closed_gate_refuses_then_reopens_on_same_port() {
         let closed = Duration::from_secs(1);
-        let gate = plain(Plan::new([Befalls::Pass, Befalls::Refused(Some(closed))])).await;
+        let gate = plain(Plan::new([NetworkFault::Pass, NetworkFault::Refused(Some(closed))])).await;
         let mut first = connect(&gate).await.unwrap();
         let started = Instant::now();
-        // What was accepted is passed on, and the gate is closed by then.
-        is_heard(&mut first).await;
+        // The accepted connection is forwarded only after the gate has closed.
+        assert_echo(&mut first).await;
         assert_eq!(counts(&gate), (1, 1));
         let error = connect(&gate).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
-        is_heard(&mut first).await;
+        assert_echo(&mut first).await;
         let mut second = loop {
             match connect(&gate).await {
                 Ok(stream) => break stream,
                 Err(error) => assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused),
             }
-            assert!(started.elapsed() < PATIENCE);
+            assert!(started.elapsed() < TIMEOUT);
             tokio::task::yield_now().await;
         };
-        is_heard(&mut second).await;
+        assert_echo(&mut second).await;
         assert_eq!(counts(&gate), (2, 1));
     }
 
     #[tokio::test]
-    async fn a_gate_can_be_closed_for_ever_from_the_start() {
-        let gate = plain(Plan::always(Befalls::Refused(None))).await;
+    async fn gate_can_stay_closed_forever() {
+        let gate = plain(Plan::always(NetworkFault::Refused(None))).await;
         for _ in 0..10 {
             assert_eq!(connect(&gate).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
         }
@@ -521,35 +532,35 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connecting_to_a_black_hole_has_no_answer() {
-        let gate = plain(Plan::new([Befalls::Pass]).then(Befalls::BlackHole(None))).await;
+    async fn black_hole_never_answers_connecting() {
+        let gate = plain(Plan::new([NetworkFault::Pass]).then(NetworkFault::BlackHole(None))).await;
         let mut first = connect(&gate).await.unwrap();
-        is_heard(&mut first).await;
-        // Beyond the first retransmission of the SYN, after a second; several side by side.
+        assert_echo(&mut first).await;
+        // The timeout exceeds the first retransmission of the SYN after one second. Several attempts run concurrently.
         let attempts = (0..3).map(|_| timeout(Duration::from_millis(1_500), TcpStream::connect(gate.address())));
         for attempt in futures_util::future::join_all(attempts).await {
-            assert!(attempt.is_err(), "it was answered");
+            assert!(attempt.is_err(), "connecting got a response");
         }
-        is_heard(&mut first).await;
+        assert_echo(&mut first).await;
         assert_eq!(counts(&gate), (1, 1));
     }
 
     #[tokio::test]
-    async fn what_waits_before_a_black_hole_is_served_when_that_is_over() {
+    async fn waiting_connection_works_after_black_hole() {
         let dark = Duration::from_millis(300);
         let started = Instant::now();
-        let gate = plain(Plan::new([Befalls::BlackHole(Some(dark))])).await;
-        is_heard(&mut connect(&gate).await.unwrap()).await;
+        let gate = plain(Plan::new([NetworkFault::BlackHole(Some(dark))])).await;
+        assert_echo(&mut connect(&gate).await.unwrap()).await;
         assert!(started.elapsed() >= dark, "{:?}", started.elapsed());
         assert_eq!(counts(&gate), (1, 1));
     }
 
     #[tokio::test]
-    async fn a_plan_that_could_never_come_true_is_refused() {
-        for befalls in [Befalls::TlsGarbage, Befalls::WrongCertificate, Befalls::WrongName] {
+    async fn impossible_plan_is_refused() {
+        for fault in [NetworkFault::TlsGarbage, NetworkFault::WrongCertificate, NetworkFault::WrongName] {
             let upstream = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
-            let error = Gate::start(upstream, false, Plan::always(befalls)).await.err().unwrap();
-            assert_eq!(error.to_string(), format!("{befalls:?} needs a gate with TLS"));
+            let error = Gate::start(upstream, false, Plan::always(fault)).await.err().unwrap();
+            assert_eq!(error.to_string(), format!("{fault:?} needs a gate with TLS"));
         }
     }
 }

@@ -1,9 +1,12 @@
-//! A small Lambda: events -> invocations of the built function, in a process that can be killed at any moment.
+//! Small Lambda that invokes the built function in a process that can be killed at any moment.
 //!
-//! It has what matters to a function that gets killed: a process serves one event after the other, one that died is
-//! replaced at the next event, and an asynchronous event whose invocation failed is delivered again (Lambda guide, "How
-//! Lambda handles errors and retries with asynchronous invocation"; at once here, after one and two minutes there).
-//! Invariant: an [`Answer`] says how the invocation ended for Lambda, and has the records that were written during it.
+//! It implements the rules that matter for kills. A process serves one event at a time. A dead process is replaced at
+//! the next event. An asynchronous event is delivered again after a failed invocation (Lambda guide, "How Lambda
+//! handles errors and retries with asynchronous invocation"). Lambda waits one and two minutes before these retries,
+//! but this one does not wait.
+//!
+//! Invariant: an [`Answer`] has the end of the invocation from Lambda's view, and the records that were written during
+//! it.
 
 use std::future::{Future, pending};
 use std::io;
@@ -17,7 +20,7 @@ use crate::process::{self, Process};
 use crate::runtime_api::{Event, Moment};
 use crate::{REGION, SECRET_ACCESS_KEY};
 
-/// The function, and what it said since it was started first.
+/// Function with its current process and all its log lines.
 pub struct Lambda {
     program: PathBuf,
     variables: Vec<(String, String)>,
@@ -27,65 +30,65 @@ pub struct Lambda {
     lines: Vec<String>,
 }
 
-/// How to start the function.
+/// Settings for the start of the function.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where Lightsail is.
+    /// Endpoint URL of Lightsail.
     pub endpoint: String,
-    /// Further environment variables; one that Lambda sets by itself is replaced.
+    /// More environment variables. They override those that Lambda sets.
     pub variables: Vec<(String, String)>,
 }
 
-/// What came of one invocation.
+/// Result of one invocation.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// Lambda's ID of the invocation; the same for all tries of a delivery.
+    /// Request ID of the invocation. All tries of a delivery share it.
     pub request_id: String,
-    /// The response, or the error: an object with `errorType` and `errorMessage`.
+    /// Response, or error object with `errorType` and `errorMessage`.
     pub response: Result<Value, Value>,
-    /// How it ended.
+    /// End of the invocation.
     pub end: End,
-    /// The records that were written during it.
+    /// Records that were written during the invocation.
     pub records: Vec<Value>,
 }
 
-/// How an invocation ended.
+/// End of an invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The process answered, and lives.
+    /// Process answered and still runs.
     Answered,
-    /// We killed it, as was asked for. If its answer had been acknowledged, that is the response all the same.
+    /// Process was killed on request. If its answer was acknowledged before that, the answer still counts.
     Killed,
-    /// The process ended by itself.
+    /// Process ended by itself.
     Died,
-    /// The time was over, and Lambda killed the process.
+    /// Process was killed because the timeout was exceeded.
     TimedOut,
 }
 
-/// When to kill the process: at whichever comes first. Both hold it in place for that: a moment stops the Runtime API, and
-/// a condition should be one that the simulator holds.
+/// Time of a kill: at a moment or on a condition, whichever comes first. Either must hold the process until the kill. A
+/// moment stops the Runtime API. A condition should be one on which the simulator stops.
 pub struct Kill<'a> {
     moment: Option<Moment>,
     condition: Pin<Box<dyn Future<Output = ()> + Send + 'a>>,
 }
 
-/// Tries of an asynchronous event, all told.
+/// Maximum tries of an asynchronous event, the first one included.
 const TRIES: usize = 3;
 
 impl Settings {
-    /// The function as it is deployed, with Lightsail at `endpoint`.
+    /// Returns the settings of the deployed function, with Lightsail at `endpoint`.
     pub fn new(endpoint: &str) -> Self {
         Self { endpoint: endpoint.to_owned(), variables: Vec::new() }
     }
 
-    /// With one more environment variable.
+    /// Adds an environment variable.
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// What Lambda sets for every function, what ours is given, and then whatever was asked for.
+    /// Returns the variables that Lambda sets, then those of this function, then [`Self::variables`].
     pub fn environment(self) -> Vec<(String, String)> {
         let lambda = [
             ("AWS_LAMBDA_FUNCTION_NAME", "responder"),
@@ -104,17 +107,17 @@ impl Settings {
 }
 
 impl<'a> Kill<'a> {
-    /// At a moment of the protocol between Lambda and the process.
+    /// Kills at a moment of the protocol between Lambda and the process.
     pub fn at(moment: Moment) -> Self {
         Self { moment: Some(moment), condition: Box::pin(pending()) }
     }
 
-    /// When `condition` is ready; see [`until`].
+    /// Kills when `condition` is ready. See [`until`].
     pub fn when(condition: impl Future<Output = ()> + Send + 'a) -> Self {
         Self { moment: None, condition: Box::pin(condition) }
     }
 
-    /// Also at `moment`, if that is earlier.
+    /// Kills at `moment` if it comes earlier.
     #[must_use]
     pub fn or_at(mut self, moment: Moment) -> Self {
         self.moment = Some(moment);
@@ -135,27 +138,28 @@ impl Lambda {
         })
     }
 
-    /// Has the function answer `event` within `time`. An error is one of this machine, and none of the function.
+    /// Invokes the function with `event` and the timeout `time`. An error is caused by the machine, not by the
+    /// function.
     pub async fn invoke(&mut self, event: &Value, time: Duration) -> io::Result<Answer> {
         let kill = Kill::when(pending());
         self.invoke_and_kill(event, time, kill).await
     }
 
-    /// Has the function answer `event`, and kills it meanwhile.
+    /// Invokes the function with `event` and kills it during the invocation.
     pub async fn invoke_and_kill(&mut self, event: &Value, time: Duration, kill: Kill<'_>) -> io::Result<Answer> {
         self.invocations += 1;
         let request_id = format!("00000000-0000-4000-8000-{:012}", self.invocations);
         self.run(request_id, event, time, kill).await
     }
 
-    /// Delivers an asynchronous `event`: up to three tries, until one succeeds. All answers, the last one last.
+    /// Delivers an asynchronous `event` with up to three tries until one succeeds. Returns all answers in order.
     pub async fn deliver(&mut self, event: &Value, time: Duration) -> io::Result<Vec<Answer>> {
         let first = self.invoke(event, time).await?;
         let again = self.redeliver(&first, event, time).await?;
         Ok([vec![first], again].concat())
     }
 
-    /// What Lambda does after the first try of a delivery: nothing if it succeeded, else up to two more.
+    /// Retries a delivery up to two times if its first try failed, as Lambda does.
     pub async fn redeliver(&mut self, first: &Answer, event: &Value, time: Duration) -> io::Result<Vec<Answer>> {
         let mut again = Vec::new();
         while again.last().unwrap_or(first).response.is_err() && again.len() + 1 < TRIES {
@@ -164,7 +168,7 @@ impl Lambda {
         Ok(again)
     }
 
-    /// `kill -9` between two invocations; the next one starts a new process.
+    /// Sends `kill -9` between two invocations. The next invocation starts a new process.
     pub async fn kill(&mut self) -> io::Result<()> {
         let Some(mut process) = self.process.take() else { return Ok(()) };
         process.kill().await?;
@@ -172,23 +176,23 @@ impl Lambda {
         Ok(())
     }
 
-    /// All lines that its processes wrote to standard output and standard error, as far as they were read: what one
-    /// writes after its answer is there after the next invocation.
+    /// Returns all lines that were read from the standard output and standard error of its processes. Lines that a
+    /// process writes after its answer appear after the next invocation.
     pub fn lines(&self) -> &[String] {
         &self.lines
     }
 
-    /// The records in those lines.
+    /// Returns the records in these lines.
     pub fn records(&self) -> Vec<Value> {
         records(&self.lines)
     }
 
-    /// The process that runs now.
+    /// Returns the ID of the current process.
     pub fn process_id(&self) -> Option<u32> {
         self.process.as_ref()?.id()
     }
 
-    /// How many processes were started.
+    /// Returns the number of processes that were started.
     pub fn processes(&self) -> u64 {
         self.processes
     }
@@ -211,7 +215,7 @@ impl Lambda {
         if end != End::Answered {
             process.kill().await?;
         }
-        // After the kill: an answer that was acknowledged before it counts.
+        // The answer is read after the kill, because an answer that was acknowledged before the kill counts.
         let answer = process.api.watch().borrow().answer.clone();
         let lines = process.new_lines()?;
         if end == End::Answered {
@@ -219,12 +223,12 @@ impl Lambda {
         }
         let records = records(&lines);
         self.lines.extend(lines);
-        let response = answer.unwrap_or_else(|| Err(self.no_answer(end, time)));
+        let response = answer.unwrap_or_else(|| Err(self.unanswered_error(end, time)));
         Ok(Answer { request_id, response, end, records })
     }
 
-    /// What Lambda says of an invocation that the function did not answer.
-    fn no_answer(&self, end: End, time: Duration) -> Value {
+    /// Returns Lambda's error for an invocation without an answer.
+    fn unanswered_error(&self, end: End, time: Duration) -> Value {
         let tail = self.lines.iter().rev().take(3).rev().cloned().collect::<Vec<_>>().join("\n");
         match end {
             End::TimedOut => json!({
@@ -242,16 +246,16 @@ impl Lambda {
     }
 }
 
-/// Until the process has answered, must be killed, or is not there any more.
+/// Waits until the process has answered, must be killed, or has ended.
 async fn wait(process: &mut Process, time: Duration, condition: impl Future<Output = ()>) -> End {
     let (mut held, mut answered) = (process.api.watch(), process.api.watch());
     let mut condition = pin!(condition);
     tokio::select! {
         biased;
         () = &mut condition => End::Killed,
-        _ = held.wait_for(|desk| desk.reached) => End::Killed,
-        // The answer is on the desk a little before it is acknowledged.
-        _ = answered.wait_for(|desk| desk.answer.is_some() && desk.hold != Some(Moment::AnswerAcknowledged)) => {
+        _ = held.wait_for(|state| state.reached) => End::Killed,
+        // The answer is visible shortly before it is acknowledged.
+        _ = answered.wait_for(|state| state.answer.is_some() && state.hold != Some(Moment::AnswerAcknowledged)) => {
             End::Answered
         }
         _ = process.end() => End::Died,
@@ -259,7 +263,7 @@ async fn wait(process: &mut Process, time: Duration, condition: impl Future<Outp
     }
 }
 
-/// Until `condition` holds: looks every millisecond.
+/// Waits until `condition` is true. Checks every millisecond.
 pub async fn until(mut condition: impl FnMut() -> bool) {
     let mut interval = tokio::time::interval(Duration::from_millis(1));
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -1,5 +1,4 @@
-//! Trials of the built function, as a process: what it does when it is killed, kept warm for long, or cut off from
-//! Lightsail.
+//! Trials of the built function as a process: killed, kept warm for long, or cut off from Lightsail.
 //!
 //! ```text
 //! event --Lambda--> Runtime API --> bootstrap --Gate--> simulator
@@ -7,10 +6,10 @@
 //!                        +--- kill -9 --+
 //! ```
 //!
-//! [`Lambda`] stands for the service that starts the process and delivers events again; [`Gate`] for the network between
-//! it and Lightsail. Neither knows what the function does. [`Scene`] is Lightsail with the key in question, and knows what must
-//! hold of every answer. The program must have been built before: `cargo build --workspace --bins`, since
-//! `cargo test --test` alone does not build it anew.
+//! [`Lambda`] replaces the service that starts the process and delivers events again. [`Gate`] replaces the network
+//! between the process and Lightsail. Neither of them knows what the function does. [`Scene`] is Lightsail with the
+//! compromised key, and checks the invariants of each answer. Build the program first with `cargo build --workspace
+//! --bins`, because `cargo test --test` alone does not rebuild it.
 
 mod authority;
 mod gate;
@@ -22,20 +21,21 @@ mod scene;
 use std::io::Write;
 
 pub use crate::authority::Authority;
-pub use crate::gate::{Befalls, Gate, Plan};
+pub use crate::gate::{Gate, NetworkFault, Plan};
 pub use crate::lambda::{Answer, End, Kill, Lambda, Settings, until};
-pub use crate::runtime_api::{Desk, Event, Moment, RuntimeApi};
+pub use crate::runtime_api::{Event, Exchange, Moment, RuntimeApi};
 pub use crate::scene::Scene;
 
-/// Shows figures of a trial. A test that passes has what it prints swallowed; these are wanted then.
-pub fn say(text: &str) {
-    // When nobody can be told, the trial goes on.
+/// Writes figures of a trial to standard error. It does not use `eprintln!`, because the test harness hides the output
+/// of tests that pass.
+pub fn report(text: &str) {
+    // The trial continues even if standard error is closed.
     let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
-/// The account that the function is told it runs in: the simulator's default.
+/// Account in the function's ARN. It is the simulator's default.
 pub const ACCOUNT: &str = "012345678912";
-/// The Region that the function is told it runs in.
+/// Region in the function's environment.
 pub const REGION: &str = "us-east-1";
-/// The secret of the function's role, for the simulator to verify signatures with. Not a real one.
+/// Secret of the function's role, with which the simulator verifies signatures. It is not a real secret.
 pub const SECRET_ACCESS_KEY: &str = "oWnS3cr3tOfTheFunct1on/NeverShow+Me7XyZQ";

@@ -1,8 +1,10 @@
-//! One process of the function, with the Runtime API that it speaks to and the log that it writes.
+//! One process of the function, with its Runtime API and its log.
 //!
-//! The log is a file without a name and not a pipe: what a process wrote before it was killed is in it, nobody has to
-//! read all the time, and when an answer has been posted its record is there. Invariant: the child's environment is what
-//! is given to it and nothing of ours but the search path, and it does not outlive its [`Process`].
+//! The log is an unlinked file instead of a pipe. It keeps what a process wrote before it was killed, it needs no
+//! concurrent reader, and it has the record as soon as the answer is posted.
+//!
+//! Invariant: the child's environment has only the given variables and the search path. The child does not outlive its
+//! [`Process`].
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -23,13 +25,13 @@ pub(crate) struct Process {
     log: Log,
 }
 
-/// What a process writes to standard output and standard error.
+/// Standard output and standard error of a process.
 struct Log {
     file: File,
     read: u64,
 }
 
-/// The built function: `RESPONDER_BOOTSTRAP`, or the one that cargo puts beside the tests.
+/// Returns the path of the built function: `RESPONDER_BOOTSTRAP`, or else the binary that cargo puts beside the tests.
 pub(crate) fn program() -> io::Result<PathBuf> {
     let path = match std::env::var_os(PROGRAM) {
         Some(path) => PathBuf::from(path),
@@ -48,7 +50,7 @@ fn missing(path: &Path) -> io::Error {
 }
 
 impl Process {
-    /// Starts the program with an event waiting for it.
+    /// Starts the program with one event in its Runtime API.
     pub(crate) async fn start(
         program: &Path,
         variables: &[(String, String)],
@@ -72,17 +74,17 @@ impl Process {
         Ok(Self { api, child, log })
     }
 
-    /// None when it has ended.
+    /// Returns the process ID, or `None` after the process ended.
     pub(crate) fn id(&self) -> Option<u32> {
         self.child.id()
     }
 
-    /// Until it ends by itself.
+    /// Waits until the process ends by itself.
     pub(crate) async fn end(&mut self) -> io::Result<ExitStatus> {
         self.child.wait().await
     }
 
-    /// `kill -9`, and the process is gone when this returns. One that has ended already is left as it is.
+    /// Sends `kill -9` and waits until the process is gone. Does nothing if the process has already ended.
     pub(crate) async fn kill(&mut self) -> io::Result<()> {
         match self.child.id() {
             Some(_) => self.child.kill().await,
@@ -90,7 +92,7 @@ impl Process {
         }
     }
 
-    /// The whole lines that were written since the last call.
+    /// Returns the complete lines that were written since the last call.
     pub(crate) fn new_lines(&mut self) -> io::Result<Vec<String>> {
         self.log.new_lines()
     }
@@ -101,7 +103,7 @@ impl Log {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("responder-trials-{}-{number}.log", std::process::id()));
-        // Appending, since standard output and standard error write to it side by side.
+        // The file is in append mode, because standard output and standard error write to it concurrently.
         let file = OpenOptions::new().read(true).append(true).create_new(true).open(&path)?;
         fs::remove_file(&path)?;
         Ok(Self { file, read: 0 })
@@ -131,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_that_is_missing_is_an_error_that_says_how_to_make_it() {
+    fn missing_program_error_explains_how_to_build() {
         let text = missing(Path::new("target/debug/bootstrap")).to_string();
         assert!(
             text.starts_with("target/debug/bootstrap is missing: `cargo build --workspace --bins` makes it"),
@@ -140,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_gives_whole_lines_once_and_keeps_a_half_one_for_later() {
+    fn log_returns_each_complete_line_once() {
         let mut log = Log::new().unwrap();
         let mut writer = log.file.try_clone().unwrap();
         writer.write_all(b"one\ntwo\nthr").unwrap();

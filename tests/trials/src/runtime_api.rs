@@ -1,10 +1,11 @@
-//! Lambda's Runtime API for one process and one event at a time: an event -> the answer that the process posts.
+//! Lambda's Runtime API for one process and one event at a time: delivers an event and receives the answer.
 //!
-//! Why not one for all processes: what a killed process still had on the wire must never be taken for its successor's.
-//! Why hyper itself: to stop a process between two steps, one must know that an answer has been written, and with
-//! `connection: close` hyper's connection ends when it has been. Paths and headers are those of the Lambda guide, "Using
-//! the Lambda runtime API for custom runtimes". Invariant: when a [`Moment`] is held, nothing that follows it in the
-//! protocol happens.
+//! Each process has its own API, because in-flight data of a killed process must never count for its successor. The
+//! server uses hyper directly, because it must know when a response has been written to stop a process between two
+//! steps. With `connection: close`, hyper's connection ends at that point. Paths and headers follow the Lambda guide,
+//! "Using the Lambda runtime API for custom runtimes".
+//!
+//! Invariant: while a [`Moment`] is held, no later step of the protocol happens.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -28,77 +29,77 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::{ACCOUNT, REGION};
 
-/// A point in the life of a process, at which everything can be held until it is killed.
+/// Step of the protocol at which the Runtime API can hold the process until it is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// It has started and connects to ask for its first event; its request is never read.
+    /// Process has started and connects to request its first event. The request is never read.
     BeforeNext,
-    /// The event has been written to it.
+    /// Event has been sent to the process.
     EventGiven,
-    /// It has posted its response or error, which is not acknowledged.
+    /// Process has posted its response or error. The post is never acknowledged.
     AnswerPosted,
-    /// Its response or error has been acknowledged; its request for the next event is never answered.
+    /// Response or error has been acknowledged. The request for the next event is never answered.
     AnswerAcknowledged,
 }
 
-/// The Runtime API of one process; ends when it is dropped.
+/// Runtime API of one process. It stops when it is dropped.
 pub struct RuntimeApi {
     address: SocketAddr,
-    desk: Arc<watch::Sender<Desk>>,
+    exchange: Arc<watch::Sender<Exchange>>,
     server: JoinHandle<()>,
 }
 
-/// One event, as Lambda hands it out.
+/// Event as Lambda delivers it.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// Lambda's ID of the invocation.
+    /// Request ID of the invocation.
     pub request_id: String,
-    /// The event, JSON.
+    /// JSON text of the event.
     pub payload: String,
-    /// When Lambda ends the invocation, in milliseconds since 1970.
+    /// Deadline of the invocation in milliseconds since 1970.
     pub deadline_ms: u64,
 }
 
-/// What is on the table between Lambda and the process.
+/// State of the current event between Lambda and the process.
 #[derive(Debug, Default)]
-pub struct Desk {
+pub struct Exchange {
     waiting: Option<Event>,
     given: Option<String>,
-    /// When the process asked for this event, or for one before it was there.
+    /// Time of the process's request for this event. The request may come before the event is available.
     pub asked: Option<Instant>,
-    /// The moment at which everything stops.
+    /// Moment at which the Runtime API holds the process.
     pub hold: Option<Moment>,
-    /// The moment that is held has come.
+    /// True once the held moment has been reached.
     pub reached: bool,
-    /// What the process posted, when it is acknowledged or about to be: the response, or the error.
+    /// Posted response or error. It is set just before the acknowledgement is sent.
     pub answer: Option<Result<Value, Value>>,
-    /// When it had posted that.
+    /// Time when the post was received.
     pub answered: Option<Instant>,
 }
 
 impl RuntimeApi {
-    /// On a free port of the loopback interface, in the Tokio runtime of the caller; no event is there yet.
+    /// Starts the API without an event on a free loopback port, in the caller's Tokio runtime.
     pub async fn start() -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let desk = Arc::new(watch::Sender::new(Desk::default()));
-        let server = tokio::spawn(serve(listener, Arc::clone(&desk)));
-        Ok(Self { address, desk, server })
+        let exchange = Arc::new(watch::Sender::new(Exchange::default()));
+        let server = tokio::spawn(serve(listener, Arc::clone(&exchange)));
+        Ok(Self { address, exchange, server })
     }
 
-    /// For `AWS_LAMBDA_RUNTIME_API`.
+    /// Returns the address for `AWS_LAMBDA_RUNTIME_API`.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Puts an event on the desk, and holds everything at `hold`.
+    /// Makes an event available. Holds the process at `hold`, if given.
     pub fn begin(&self, event: Event, hold: Option<Moment>) {
-        self.desk.send_replace(Desk { waiting: Some(event), hold, ..Desk::default() });
+        self.exchange.send_replace(Exchange { waiting: Some(event), hold, ..Exchange::default() });
     }
 
-    /// What is on the desk, and what changes there.
-    pub fn watch(&self) -> watch::Receiver<Desk> {
-        self.desk.subscribe()
+    /// Subscribes to the state of the current event.
+    pub fn watch(&self) -> watch::Receiver<Exchange> {
+        self.exchange.subscribe()
     }
 }
 
@@ -108,20 +109,20 @@ impl Drop for RuntimeApi {
     }
 }
 
-async fn serve(listener: TcpListener, desk: Arc<watch::Sender<Desk>>) {
+async fn serve(listener: TcpListener, exchange: Arc<watch::Sender<Exchange>>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
-                // An error is of one connection (accept(2)); the client tries again.
+                // An error concerns only one connection (accept(2)). The client retries.
                 let Ok((stream, _)) = accepted else { continue };
-                if reaches(&desk, Moment::BeforeNext) {
+                if reaches(&exchange, Moment::BeforeNext) {
                     connections.spawn(async move {
                         let _unread = stream;
                         pending().await
                     });
                 } else {
-                    connections.spawn(connection(stream, Arc::clone(&desk)));
+                    connections.spawn(connection(stream, Arc::clone(&exchange)));
                 }
             }
             Some(_) = connections.join_next() => {}
@@ -129,45 +130,49 @@ async fn serve(listener: TcpListener, desk: Arc<watch::Sender<Desk>>) {
     }
 }
 
-/// Serves one connection. The service leaves a mark when the end of the connection is the moment to hold.
-async fn connection(stream: TcpStream, desk: Arc<watch::Sender<Desk>>) {
+/// Serves one connection. The service sets `mark` if the end of the connection is the held moment.
+async fn connection(stream: TcpStream, exchange: Arc<watch::Sender<Exchange>>) {
     let mark = Arc::new(AtomicBool::new(false));
     let service = service_fn(|request| {
-        let (desk, mark) = (Arc::clone(&desk), Arc::clone(&mark));
-        async move { Ok::<_, Infallible>(answer(request, &desk, &mark).await) }
+        let (exchange, mark) = (Arc::clone(&exchange), Arc::clone(&mark));
+        async move { Ok::<_, Infallible>(answer(request, &exchange, &mark).await) }
     });
     let ended = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
     if ended.is_ok() && mark.load(Ordering::Acquire) {
-        desk.send_modify(|desk| desk.reached = true);
+        exchange.send_modify(|exchange| exchange.reached = true);
     }
 }
 
-async fn answer(request: Request<Incoming>, desk: &watch::Sender<Desk>, mark: &AtomicBool) -> Response<Full<Bytes>> {
+async fn answer(
+    request: Request<Incoming>,
+    exchange: &watch::Sender<Exchange>,
+    mark: &AtomicBool,
+) -> Response<Full<Bytes>> {
     let path = request.uri().path().to_owned();
     let Some(path) = path.strip_prefix("/2018-06-01/runtime/") else { return status(StatusCode::NOT_FOUND) };
     let method = request.method().clone();
     match (method, path.split('/').collect::<Vec<_>>().as_slice()) {
-        (Method::GET, ["invocation", "next"]) => next(desk, mark).await,
-        (Method::POST, ["init", "error"]) => posted(request, None, true, desk, mark).await,
-        (Method::POST, ["invocation", id, "response"]) => posted(request, Some(id), false, desk, mark).await,
-        (Method::POST, ["invocation", id, "error"]) => posted(request, Some(id), true, desk, mark).await,
+        (Method::GET, ["invocation", "next"]) => next(exchange, mark).await,
+        (Method::POST, ["init", "error"]) => posted(request, None, true, exchange, mark).await,
+        (Method::POST, ["invocation", id, "response"]) => posted(request, Some(id), false, exchange, mark).await,
+        (Method::POST, ["invocation", id, "error"]) => posted(request, Some(id), true, exchange, mark).await,
         _ => status(StatusCode::NOT_FOUND),
     }
 }
 
-/// Waits for an event, as long as it takes.
-async fn next(desk: &watch::Sender<Desk>, mark: &AtomicBool) -> Response<Full<Bytes>> {
-    desk.send_modify(|desk| desk.asked = Some(Instant::now()));
-    let mut watch = desk.subscribe();
+/// Waits for an event without a timeout, then returns it.
+async fn next(exchange: &watch::Sender<Exchange>, mark: &AtomicBool) -> Response<Full<Bytes>> {
+    exchange.send_modify(|exchange| exchange.asked = Some(Instant::now()));
+    let mut watch = exchange.subscribe();
     let event = loop {
-        if watch.wait_for(|desk| desk.waiting.is_some()).await.is_err() {
+        if watch.wait_for(|exchange| exchange.waiting.is_some()).await.is_err() {
             return pending().await;
         }
         let mut taken = None;
-        desk.send_if_modified(|desk| {
-            taken = desk.waiting.take();
+        exchange.send_if_modified(|exchange| {
+            taken = exchange.waiting.take();
             if let Some(event) = &taken {
-                desk.given = Some(event.request_id.clone());
+                exchange.given = Some(event.request_id.clone());
             }
             taken.is_some()
         });
@@ -183,49 +188,49 @@ async fn next(desk: &watch::Sender<Desk>, mark: &AtomicBool) -> Response<Full<By
         .header("lambda-runtime-trace-id", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=1")
         .body(Full::from(event.payload));
     let response = response.unwrap_or_else(|_| status(StatusCode::INTERNAL_SERVER_ERROR));
-    close_if(Moment::EventGiven, response, desk, mark)
+    close_if(Moment::EventGiven, response, exchange, mark)
 }
 
-/// Takes an answer in. One of another invocation is refused, as Lambda does.
+/// Accepts an answer. Refuses an answer of another invocation, as Lambda does.
 async fn posted(
     request: Request<Incoming>,
     id: Option<&str>,
     is_error: bool,
-    desk: &watch::Sender<Desk>,
+    exchange: &watch::Sender<Exchange>,
     mark: &AtomicBool,
 ) -> Response<Full<Bytes>> {
     let Ok(body) = request.into_body().collect().await else { return status(StatusCode::BAD_REQUEST) };
     let Ok(body) = serde_json::from_slice::<Value>(&body.to_bytes()) else { return status(StatusCode::BAD_REQUEST) };
-    if id.is_some() && desk.borrow().given.as_deref() != id {
+    if id.is_some() && exchange.borrow().given.as_deref() != id {
         return status(StatusCode::BAD_REQUEST);
     }
-    if reaches(desk, Moment::AnswerPosted) {
+    if reaches(exchange, Moment::AnswerPosted) {
         return pending().await;
     }
-    desk.send_modify(|desk| {
-        desk.answer = Some(if is_error { Err(body) } else { Ok(body) });
-        desk.answered = Some(Instant::now());
+    exchange.send_modify(|exchange| {
+        exchange.answer = Some(if is_error { Err(body) } else { Ok(body) });
+        exchange.answered = Some(Instant::now());
     });
-    close_if(Moment::AnswerAcknowledged, status(StatusCode::ACCEPTED), desk, mark)
+    close_if(Moment::AnswerAcknowledged, status(StatusCode::ACCEPTED), exchange, mark)
 }
 
-/// Whether `moment` is the one to hold; if so, it has come.
-fn reaches(desk: &watch::Sender<Desk>, moment: Moment) -> bool {
-    desk.send_if_modified(|desk| {
-        let held = desk.hold == Some(moment);
-        desk.reached |= held;
+/// Returns true if `moment` is the held one, and marks it as reached.
+fn reaches(exchange: &watch::Sender<Exchange>, moment: Moment) -> bool {
+    exchange.send_if_modified(|exchange| {
+        let held = exchange.hold == Some(moment);
+        exchange.reached |= held;
         held
     })
 }
 
-/// Has the connection end with this response if `moment` is held, so that its end is the moment.
+/// Closes the connection after this response if `moment` is held, so that the end of the connection is the moment.
 fn close_if(
     moment: Moment,
     mut response: Response<Full<Bytes>>,
-    desk: &watch::Sender<Desk>,
+    exchange: &watch::Sender<Exchange>,
     mark: &AtomicBool,
 ) -> Response<Full<Bytes>> {
-    if desk.borrow().hold == Some(moment) {
+    if exchange.borrow().hold == Some(moment) {
         mark.store(true, Ordering::Release);
         response.headers_mut().insert(CONNECTION, hyper::header::HeaderValue::from_static("close"));
     }

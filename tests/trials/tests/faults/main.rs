@@ -1,10 +1,10 @@
-//! The fault table, and what holds after any sequence of faults: the function as a library over the simulator, at a pace
-//! that suits a test. What befalls connecting and TLS is in `network.rs`, on the built function.
+//! Trials of the fault table and of random fault sequences. The function runs as a library over the simulator, with
+//! short timeouts. `network.rs` covers faults of connecting and of TLS with the built function.
 //!
-//! `model` says what must be true after one delivery, whatever went wrong; `table` is each fault by itself, at each call
-//! and attempt; `sequences` are random ones.
+//! `model` has the rules that each delivery must keep. `table` tries each fault at each call and attempt. `sequences`
+//! tries random sequences.
 
-#![expect(clippy::unwrap_used, reason = "a trial fails by panicking, in its helpers too")]
+#![expect(clippy::unwrap_used, reason = "trials and their helpers fail by panicking")]
 
 mod model;
 mod scene;

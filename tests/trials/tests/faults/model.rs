@@ -1,28 +1,31 @@
-//! What must be true after one delivery, whatever went wrong: the promises of the README, as a judge who sees both what
-//! the function says and what is so.
+//! Rules that each delivery must keep under any fault. They express the README's promises and compare what the function
+//! reports with the true state.
 //!
-//! Knows nothing of how the function works: only the answer, the record, the requests that arrived, and the keys.
+//! The rules do not depend on the implementation. They use only the answer, the record, the arrived requests, and the
+//! keys.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::scene::{Delivery, KEY, Way};
+use crate::scene::{Delivery, KEY, Route};
 
-/// Requests of one delivery, at most: five attempts of each call, ten polls a second, and pages and buckets of the scene.
-pub(crate) const MOST_REQUESTS: usize = 150;
+/// Maximum requests of one delivery: five attempts of each call, ten polls per second, and the scene's pages and
+/// buckets.
+pub(crate) const MAX_REQUESTS: usize = 150;
 
-/// An answer comes so long before the deadline.
-const LEAST_LEFT: Duration = Duration::from_millis(500);
+/// Minimum time between the answer and the deadline.
+const MIN_LEFT: Duration = Duration::from_millis(500);
 
-/// Who ends with an error so long before the deadline has given up; later, time has run out, on a busy machine too.
-const STILL_TIME: Duration = Duration::from_millis(1_500);
+/// Time before the deadline that separates two kinds of errors. An earlier error means that the function gave up. A
+/// later error may mean that time ran out, for example on a busy machine.
+const GAVE_UP_BEFORE: Duration = Duration::from_millis(1_500);
 
-/// Outcomes that are no error to Lambda.
-const GOOD: [&str; 3] = ["revoked", "already_absent", "not_lightsail_key"];
+/// Outcomes for which Lambda gets no error.
+const SUCCESSES: [&str; 3] = ["revoked", "already_absent", "not_lightsail_key"];
 
-/// Faults that go away, and so must be got over. The others are refusals, or answers that say something odd.
-const PASSING: [&str; 11] = [
+/// Transient faults, which the function must overcome. All other faults are refusals or unexpected responses.
+const TRANSIENT: [&str; 11] = [
     "throttled",
     "service_exception",
     "http_status",
@@ -36,10 +39,10 @@ const PASSING: [&str; 11] = [
     "not_json",
 ];
 
-/// Those of them that are noticed only when an attempt has lasted too long.
-const WAITING: [&str; 4] = ["hang_before", "hang_after", "never_ends", "slow"];
+/// Transient faults that only the timeout of an attempt detects.
+const NEEDS_TIMEOUT: [&str; 4] = ["hang_before", "hang_after", "never_ends", "slow"];
 
-/// Every rule that `delivery` breaks.
+/// Returns each rule that `delivery` breaks.
 pub(crate) fn broken_rules(delivery: &Delivery) -> Vec<String> {
     let mut broken = Vec::new();
     let mut rule = |holds: bool, text: &str| {
@@ -52,66 +55,67 @@ pub(crate) fn broken_rules(delivery: &Delivery) -> Vec<String> {
     let ok = delivery.answer.is_ok();
     let unmapped = &record["unmapped"];
 
-    // Always leave a record.
+    // Promise: always leave a record.
     rule(delivery.records.len() == 1, "there is exactly one record");
     match &delivery.answer {
-        Ok(records) => rule(records == &delivery.records, "the answer has the record of the log"),
-        Err(text) => rule(Some(text.as_str()) == record["message"].as_str(), "the error is the record's sentence"),
+        Ok(records) => rule(records == &delivery.records, "the answer has the same record as the log"),
+        Err(text) => rule(Some(text.as_str()) == record["message"].as_str(), "the error is the record's message"),
     }
-    rule(ok == GOOD.contains(&outcome), "an error is told to Lambda exactly where the outcome is one");
-    rule(delivery.error_type.is_none() == ok, "an error has its errorType");
-    rule(delivery.left >= LEAST_LEFT, "the answer comes 500 ms before the deadline");
+    rule(ok == SUCCESSES.contains(&outcome), "Lambda gets an error exactly if the outcome is an error");
+    rule(delivery.error_type.is_none() == ok, "an error has an errorType");
+    rule(delivery.left >= MIN_LEFT, "the answer comes at least 500 ms before the deadline");
 
-    // Never claim a key is dead that may be alive.
+    // Promise: never claim that a key is dead when it may be alive.
     rule(!(ok && delivery.alive), "success means that the key is gone");
     let absent = unmapped["verification"]["absent"].as_bool();
-    rule(!(absent == Some(true) && delivery.alive), "a key that is there was not seen to be gone");
+    rule(!(absent == Some(true) && delivery.alive), "an existing key is not reported as absent");
     let accepted = delivery.requests.iter().any(|seen| is_delete(&seen.operation) && seen.status == Some(200));
-    let was_there = delivery.alive_before || delivery.lingers;
-    rule(outcome != "revoked" || (accepted && was_there), "revoked is what we deleted ourselves");
+    let existed = delivery.alive_before || delivery.lingers;
+    rule(outcome != "revoked" || (accepted && existed), "revoked means that the function's own delete was accepted");
     let unread = unmapped["search"]["unread"].as_array().map_or(0, Vec::len);
-    rule(!ok || outcome == "revoked" || (unmapped["search"].is_object() || absent == Some(true)), "gone was seen");
+    rule(
+        !ok || outcome == "revoked" || (unmapped["search"].is_object() || absent == Some(true)),
+        "absence was verified",
+    );
     rule(!ok || unread == 0, "success leaves nothing unread");
 
-    // The record says whether a delete may have been carried out.
+    // The record tells if a delete may have taken effect.
     let deleted = delivery.alive_before && !delivery.alive;
-    let may = unmapped["failure"]["may_have_taken_effect"].as_bool();
-    rule(may != Some(false) || !deleted, "a delete that was carried out is never ruled out");
+    let may_have_taken_effect = unmapped["failure"]["may_have_taken_effect"].as_bool();
+    rule(may_have_taken_effect != Some(false) || !deleted, "the record never denies a delete that took effect");
     rule(
-        ok || !deleted || may == Some(true) || outcome == "unconfirmed",
-        "an error says of a delete that it may be done",
+        ok || !deleted || may_have_taken_effect == Some(true) || outcome == "unconfirmed",
+        "an error after a delete reports that it may have taken effect",
     );
 
-    // Never touch a key that was not named.
-    rule(delivery.others_left == 2, "no other key is touched");
+    // Promise: never touch a key that was not named.
+    rule(delivery.other_keys == 2, "no other key is deleted");
     let names_another = |id: &Option<String>| id.as_deref().is_some_and(|id| id != KEY);
-    rule(
-        !delivery.requests.iter().any(|seen| names_another(&seen.access_key_id)),
-        "no other key is asked to be deleted",
-    );
+    rule(!delivery.requests.iter().any(|seen| names_another(&seen.access_key_id)), "no delete names another key");
 
-    // Right away, and not without end.
+    // Promise: right away. Also, the number of requests is bounded.
     let first = delivery.requests.iter().find(|seen| seen.operation != "AssumeRole");
-    // On a repeat, a read of the time before may come in late.
-    let named = delivery.way != Way::Searched && delivery.is_first;
-    rule(!named || first.is_none_or(|seen| is_delete(&seen.operation)), "the delete is the first request on the wire");
-    rule(delivery.requests.len() <= MOST_REQUESTS, "requests are bounded");
+    // On a repeated delivery, a late read of the earlier delivery may arrive first.
+    let named = delivery.route != Route::Searched && delivery.is_first;
+    rule(!named || first.is_none_or(|seen| is_delete(&seen.operation)), "the delete is the first request");
+    rule(delivery.requests.len() <= MAX_REQUESTS, "the number of requests is bounded");
 
-    // What goes away is got over: no call was struck more than twice, and by nothing but what goes away.
-    let struck = |operation: &str| {
-        let struck = delivery.requests.iter().filter(|seen| seen.operation == operation && seen.fault.is_some());
-        struck.count()
+    // Transient faults must be overcome if they hit each call at most twice and no other faults occur.
+    let hits = |operation: &str| {
+        let hits = delivery.requests.iter().filter(|seen| seen.operation == operation && seen.fault.is_some());
+        hits.count()
     };
-    // Half an XML document is one to the SDK, and the next delivery gets over it.
-    let passes =
-        |(operation, kind): (&str, &str)| PASSING.contains(&kind) && (operation, kind) != ("AssumeRole", "truncated");
+    // The SDK accepts a truncated XML document, so only the next delivery overcomes this fault.
+    let is_transient =
+        |(operation, kind): (&str, &str)| TRANSIENT.contains(&kind) && (operation, kind) != ("AssumeRole", "truncated");
     let faults = delivery.requests.iter().filter_map(|seen| Some((seen.operation.as_str(), seen.fault.as_deref()?)));
-    let passing = faults.into_iter().all(passes);
-    let seldom = delivery.requests.iter().all(|seen| struck(&seen.operation) <= 2);
-    // Each of these costs the time of a whole attempt, of which there is not much in a short invocation.
-    let waits = delivery.requests.iter().filter_map(|seen| seen.fault.as_deref()).filter(|kind| WAITING.contains(kind));
-    let given_up = delivery.left > STILL_TIME && waits.count() <= 1 && !delivery.lingers;
-    rule(ok || !passing || !seldom || !given_up, "what goes away is got over");
+    let only_transient = faults.into_iter().all(is_transient);
+    let at_most_twice = delivery.requests.iter().all(|seen| hits(&seen.operation) <= 2);
+    // Each of these faults uses the timeout of a whole attempt, and a short invocation has time for few of them.
+    let timeouts =
+        delivery.requests.iter().filter_map(|seen| seen.fault.as_deref()).filter(|kind| NEEDS_TIMEOUT.contains(kind));
+    let given_up = delivery.left > GAVE_UP_BEFORE && timeouts.count() <= 1 && !delivery.lingers;
+    rule(ok || !only_transient || !at_most_twice || !given_up, "transient faults are overcome");
     broken
 }
 
@@ -119,7 +123,7 @@ fn is_delete(operation: &str) -> bool {
     operation == "DeleteBucketAccessKey"
 }
 
-/// What a broken rule is reported with.
+/// Formats a delivery for the report of a broken rule.
 pub(crate) fn describe(delivery: &Delivery) -> String {
     let seen = |seen: &lightsail_simulator::SeenRequest| {
         format!("{} {} {:?} {}", seen.operation, seen.region, seen.status, seen.fault.as_deref().unwrap_or(""))
@@ -129,17 +133,17 @@ pub(crate) fn describe(delivery: &Delivery) -> String {
     let facts = ["failure", "verification", "search"].map(|part| format!("{part}: {}", record["unmapped"][part]));
     format!(
         "{:?}: {} ({}), key {}, {} ms, {} ms left\n  {}\n    {requests}",
-        delivery.way,
+        delivery.route,
         delivery.outcome(),
         record["message"].as_str().unwrap_or_default(),
-        if delivery.alive { "alive" } else { "gone" },
+        if delivery.alive { "live" } else { "gone" },
         delivery.took.as_millis(),
         delivery.left.as_millis(),
         facts.join("\n  "),
     )
 }
 
-/// The record's failure, for a rule of the table.
-pub(crate) fn failure<'a>(delivery: &'a Delivery, member: &str) -> &'a Value {
-    &delivery.record()["unmapped"]["failure"][member]
+/// Returns a field of the record's failure.
+pub(crate) fn failure<'a>(delivery: &'a Delivery, field: &str) -> &'a Value {
+    &delivery.record()["unmapped"]["failure"][field]
 }

@@ -1,4 +1,5 @@
-//! An account with a key to delete and keys to leave alone, a function at a fast pace, and what came of one delivery.
+//! Test setup: an account with one compromised key and two other keys, a function with short timeouts, and the result
+//! of one delivery.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,49 +15,49 @@ use serde_json::{Value, json};
 
 pub(crate) const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 pub(crate) const BUCKET: &str = "photos";
-/// Keys that nobody named: one on the same bucket, one on another.
+/// Keys that no alert names: one on the same bucket, and one on another bucket.
 const OTHERS: [(&str, &str); 2] = [(BUCKET, "AKIAI44QH8DHBEXAMPLE"), ("backups", "AKIAQQQQQQQQQQQQQQQQ")];
 const MEMBER: &str = "111122223333";
 const ROLE: &str = "lightsail-key-responder";
 
-/// How the function gets to the key.
+/// Route by which the function finds the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Way {
-    /// The alert names the bucket.
+pub(crate) enum Route {
+    /// Alert that names the bucket.
     Named,
-    /// The alert names another bucket of ours.
+    /// Alert that names another existing bucket.
     NamedWrong,
-    /// The alert names the key alone.
+    /// Alert that names only the key.
     Searched,
-    /// The alert names the bucket, and an account that is not ours.
+    /// Alert that names the bucket and a member account.
     Member,
 }
 
 pub(crate) struct Scene {
     pub(crate) simulator: Simulator,
-    way: Way,
+    route: Route,
     responder: Responder,
     log: Log,
 }
 
-/// What came of one delivery, and what is so.
+/// Result of one delivery, and the true state afterwards.
 pub(crate) struct Delivery {
-    pub(crate) way: Way,
-    /// Whether nothing was delivered before.
+    pub(crate) route: Route,
+    /// True for the first delivery.
     pub(crate) is_first: bool,
-    /// Whether a delete of an earlier delivery left the key in the lists.
+    /// True if lists are stale: they still have the key after a delete in an earlier delivery.
     pub(crate) lingers: bool,
-    /// What Lambda was told: none is success, else the `errorType`.
+    /// `errorType` that Lambda gets, or `None` for success.
     pub(crate) error_type: Option<&'static str>,
-    /// The records in the answer, or the text of the error.
+    /// Records in the response, or the message of the error.
     pub(crate) answer: Result<Vec<Value>, String>,
-    /// The records in the log.
+    /// Records in the log.
     pub(crate) records: Vec<Value>,
     pub(crate) requests: Vec<SeenRequest>,
     pub(crate) alive_before: bool,
     pub(crate) alive: bool,
-    pub(crate) others_left: usize,
-    /// How long before the deadline the answer came.
+    pub(crate) other_keys: usize,
+    /// Time between the answer and the deadline.
     pub(crate) left: Duration,
     pub(crate) took: Duration,
 }
@@ -64,7 +65,7 @@ pub(crate) struct Delivery {
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
-/// Limits and pauses for a test: production's, but for the unit.
+/// Returns timeouts for a test. They are those of production in a smaller unit.
 pub(crate) fn timeouts() -> Timeouts {
     Timeouts {
         connect: Duration::from_millis(400),
@@ -80,15 +81,15 @@ pub(crate) fn timeouts() -> Timeouts {
 }
 
 impl Scene {
-    pub(crate) async fn new(way: Way, settings: Settings, timeouts: Timeouts) -> Self {
+    pub(crate) async fn new(route: Route, settings: Settings, timeouts: Timeouts) -> Self {
         let settings = Settings { secret_access_key: Some(SECRET_ACCESS_KEY.to_owned()), ..settings };
         let simulator = Simulator::start_with(settings).await.unwrap();
-        let home = if way == Way::Member { MEMBER } else { ACCOUNT };
+        let home = if route == Route::Member { MEMBER } else { ACCOUNT };
         simulator.role(Role::new(MEMBER, ROLE)).unwrap();
         let [(_, sibling), (elsewhere, other)] = OTHERS;
         simulator.seed(Seed::bucket(REGION, BUCKET).account(home).key(KEY).key(sibling)).unwrap();
         simulator.seed(Seed::bucket("eu-west-1", elsewhere).account(home).key(other)).unwrap();
-        if way == Way::NamedWrong {
+        if route == Route::NamedWrong {
             simulator.seed(Seed::bucket(REGION, "empty").account(home)).unwrap();
         }
         let endpoint = simulator.endpoint();
@@ -106,23 +107,23 @@ impl Scene {
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let config = Config { timeouts, ..Config::read(variables).unwrap() };
         let log = Log::default();
-        Self { simulator, way, responder: Responder::new(&config, Audit::new(log.clone())), log }
+        Self { simulator, route, responder: Responder::new(&config, Audit::new(log.clone())), log }
     }
 
     pub(crate) fn script(&self, script: Script) {
         self.simulator.script(script).unwrap();
     }
 
-    /// The alert, delivered once with `time` to answer.
+    /// Delivers the alert once with a deadline in `time`.
     pub(crate) async fn deliver(&self, time: Duration) -> Delivery {
-        let event = match self.way {
-            Way::Named => json!({"accessKeyId": KEY, "bucketName": BUCKET, "region": REGION, "accountId": ACCOUNT}),
-            Way::NamedWrong => json!({"accessKeyId": KEY, "bucketName": "empty", "accountId": ACCOUNT}),
-            Way::Searched => json!({"accessKeyId": KEY, "accountId": ACCOUNT}),
-            Way::Member => json!({"accessKeyId": KEY, "bucketName": BUCKET, "accountId": MEMBER}),
+        let event = match self.route {
+            Route::Named => json!({"accessKeyId": KEY, "bucketName": BUCKET, "region": REGION, "accountId": ACCOUNT}),
+            Route::NamedWrong => json!({"accessKeyId": KEY, "bucketName": "empty", "accountId": ACCOUNT}),
+            Route::Searched => json!({"accessKeyId": KEY, "accountId": ACCOUNT}),
+            Route::Member => json!({"accessKeyId": KEY, "bucketName": BUCKET, "accountId": MEMBER}),
         };
         let alive_before = self.alive();
-        let (already, before) = (self.log.records().len(), self.simulator.requests());
+        let (earlier_records, earlier_requests) = (self.log.records().len(), self.simulator.requests());
         let deadline = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + time;
         let deadline_ms = u64::try_from(deadline.as_millis()).unwrap();
         let arn = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:responder");
@@ -130,15 +131,15 @@ impl Scene {
         let invocation = self.responder.invocation("invocation-1", &arn, deadline_ms);
         let result = self.responder.respond(&event.to_string(), invocation).await;
         let took = started.elapsed();
-        let home = if self.way == Way::Member { MEMBER } else { ACCOUNT };
-        let left = |(bucket, key): &(&str, &str)| {
+        let home = if self.route == Route::Member { MEMBER } else { ACCOUNT };
+        let exists = |(bucket, key): &(&str, &str)| {
             let keys = ["eu-west-1", REGION].map(|region| self.simulator.keys(home, region, bucket));
-            keys.into_iter().flatten().flatten().any(|left| left == *key)
+            keys.into_iter().flatten().flatten().any(|found| found == *key)
         };
         Delivery {
-            way: self.way,
-            is_first: already == 0,
-            lingers: before.iter().any(|seen| seen.fault.as_deref() == Some("still_listed")),
+            route: self.route,
+            is_first: earlier_records == 0,
+            lingers: earlier_requests.iter().any(|seen| seen.fault.as_deref() == Some("still_listed")),
             error_type: result.as_ref().err().map(|error| error.error_type),
             answer: match result {
                 Ok(response) => {
@@ -147,24 +148,24 @@ impl Scene {
                 }
                 Err(error) => Err(error.message),
             },
-            records: self.log.records().split_off(already),
-            requests: self.simulator.requests().split_off(before.len()),
+            records: self.log.records().split_off(earlier_records),
+            requests: self.simulator.requests().split_off(earlier_requests.len()),
             alive_before,
             alive: self.alive(),
-            others_left: OTHERS.iter().filter(|other| left(other)).count(),
+            other_keys: OTHERS.iter().filter(|other| exists(other)).count(),
             left: time.saturating_sub(took),
             took,
         }
     }
 
     fn alive(&self) -> bool {
-        let home = if self.way == Way::Member { MEMBER } else { ACCOUNT };
+        let home = if self.route == Route::Member { MEMBER } else { ACCOUNT };
         self.simulator.keys(home, REGION, BUCKET).unwrap().iter().any(|key| key == KEY)
     }
 }
 
 impl Delivery {
-    /// The one record.
+    /// Returns the record, or `Null` if there is none.
     pub(crate) fn record(&self) -> &Value {
         self.records.first().unwrap_or(&Value::Null)
     }

@@ -1,34 +1,34 @@
-//! Each fault by itself: what it is, which call it befalls, and which attempt of it.
+//! Trials of each fault at each call and attempt.
 //!
-//! First: the first attempt of the call alone. Every: all of them, for ever. Last: the first four are throttled, and the
-//! fault befalls the fifth, after which there is none. Every cell must keep all rules of the [model](crate::model); beyond
-//! that, what goes away is got over where it befalls only the first attempt, and what is refused is asked once.
+//! `First` hits only the first attempt of the call. `Every` hits all attempts. `Last` throttles the first four attempts
+//! and then hits the fifth, which is the last one. Each cell must keep all rules of the [model](crate::model). In
+//! addition, the function must overcome a transient fault at the first attempt, and must not retry a refused call.
 
 use std::fmt::Write;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 use lightsail_simulator::{Fault, Member, Script, Settings};
-use responder_trials::{REGION, say};
+use responder_trials::{REGION, report};
 
-use crate::model::{MOST_REQUESTS, broken_rules, describe, failure};
-use crate::scene::{Delivery, Scene, Way, timeouts};
+use crate::model::{MAX_REQUESTS, broken_rules, describe, failure};
+use crate::scene::{Delivery, Route, Scene, timeouts};
 
-/// Time to answer: five attempts of any call fit into what named buckets get.
-const TIME: Duration = Duration::from_secs(7);
+/// Timeout of the function. Five attempts of any call fit into the time for named buckets.
+const TIMEOUT: Duration = Duration::from_secs(7);
 
-/// Cells side by side: nearly all they do is wait.
-const AT_ONCE: usize = 24;
+/// Concurrency limit of the cells. Cells mostly wait.
+const CONCURRENT_CELLS: usize = 24;
 
-/// What a fault is to the function.
+/// Class of a fault from the function's view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
-    /// It can go away by itself: worth another attempt.
-    Passing,
-    /// AWS has said no: the same request would be refused again.
+    /// Fault that can disappear by itself, so that a retry can help.
+    Transient,
+    /// Refusal by AWS. The same request would be refused again.
     Refused,
-    /// An answer that says something odd.
-    Odd,
+    /// Unexpected response.
+    Unexpected,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,13 +38,14 @@ enum Attempt {
     Last,
 }
 
-/// A call in the course of an alert: its name, and how many requests of the same name come before it.
+/// Call that handles an alert. Its operation may also occur in earlier requests.
 #[derive(Clone, Copy, Debug)]
 struct Call {
-    way: Way,
+    route: Route,
     operation: &'static str,
+    /// Number of earlier requests with the same operation.
     before: u32,
-    /// In the head of the table.
+    /// Column header in the table.
     name: &'static str,
 }
 
@@ -60,20 +61,20 @@ const DELETE: &str = "DeleteBucketAccessKey";
 const READ: &str = "GetBucketAccessKeys";
 
 const CALLS: [Call; 8] = [
-    Call { way: Way::Named, operation: DELETE, before: 0, name: "delete" },
-    Call { way: Way::Named, operation: "GetOperation", before: 0, name: "GetOperation" },
-    // The first is the read beside the delete.
-    Call { way: Way::Named, operation: READ, before: 0, name: "read" },
-    Call { way: Way::Searched, operation: "GetBuckets", before: 0, name: "GetBuckets" },
-    Call { way: Way::Searched, operation: READ, before: 0, name: "search read" },
-    Call { way: Way::Searched, operation: DELETE, before: 0, name: "search delete" },
-    // The bucket is read in the search before it.
-    Call { way: Way::Searched, operation: READ, before: 1, name: "proof" },
-    Call { way: Way::Member, operation: "AssumeRole", before: 0, name: "AssumeRole" },
+    Call { route: Route::Named, operation: DELETE, before: 0, name: "delete" },
+    Call { route: Route::Named, operation: "GetOperation", before: 0, name: "GetOperation" },
+    // The first read is the evidence, which runs concurrently with the delete.
+    Call { route: Route::Named, operation: READ, before: 0, name: "read" },
+    Call { route: Route::Searched, operation: "GetBuckets", before: 0, name: "GetBuckets" },
+    Call { route: Route::Searched, operation: READ, before: 0, name: "search read" },
+    Call { route: Route::Searched, operation: DELETE, before: 0, name: "search delete" },
+    // The search reads the bucket before it.
+    Call { route: Route::Searched, operation: READ, before: 1, name: "verify" },
+    Call { route: Route::Member, operation: "AssumeRole", before: 0, name: "AssumeRole" },
 ];
 
 fn faults() -> Vec<(&'static str, Class, Fault)> {
-    use Class::{Odd, Passing, Refused};
+    use Class::{Refused, Transient, Unexpected};
     let failed = |key_stays| Fault::OperationFailed { code: None, details: None, key_stays };
     let status = |status: &str| Fault::OperationStatus {
         status: Member::Value(status.to_owned()),
@@ -85,12 +86,12 @@ fn faults() -> Vec<(&'static str, Class, Fault)> {
         message: Some("Signature expired: 20261124T030000Z is now earlier than 20261124T031000Z".to_owned()),
     };
     vec![
-        ("throttled", Passing, Fault::Throttled),
-        ("500", Passing, Fault::ServiceException),
-        ("500 page", Passing, Fault::HttpStatus { status: 500 }),
-        ("502", Passing, Fault::HttpStatus { status: 502 }),
-        ("503", Passing, Fault::HttpStatus { status: 503 }),
-        ("504", Passing, Fault::HttpStatus { status: 504 }),
+        ("throttled", Transient, Fault::Throttled),
+        ("500", Transient, Fault::ServiceException),
+        ("500 page", Transient, Fault::HttpStatus { status: 500 }),
+        ("502", Transient, Fault::HttpStatus { status: 502 }),
+        ("503", Transient, Fault::HttpStatus { status: 503 }),
+        ("504", Transient, Fault::HttpStatus { status: 504 }),
         ("invalid input", Refused, Fault::InvalidInput),
         ("access denied", Refused, Fault::AccessDenied),
         ("unauthenticated", Refused, Fault::Unauthenticated),
@@ -98,67 +99,70 @@ fn faults() -> Vec<(&'static str, Class, Fault)> {
         ("clock skew", Refused, skew),
         ("not found", Refused, Fault::NotFound),
         ("DoesNotExist", Refused, Fault::DoesNotExist),
-        ("Region set up", Odd, Fault::RegionSetupInProgress),
-        ("OperationFailure", Odd, Fault::error("OperationFailureException")),
-        ("failed, key stays", Odd, failed(true)),
-        ("failed, key gone", Odd, failed(false)),
-        ("reset before", Passing, Fault::ResetBefore),
-        ("reset after", Passing, Fault::ResetAfter),
-        ("a byte a second", Passing, Fault::Slow { bytes_per_second: 1 }),
-        ("never ends", Passing, Fault::NeverEnds),
-        ("hang before", Passing, Fault::HangBefore),
-        ("hang after", Passing, Fault::HangAfter),
-        ("truncated", Passing, Fault::Truncated),
-        ("not JSON", Passing, Fault::NotJson),
-        ("{}", Odd, Fault::EmptyAnswer),
-        ("no operations", Odd, Fault::NoOperations),
-        ("unknown status", Odd, status("Abandoned")),
-        ("pending for ever", Odd, Fault::OperationPending { polls: u32::MAX }),
-        ("listed for ever", Odd, Fault::StillListed { reads: u32::MAX }),
+        ("Region set up", Unexpected, Fault::RegionSetupInProgress),
+        ("OperationFailure", Unexpected, Fault::error("OperationFailureException")),
+        ("failed, key stays", Unexpected, failed(true)),
+        ("failed, key gone", Unexpected, failed(false)),
+        ("reset before", Transient, Fault::ResetBefore),
+        ("reset after", Transient, Fault::ResetAfter),
+        ("a byte a second", Transient, Fault::Slow { bytes_per_second: 1 }),
+        ("never ends", Transient, Fault::NeverEnds),
+        ("hang before", Transient, Fault::HangBefore),
+        ("hang after", Transient, Fault::HangAfter),
+        ("truncated", Transient, Fault::Truncated),
+        ("not JSON", Transient, Fault::NotJson),
+        ("{}", Unexpected, Fault::EmptyAnswer),
+        ("no operations", Unexpected, Fault::NoOperations),
+        ("unknown status", Unexpected, status("Abandoned")),
+        ("pending forever", Unexpected, Fault::OperationPending { polls: u32::MAX }),
+        ("listed forever", Unexpected, Fault::StillListed { reads: u32::MAX }),
     ]
 }
 
-// One thread, as in production: on two, the order in which two connections are written and read is the scheduler's.
+// One thread, as in production. With two threads, the scheduler decides the order of writes and reads on two
+// connections.
 #[tokio::test]
-async fn the_fault_table() {
+async fn fault_table_keeps_rules() {
     let mut cells = Vec::new();
     for (name, class, fault) in faults() {
         for call in CALLS {
             for attempt in [Attempt::First, Attempt::Every, Attempt::Last] {
-                // What a script refuses has no meaning for the call: an operation's status in an answer without one.
-                if scripts(call, attempt, &fault).iter().all(|script| can_be(script, call)) {
-                    let class = if is_half_read(&fault, call.operation) { Class::Odd } else { class };
+                // The simulator refuses a script that makes no sense for the call, for example an operation status for
+                // a call without operations.
+                if scripts(call, attempt, &fault).iter().all(|script| is_accepted(script, call)) {
+                    let class = if is_parsed_half(&fault, call.operation) { Class::Unexpected } else { class };
                     cells.push((name, class, fault.clone(), call, attempt));
                 }
             }
         }
     }
-    let running = cells.into_iter().map(async |(fault, class, what, call, attempt)| {
-        let scene = Scene::new(call.way, Settings::default(), timeouts()).await;
-        for script in scripts(call, attempt, &what) {
+    let running = cells.into_iter().map(async |(name, class, fault, call, attempt)| {
+        let scene = Scene::new(call.route, Settings::default(), timeouts()).await;
+        for script in scripts(call, attempt, &fault) {
             scene.script(script);
         }
-        Cell { fault, class, call, attempt, delivery: scene.deliver(TIME).await }
+        Cell { fault: name, class, call, attempt, delivery: scene.deliver(TIMEOUT).await }
     });
-    let cells = stream::iter(running).buffer_unordered(AT_ONCE).collect::<Vec<_>>().await;
+    let cells = stream::iter(running).buffer_unordered(CONCURRENT_CELLS).collect::<Vec<_>>().await;
     let broken = cells.iter().filter_map(Cell::broken).collect::<Vec<_>>();
-    say(&summary(&cells));
+    report(&summary(&cells));
     assert!(broken.is_empty(), "{} of {} cells\n{}", broken.len(), cells.len(), broken.join("\n"));
     assert!(cells.len() > 500, "{} cells", cells.len());
 }
 
-/// The SDK takes half an XML document for a whole one, so that no attempt follows; what it makes of it is not used.
-fn is_half_read(fault: &Fault, operation: &str) -> bool {
+/// Returns true if the SDK parses half an XML document without an error. No retry follows, and the function does not
+/// use the result.
+fn is_parsed_half(fault: &Fault, operation: &str) -> bool {
     *fault == Fault::Truncated && operation == "AssumeRole"
 }
 
-/// Whether the simulator takes the script: tried on one that is thrown away.
-fn can_be(script: &Script, call: Call) -> bool {
-    let only_of_a_delete = |operation: &str| operation == DELETE;
+/// Returns true if the simulator accepts the script for the call.
+fn is_accepted(script: &Script, call: Call) -> bool {
+    let is_delete = |operation: &str| operation == DELETE;
     let text = serde_json::to_value(script).unwrap();
     match text["fault"]["kind"].as_str().unwrap() {
         "operation_failed" | "operation_status" | "operation_pending" | "no_operations" | "still_listed" => {
-            only_of_a_delete(call.operation)
+            is_delete(call.operation)
         }
         "not_found" | "does_not_exist" | "region_setup_in_progress" => call.operation != "AssumeRole",
         _ => true,
@@ -178,44 +182,48 @@ fn scripts(call: Call, attempt: Attempt, fault: &Fault) -> Vec<Script> {
 }
 
 impl Cell {
-    /// What is wrong with it, if anything is.
+    /// Returns the broken rules of the cell, if there are any.
     fn broken(&self) -> Option<String> {
         let mut broken = broken_rules(&self.delivery);
-        let struck = self.delivery.requests.iter().filter(|seen| seen.fault.is_some()).count();
+        let hits = self.delivery.requests.iter().filter(|seen| seen.fault.is_some()).count();
         let here = self.delivery.count(self.call.operation);
         let mut rule = |holds: bool, text: String| {
             if !holds {
                 broken.push(text);
             }
         };
-        rule(struck > 0, "the fault struck".to_owned());
+        rule(hits > 0, "the fault hit a request".to_owned());
         match (self.class, self.attempt) {
-            (Class::Passing, Attempt::First) => {
-                let good = ["revoked", "already_absent"].contains(&self.delivery.outcome());
-                rule(good, "what goes away is got over".to_owned());
+            (Class::Transient, Attempt::First) => {
+                let succeeded = ["revoked", "already_absent"].contains(&self.delivery.outcome());
+                rule(succeeded, "a transient fault is overcome".to_owned());
             }
-            // The call was made with all its attempts; reads that are made again and again have more.
-            (Class::Passing, Attempt::Every) => rule(struck >= 5, format!("it was tried five times, not {struck}")),
-            // Once where it is the only one of its name. A key that is looked for again is another call.
+            // The call uses all its attempts. Repeated reads have more.
+            (Class::Transient, Attempt::Every) => rule(hits >= 5, format!("the call has five attempts, not {hits}")),
+            // A refused call is sent once. A second search sends `GetBuckets` again, which is another call.
             (Class::Refused, Attempt::First | Attempt::Every) if self.call.operation != READ => {
-                let once = if self.call.operation == "GetBuckets" { 2 } else { 1 };
-                rule(here <= once, format!("what is refused is asked once, not {here} times"));
+                let max = if self.call.operation == "GetBuckets" { 2 } else { 1 };
+                rule(here <= max, format!("a refused call is sent once, not {here} times"));
             }
-            (Class::Refused, Attempt::Every) => rule(struck <= 3, format!("refused {struck} times")),
+            (Class::Refused, Attempt::Every) => rule(hits <= 3, format!("refused {hits} times")),
             _ => {}
         }
         let refused_delete = self.class == Class::Refused && self.call.operation == DELETE;
         if refused_delete && self.attempt == Attempt::Every && self.delivery.answer.is_err() {
-            rule(failure(&self.delivery, "may_have_taken_effect") == false, "a refused delete is not done".to_owned());
+            rule(
+                failure(&self.delivery, "may_have_taken_effect") == false,
+                "a refused delete has no effect".to_owned(),
+            );
         }
         let Self { fault, call, attempt, delivery, .. } = self;
         let text = broken.join("; ");
         let place = format!("{fault} / {} / {attempt:?}", call.name);
-        (!text.is_empty()).then(|| format!("{place}: NOT {text}\n  {}", describe(delivery)))
+        (!text.is_empty()).then(|| format!("{place}: broken: {text}\n  {}", describe(delivery)))
     }
 }
 
-/// The table: a line a fault, a column a call, an outcome for the first, every and the last attempt.
+/// Formats the table. Each fault has a line and each call a column. A field has the outcomes for the first, every and
+/// the last attempt.
 fn summary(cells: &[Cell]) -> String {
     let short = |outcome: &str| match outcome {
         "revoked" => "R",
@@ -245,12 +253,13 @@ fn summary(cells: &[Cell]) -> String {
     let requests = cells.iter().map(|cell| cell.delivery.requests.len());
     let _ = write!(
         text,
-        "\n{} cells, {} requests, at most {} for one (bound {MOST_REQUESTS}); longest answer {} ms of {} ms, at least {} ms left",
+        "\n{} cells, {} requests, at most {} for one (bound {MAX_REQUESTS}); longest answer {} ms of {} ms, \
+         at least {} ms left",
         cells.len(),
         requests.clone().sum::<usize>(),
         requests.max().unwrap_or_default(),
         cells.iter().map(|cell| cell.delivery.took.as_millis()).max().unwrap_or_default(),
-        TIME.as_millis(),
+        TIMEOUT.as_millis(),
         cells.iter().map(|cell| cell.delivery.left.as_millis()).min().unwrap_or_default(),
     );
     text
