@@ -44,8 +44,8 @@ async fn main() -> ExitCode {
 
 /// Writes log lines to standard output in the format of `lambda_runtime`.
 fn write_logs(logs: &Logs) {
-    // At TRACE the runtime logs the raw event, and a scanner's event can contain a secret. For this reason, only this
-    // crate may write lines below INFO.
+    // At TRACE the runtime logs the raw event, and a scanner's event can contain a secret. Only this crate
+    // may write lines that are more detailed than INFO.
     let allowed = |line: &tracing::Metadata<'_>| {
         *line.level() <= tracing::Level::INFO || line.target().starts_with("lightsail_key_responder")
     };

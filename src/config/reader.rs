@@ -24,14 +24,14 @@ const PREFIXES: [&str; 8] = ["RESPONDER_", "PROTECT", "MAX_KEY", "MEMBER_", "ALL
 
 /// Default limit of keys per alert. An alert names one key, or the few keys of a leak. A hundred keys at once look like
 /// a mistake or an attack on the operator.
-const MOST_KEYS: usize = 20;
+const DEFAULT_MAX_KEYS: usize = 20;
 
 /// Upper limit in seconds, the longest time that a function can run (Lambda quotas). A larger value most likely has the
 /// wrong unit.
-const LONGEST_VERIFICATION: f64 = 900.0;
+const MAX_VERIFY_SECONDS: f64 = 900.0;
 
 /// CA bundles of Amazon Linux 2023 (the base of provided.al2023) and of Debian.
-const BUNDLES: [&str; 2] = ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt"];
+const CA_BUNDLES: [&str; 2] = ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt"];
 
 const LIGHTSAIL_ENDPOINT: &str = "AWS_ENDPOINT_URL_LIGHTSAIL";
 const STS_ENDPOINT: &str = "AWS_ENDPOINT_URL_STS";
@@ -93,7 +93,7 @@ impl Reader {
         match (self.get("SSL_CERT_FILE"), self.get("SSL_CERT_DIR")) {
             (Some(file), _) => vec![file.into()],
             (None, Some(_)) => Vec::new(),
-            (None, None) => BUNDLES.map(PathBuf::from).into(),
+            (None, None) => CA_BUNDLES.map(PathBuf::from).into(),
         }
     }
 
@@ -107,10 +107,10 @@ impl Reader {
     }
 
     pub(super) fn most_keys(&mut self) -> usize {
-        let Some(value) = self.get("MAX_KEYS_PER_ALERT").map(str::to_owned) else { return MOST_KEYS };
+        let Some(value) = self.get("MAX_KEYS_PER_ALERT").map(str::to_owned) else { return DEFAULT_MAX_KEYS };
         value.parse().ok().filter(|most| (1..=1000).contains(most)).unwrap_or_else(|| {
             self.refuse("MAX_KEYS_PER_ALERT", value, "a whole number from 1 to 1000 (20 is the default)");
-            MOST_KEYS
+            DEFAULT_MAX_KEYS
         })
     }
 
@@ -172,7 +172,7 @@ impl Reader {
     pub(super) fn verify_for(&mut self) -> Duration {
         let default = Timeouts::default().verify_for;
         let Some(value) = self.get("VERIFY_FOR").map(str::to_owned) else { return default };
-        let seconds = value.parse::<f64>().ok().filter(|seconds| (0.0..=LONGEST_VERIFICATION).contains(seconds));
+        let seconds = value.parse::<f64>().ok().filter(|seconds| (0.0..=MAX_VERIFY_SECONDS).contains(seconds));
         seconds.map(Duration::from_secs_f64).unwrap_or_else(|| {
             self.refuse("VERIFY_FOR", value, "a number of seconds from 0 to 900, such as 2.5 (10 is the default)");
             default
@@ -235,7 +235,7 @@ impl Reader {
     }
 }
 
-/// Returns true if `text` has such a length and consists of letters, digits and `others`.
+/// Returns true if the length of `text` is in `length` and all characters are letters, digits or in `others`.
 fn fits(text: &str, length: std::ops::RangeInclusive<usize>, others: &str) -> bool {
     length.contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c))
 }

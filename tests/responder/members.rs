@@ -1,5 +1,5 @@
-//! Tests of member accounts: they need a configured role and an entry in the allow list. The own account never needs
-//! STS.
+//! Tests of member accounts: they need a configured role and an entry in the allow list. The function never calls
+//! STS for its own account.
 
 use lightsail_simulator::{Fault, Role, Script};
 use serde_json::{Value, json};
