@@ -132,7 +132,7 @@ impl Sentence<'_> {
     fn effect(&self) -> &'static str {
         match self.visit.and_then(Visit::verified_absent) {
             Some(false) => "it is still listed",
-            Some(true) => "but it is not listed any more",
+            Some(true) => "but it is no longer listed",
             None if self.case.may_have_taken_effect() => "the delete may have taken effect",
             None => "nothing was deleted",
         }
@@ -141,7 +141,7 @@ impl Sentence<'_> {
     /// What reading the keys after an accepted delete showed.
     fn read_back(&self) -> String {
         let seen = match self.visit.and_then(Visit::verified_absent) {
-            Some(true) => "the key is not listed any more",
+            Some(true) => "the key is no longer listed",
             Some(false) => "the key is still listed",
             None => "the keys could not be read",
         };

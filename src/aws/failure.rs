@@ -161,6 +161,15 @@ impl Failure {
     }
 }
 
+#[cfg(test)]
+impl Failure {
+    /// A failed delete with this error code.
+    pub(crate) fn for_tests(code: &str) -> Self {
+        let none = Transmission::default();
+        Self { code: Some(SafeText::of(code)), ..Self::new(DELETE, kind(code, "", 400), None, &none) }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.operation)?;

@@ -47,23 +47,20 @@ pub(super) fn decide(case: &CaseFile) -> Verdict<'_> {
     settled(case).unwrap_or_else(|| searched(case))
 }
 
-/// Returns the verdict of a visit that needs no search.
+/// Returns the verdict of visits that need no search: the worst, if there are several.
 fn settled(case: &CaseFile) -> Option<Verdict<'_>> {
-    let sighted = case.visits.iter().find(|visit| visit.target.found_by == FoundBy::Search);
-    if let Some(visit) = sighted {
-        // The search saw the key on this bucket, so the hints do not matter any more.
+    let settled = case.visits.iter().filter_map(|visit| {
+        let sighted = visit.target.found_by == FoundBy::Search;
         let outcome = match finding(visit, case.mode) {
             Finding::Settled(outcome) => outcome,
+            _ if !sighted => return None,
+            // The search saw the key on this bucket.
             Finding::AcceptedWithoutOperation => Outcome::Revoked,
-            // Another delivery of this alert was faster.
+            // Another delivery of the alert was faster.
             Finding::NotListed => Outcome::AlreadyAbsent,
             Finding::NoBucket | Finding::Unread => Outcome::Failed,
         };
-        return Some(Verdict { outcome, visit: Some(visit) });
-    }
-    let settled = case.visits.iter().filter_map(|visit| match finding(visit, case.mode) {
-        Finding::Settled(outcome) => Some(Verdict { outcome, visit: Some(visit) }),
-        _ => None,
+        Some(Verdict { outcome, visit: Some(visit) })
     });
     settled.max_by_key(|verdict| verdict.outcome)
 }
@@ -79,7 +76,7 @@ fn searched(case: &CaseFile) -> Verdict<'_> {
     let unread = |visit: &&Visit| finding(visit, case.mode) == Finding::Unread && !in_search(visit);
     let unread = case.visits.iter().rfind(unread);
     let failed = |visit: &&Visit| visit.failures.iter().any(|failure| failure.kind != FailureKind::NotFound);
-    let failed = case.visits.iter().rfind(failed);
+    let failed = case.visits.iter().filter(failed).max_by_key(|visit| finding(visit, case.mode) == Finding::Unread);
     let complete = coverage.is_some_and(|coverage| coverage.is_complete());
     let (outcome, visit) = match (accepted, unread, without_key) {
         // Only a sighting tells that the key was there to be deleted.
@@ -118,3 +115,6 @@ pub(super) fn finding(visit: &Visit, mode: Mode) -> Finding {
         Some(Listing::Unread) | None => Finding::Unread,
     }
 }
+
+#[cfg(test)]
+mod tests;

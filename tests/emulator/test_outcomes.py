@@ -92,7 +92,7 @@ def test_revoked(event, photos, start):
     # The last use is the first question of an operator. The read runs beside the delete, and may come after it.
     evidence = record["unmapped"]["access_key"]["evidence"]
     known = {
-        "listed": "never used, as far as AWS tells",
+        "listed": "never used, as far as AWS knows",
         "already_gone": "its last use is not known: gone before it could be read",
     }
     assert record["message"].endswith(f"; {known[evidence]}")
@@ -203,7 +203,7 @@ PROTECTED = {
 @pytest.mark.parametrize(("settings", "tags", "event", "text"), PROTECTED.values(), ids=PROTECTED)
 def test_protected(settings, tags, event, text, lightsail, start):
     lightsail.seed(HERE, BUCKET, [KEY, SIBLING], tags=tags)
-    assert_ends(start(**settings), event, "protected", "Nothing was deleted, and someone must decide: ", text)
+    assert_ends(start(**settings), event, "protected", "Nothing was deleted, and an operator must decide: ", text)
     assert lightsail.keys() == BOTH
     # The function sends a delete only to bucket `archive`, which is not protected and does not exist.
     assert {request["bucket"] for request in requests_of(lightsail, DELETE)} <= {"archive"}
@@ -213,7 +213,7 @@ def test_protected_by_tag_of_named_bucket(lightsail, start):
     # The first delete comes before a read of the tags. The role's IAM policy denies it, without a reason.
     lightsail.seed(HERE, BUCKET, [KEY, SIBLING], tags=TAG)
     lightsail.script(DELETE, {"kind": "access_denied"})
-    assert_ends(start(), BY_HAND, "protected", "Nothing was deleted, and someone must decide: ", BY_TAG)
+    assert_ends(start(), BY_HAND, "protected", "Nothing was deleted, and an operator must decide: ", BY_TAG)
     assert lightsail.keys() == BOTH
 
 
@@ -247,7 +247,7 @@ def test_unconfirmed(script, remaining, text, photos, start):
     photos.script(*script)
     function = start(AWS_LAMBDA_FUNCTION_TIMEOUT="5", VERIFY_FOR="0.3")
     accepted = f"Access key {KEY} of bucket {BUCKET} in {HERE}: the delete was accepted, "
-    accepted += "but that the key is gone is not proven: "
+    accepted += "but the key is not confirmed gone: "
     record = assert_ends(function, BY_HAND, "unconfirmed", accepted, text)
     assert record["unmapped"]["timing_ms"]["delete_accepted"] is not None
     # A read without the key sets `verified`, but is no proof without the end of the operation.
@@ -271,7 +271,7 @@ FAILED = {
     "every connection reset": (
         [(operation, {"kind": "reset_before"}) for operation in (DELETE, FOLLOW, KEYS, BUCKETS)],
         BOTH,
-        [LIVE, "the connection was lost", "; it may have been deleted all the same"],
+        [LIVE, "connection lost", "; the delete may have taken effect"],
     ),
     "operation fails": (
         [(DELETE, {"kind": "operation_failed", "key_stays": True})],

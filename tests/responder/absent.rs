@@ -48,7 +48,11 @@ async fn lost_delete_response_is_resolved_by_reading() {
         }
         assert!(matches!(answer.outcome(), "already_absent" | "revoked"), "{fault:?}: {}", answer.outcome());
         if answer.outcome() == "already_absent" {
-            assert!(answer.message().contains("a delete of ours whose end is not known"), "{}", answer.message());
+            assert!(
+                answer.message().contains("a delete by this function, whose result is not known"),
+                "{}",
+                answer.message()
+            );
         }
     }
 }

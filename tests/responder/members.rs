@@ -185,3 +185,20 @@ async fn server_error_keeps_session_cached() {
     assert_eq!(scene.respond(&alert_for(MEMBER)).await.outcome(), "revoked");
     assert_eq!(scene.count("AssumeRole"), 1);
 }
+
+/// The own account denies the delete on the hinted bucket, and the key is found and deleted in a member account.
+#[tokio::test]
+async fn denied_hint_is_not_blamed_on_member_account() {
+    let scene =
+        Scene::with_members().await.seeded_in(MEMBER, "backups", &[KEY]).seeded("us-east-1", "photos", &[SIBLING]);
+    let denied = Script::new("DeleteBucketAccessKey", Fault::AccessDenied).in_region("us-east-1");
+    let scene = scene.scripted(denied);
+    let answer = scene.respond(&manual_event()).await;
+    assert_eq!((answer.outcome(), answer.unmapped("/bucket/name")), ("revoked", &json!("backups")));
+    assert_eq!(answer.record["cloud"]["account"]["uid"], MEMBER);
+    assert_eq!(answer.unmapped("/failure"), &json!(null));
+    // The member's session was not refused, so the next alert uses it.
+    let assumed = scene.count("AssumeRole");
+    assert_eq!(scene.respond(&alert_for(MEMBER)).await.outcome(), "not_lightsail_key");
+    assert_eq!(scene.count("AssumeRole"), assumed);
+}

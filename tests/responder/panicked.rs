@@ -60,3 +60,14 @@ async fn panic_in_stage_leaves_record_and_error() {
         assert!(next.result.is_ok(), "{stage}: {}", next.message());
     }
 }
+
+/// The key is deleted and confirmed although the read beside the delete panics.
+#[tokio::test]
+async fn panic_in_evidence_does_not_fail_the_delete() {
+    let scene = Scene::with_key_on_photos().await;
+    let _guard = tracing::subscriber::set_default(PanicsIn { stage: "evidence", armed: AtomicBool::new(true) });
+    let answer = scene.respond(&manual_event()).await;
+    assert_eq!(answer.outcome(), "revoked", "{}", answer.message());
+    assert_eq!(answer.unmapped("/access_key/evidence"), "unavailable");
+    assert!(!answer.record.to_string().contains("wJalr"));
+}

@@ -113,7 +113,7 @@ async fn response_without_results_is_no_success() {
     let bus = Bus::start(&[], Reply::Empty);
     let (lines, result) = scene(&bus).await.deliver(&manual_event()).await;
     assert!(is_revoked(&result));
-    assert!(publish_error(&lines)["message"].as_str().unwrap().contains("an answer for other entries"));
+    assert!(publish_error(&lines)["message"].as_str().unwrap().contains("results for other entries"));
 }
 
 #[tokio::test]

@@ -44,7 +44,9 @@ fn without_elapsed(message: &str) -> String {
     }
 }
 
+/// Snapshots the record of `answer` under `name`, which begins with its outcome.
 fn snapshot(name: &str, answer: Answer) {
+    assert!(name.starts_with(answer.outcome()), "{name} is a record of outcome {}", answer.outcome());
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("../snapshots");
     settings.set_prepend_module_to_snapshot(false);
@@ -72,13 +74,31 @@ async fn revoked_by_search() {
 #[tokio::test]
 async fn already_absent() {
     let scene = Scene::new().await.seeded("us-east-1", "photos", &[SIBLING]);
+    let scene = scene.seeded("eu-central-1", "photos", &[]);
     snapshot("already_absent", scene.respond(&event("exposed-key-event")).await);
-    snapshot("already_absent_by_hand", scene.respond(&manual_event()).await);
+    snapshot("already_absent_manual_event", scene.respond(&manual_event()).await);
 }
 
 #[tokio::test]
 async fn not_lightsail_key() {
     snapshot("not_lightsail_key", Scene::new().await.respond(&key_only()).await);
+    snapshot("not_lightsail_key_bucket_missing", Scene::new().await.respond(&manual_event()).await);
+}
+
+/// The record describes the bucket that exists, wherever the alert names it.
+#[tokio::test]
+async fn record_does_not_depend_on_order_of_hints() {
+    let record = async |buckets: [&str; 2]| {
+        let scene = Scene::new().await.seeded("us-east-1", "photos", &[SIBLING]);
+        let mut finding = event("guardduty-s3-exfiltration");
+        finding["detail"]["resource"]["s3BucketDetails"] = json!(buckets.map(|name| json!({"name": name})));
+        stable(scene.respond(&finding).await.record)
+    };
+    let record_of_first = record(["photos", "not-ours"]).await;
+    assert_eq!(record_of_first["status_code"], "already_absent");
+    assert_eq!(record_of_first["unmapped"]["bucket"]["name"], "photos");
+    assert_eq!(record_of_first["unmapped"]["verification"]["absent"], true);
+    assert_eq!(record(["not-ours", "photos"]).await, record_of_first);
 }
 
 #[tokio::test]

@@ -142,7 +142,7 @@ async fn delete_without_operation_needs_complete_search() {
         assert_eq!(answer.outcome(), "revoked");
         assert_eq!(answer.unmapped("/search/regions_read"), 19);
         assert_eq!(answer.unmapped("/operations"), &json!([]));
-        assert!(answer.message().contains("AWS named no operation"), "{}", answer.message());
+        assert!(answer.message().contains("AWS returned no operation"), "{}", answer.message());
     }
 }
 
@@ -153,7 +153,7 @@ async fn unsighted_delete_without_operation_is_absent() {
     // The read that runs concurrently with the delete comes too late for a sighting.
     let answer = scene.respond(&manual_event()).await;
     assert_eq!(answer.outcome(), "already_absent");
-    assert!(answer.message().contains("a delete of ours whose end is not known"), "{}", answer.message());
+    assert!(answer.message().contains("a delete by this function, whose result is not known"), "{}", answer.message());
     assert!(!scene.keys("us-east-1", "photos").contains(&KEY.to_owned()));
 }
 

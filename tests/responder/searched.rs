@@ -188,7 +188,7 @@ async fn search_regions_narrow_search() {
     let answer = scene.respond(&json!({"accessKeyId": SIBLING})).await;
     assert_eq!((answer.outcome(), answer.unmapped("/search/regions_read")), ("not_lightsail_key", &json!(2)));
     assert!(
-        answer.message().contains("2 Regions and 1 bucket read; SEARCH_REGIONS leaves out 17 others"),
+        answer.message().contains("2 Regions and 1 bucket read; SEARCH_REGIONS excludes 17 others"),
         "{}",
         answer.message()
     );
