@@ -15,6 +15,8 @@ mod health;
 mod ocsf;
 mod scanner;
 mod security_hub;
+#[cfg(test)]
+mod testing;
 mod trusted_advisor;
 mod unactionable;
 
@@ -230,6 +232,13 @@ impl Alert {
     }
 }
 
+impl Exposure {
+    /// A key of which the alert says nothing else.
+    fn of(key: AccessKeyId) -> Self {
+        Self { key, buckets: Vec::new(), account: None, region: None, dry_run: false }
+    }
+}
+
 impl Origin {
     /// An alert of a source that is known by its own name, where no EventBridge event names it.
     fn of(source: &str) -> Self {
@@ -280,6 +289,11 @@ fn keys<'a>(
     Ok(distinct(keys))
 }
 
+/// Whether the text is a key's ID, of either kind.
+fn is_key_id(text: &str) -> bool {
+    matches!(text.parse::<AccessKeyId>(), Ok(_) | Err(NameError::TemporaryKey))
+}
+
 /// Reads a hint: one that is no such name is set aside and recorded, because the key can be searched for without it.
 fn hint<Name: std::str::FromStr<Err = NameError>>(
     member: &str,
@@ -316,29 +330,12 @@ fn distinct<Name: Clone + Eq + Hash>(mut names: Vec<Name>) -> Vec<Name> {
     names
 }
 
-/// For the readers' tests: `alert` with `new` at a JSON pointer, whose parent it has.
-#[cfg(test)]
-fn changed(mut origin: Value, pointer: &str, new: Value) -> Value {
-    let (parent, member) = pointer.rsplit_once('/').unwrap();
-    origin.pointer_mut(parent).unwrap()[member] = new;
-    origin
-}
-
-/// For the readers' tests: the one incident of an alert that has one.
-#[cfg(test)]
-fn only(mut alerts: Vec<Alert>) -> Alert {
-    assert_eq!(alerts.len(), 1, "{alerts:?}");
-    alerts.remove(0)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::alert::envelope::{Delivery, open};
-
-    const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+    use crate::alert::testing::{KEY, read_payload};
 
     fn finding(account: &str, bucket: &str) -> Value {
         json!({"detail-type": "GuardDuty Finding", "source": "aws.guardduty", "detail": {
@@ -347,17 +344,11 @@ mod tests {
         }})
     }
 
-    fn read_all(alerts: &Value) -> Vec<Alert> {
-        match open(&alerts.to_string()) {
-            Delivery::Together(messages) => read(&messages, 20),
-            Delivery::Queue(_) => panic!("no batch"),
-        }
-    }
-
     #[test]
     fn a_key_that_several_alerts_name_is_exposed_once_with_all_their_buckets_and_the_owner() {
         let by_hand = json!({"accessKeyId": KEY, "bucketName": "photos"});
-        let alerts = read_all(&json!([by_hand, finding("111122223333", "logs"), finding("111122223333", "photos")]));
+        let alerts =
+            read_payload(&json!([by_hand, finding("111122223333", "logs"), finding("111122223333", "photos")]));
         assert_eq!(alerts.len(), 1);
         let exposures = alerts[0].exposures.as_ref().unwrap();
         assert_eq!(exposures.len(), 1);
@@ -367,7 +358,7 @@ mod tests {
 
     #[test]
     fn alerts_that_disagree_on_the_owner_are_acted_on_once_and_are_an_error_too() {
-        let alerts = read_all(&json!([finding("111122223333", "photos"), finding("444455556666", "photos")]));
+        let alerts = read_payload(&json!([finding("111122223333", "photos"), finding("444455556666", "photos")]));
         assert_eq!(alerts.len(), 2);
         assert_eq!(alerts[0].exposures.as_ref().unwrap()[0].account.as_ref().unwrap().as_str(), "111122223333");
         let why = alerts[1].exposures.as_ref().unwrap_err();

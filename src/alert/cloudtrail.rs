@@ -57,8 +57,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+    use crate::alert::Unactionable;
+    use crate::alert::testing::{KEY, only, refusal};
 
     fn record() -> Value {
         json!({
@@ -70,12 +70,14 @@ mod tests {
     }
 
     fn read(value: &Value) -> Alert {
-        let mut alerts = super::read(value);
-        assert_eq!(alerts.len(), 1);
-        alerts.remove(0)
+        only(super::read(value))
     }
 
-    fn caller(call: &str) -> super::super::Unactionable {
+    fn reason_of(value: &Value) -> Unactionable {
+        refusal(read(value))
+    }
+
+    fn caller(call: &str) -> Unactionable {
         Ignored::Caller { call: SafeText::of(call) }.into()
     }
 
@@ -92,7 +94,7 @@ mod tests {
     fn a_log_file_is_one_incident() {
         let file = json!({"Records": [record(), record(), record()]});
         assert!(is_one(&file));
-        assert_eq!(read(&file).exposures.unwrap_err(), caller("s3.amazonaws.com GetObject and 2 more"));
+        assert_eq!(reason_of(&file), caller("s3.amazonaws.com GetObject and 2 more"));
     }
 
     #[test]
@@ -102,7 +104,7 @@ mod tests {
         for value in [notice.clone(), json!({"Records": [notice]})] {
             assert!(is_one(&value));
             let what = SafeText::of("aws:s3 ObjectCreated:Put");
-            assert_eq!(read(&value).exposures.unwrap_err(), Ignored::NoAccessKey { what }.into());
+            assert_eq!(reason_of(&value), Ignored::NoAccessKey { what }.into());
         }
     }
 
@@ -125,7 +127,7 @@ mod tests {
     #[test]
     fn whatever_stands_in_a_record_it_is_read_without_a_key() {
         for odd in [json!({}), json!(null), json!({"Records": []}), json!({"Records": [5]}), json!({"eventName": {}})] {
-            let why = read(&odd).exposures.unwrap_err();
+            let why = reason_of(&odd);
             assert_eq!(why.to_string().matches("unknown unknown").count(), 1, "{why}");
         }
     }

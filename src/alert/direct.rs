@@ -8,13 +8,12 @@
 use serde_json::{Map, Value};
 
 use super::{Alert, Exposure, Origin, Unactionable, Unreadable, hint, keys, owner};
-use crate::alert::envelope::kind;
 use crate::safe_text::SafeText;
 
 /// The `detail-type` of the EventBridge event that scanners and scripts send.
 pub(super) const DETAIL_TYPE: &str = "Lightsail Bucket Access Key Exposed";
 
-const MEMBERS: [&str; 6] = ["accessKeyId", "bucketName", "region", "accountId", "reason", "dryRun"];
+/// The members that we know.
 const ACCEPTED: &str = "accessKeyId, bucketName, region, accountId, reason, dryRun";
 
 /// Whether this is ours, whatever else it looks like: nothing else has the member.
@@ -56,17 +55,17 @@ fn exposures(members: &Map<String, Value>, ids: Vec<&str>, origin: &mut Origin) 
     let region = hint("region", text(members, "region")?, origin);
     let account = owner("accountId", text(members, "accountId")?)?;
     let dry_run = members.get("dryRun").and_then(Value::as_bool).unwrap_or_default();
+    let keys = keys("accessKeyId", ids, origin)?;
     let exposure = |key| {
         let (buckets, account, region) = (buckets.clone(), account.clone(), region.clone());
         Exposure { key, buckets, account, region, dry_run }
     };
-    Ok(keys("accessKeyId", ids, origin)?.into_iter().map(exposure).collect())
+    Ok(keys.into_iter().map(exposure).collect())
 }
 
 /// What is given as keys, if all else is as it may be.
 fn ids(members: &Map<String, Value>) -> Result<Vec<&str>, Unreadable> {
-    const KEYS: &str = "a string or an array of strings";
-    let wrong = |value: &Value| Unreadable::WrongType { member: "accessKeyId", kind: kind(value), accepted: KEYS };
+    let wrong = |value| Unreadable::wrong_type("accessKeyId", value, "a string or an array of strings");
     let ids = match members.get("accessKeyId") {
         None | Some(Value::Null) => return Err(Unreadable::Missing { member: "accessKeyId" }),
         Some(Value::String(id)) => vec![id.as_str()],
@@ -75,7 +74,7 @@ fn ids(members: &Map<String, Value>) -> Result<Vec<&str>, Unreadable> {
         }
         Some(other) => return Err(wrong(other)),
     };
-    if let Some(member) = members.keys().find(|member| !MEMBERS.contains(&member.as_str())) {
+    if let Some(member) = members.keys().find(|member| !ACCEPTED.split(", ").any(|known| known == *member)) {
         return Err(Unreadable::UnknownMember { member: SafeText::of(member).to_string(), accepted: ACCEPTED });
     }
     for member in ["bucketName", "region", "accountId", "reason"] {
@@ -83,9 +82,7 @@ fn ids(members: &Map<String, Value>) -> Result<Vec<&str>, Unreadable> {
     }
     match members.get("dryRun") {
         None | Some(Value::Null | Value::Bool(_)) => {}
-        Some(other) => {
-            return Err(Unreadable::WrongType { member: "dryRun", kind: kind(other), accepted: "a boolean" });
-        }
+        Some(other) => return Err(Unreadable::wrong_type("dryRun", other, "a boolean")),
     }
     Ok(ids)
 }
@@ -95,7 +92,7 @@ fn text<'a>(members: &'a Map<String, Value>, member: &'static str) -> Result<Opt
     match members.get(member) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
-        Some(other) => Err(Unreadable::WrongType { member, kind: kind(other), accepted: "a string" }),
+        Some(other) => Err(Unreadable::wrong_type(member, other, "a string")),
     }
 }
 
@@ -104,12 +101,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::alert::{Ignored, only};
-
-    const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+    use crate::alert::Ignored;
+    use crate::alert::testing::{KEY, OTHER_KEY, keys_of, only, refusal};
 
     fn reading(value: &Value) -> Alert {
         only(read(value))
+    }
+
+    fn reason_of(value: &Value) -> Unactionable {
+        refusal(reading(value))
     }
 
     #[test]
@@ -143,10 +143,8 @@ mod tests {
 
     #[test]
     fn a_wish_that_this_version_cannot_grant_stops_it() {
-        let alert = reading(&json!({"accessKeyId": KEY, "notBefore": "2026-12-01"}));
-        let why = alert.exposures.unwrap_err().to_string();
         assert_eq!(
-            why,
+            reason_of(&json!({"accessKeyId": KEY, "notBefore": "2026-12-01"})).to_string(),
             "unknown member \"notBefore\"; accepted: accessKeyId, bucketName, region, accountId, reason, dryRun"
         );
     }
@@ -163,7 +161,7 @@ mod tests {
 
     #[test]
     fn an_owner_that_is_none_is_an_error_since_the_key_would_be_looked_for_in_the_wrong_place() {
-        let why = reading(&json!({"accessKeyId": KEY, "accountId": "1111"})).exposures.unwrap_err().to_string();
+        let why = reason_of(&json!({"accessKeyId": KEY, "accountId": "1111"})).to_string();
         assert!(why.starts_with("accountId is not an account ID: 4 characters"), "{why}");
     }
 
@@ -183,7 +181,7 @@ mod tests {
             (json!({"accessKeyId": KEY, "accountId": 111_122_223_333_u64}), "accountId is a number, not a string"),
             (json!({"accessKeyId": KEY, "dryRun": "true"}), "dryRun is a string, not a boolean"),
         ] {
-            let why = reading(&event).exposures.unwrap_err();
+            let why = reason_of(&event);
             assert!(matches!(why, Unactionable::Unreadable(_)), "{event}");
             assert!(why.to_string().starts_with(says), "{event}: {why}");
         }
@@ -191,20 +189,15 @@ mod tests {
 
     #[test]
     fn a_temporary_credential_is_ignored() {
-        let why = reading(&json!({"accessKeyId": "ASIAIOSFODNN7EXAMPLE"})).exposures.unwrap_err();
+        let why = reason_of(&json!({"accessKeyId": "ASIAIOSFODNN7EXAMPLE"}));
         assert!(matches!(why, Unactionable::Ignored(Ignored::Temporary(_))), "{why}");
     }
 
     #[test]
     fn of_a_list_every_key_is_read_and_the_rest_is_an_error() {
-        let other = "AKIAI44QH8DHBEXAMPLE";
-        let alerts = read(&json!({"accessKeyId": [KEY, "oops", other], "bucketName": "photos"}));
+        let alerts = read(&json!({"accessKeyId": [KEY, "oops", OTHER_KEY], "bucketName": "photos"}));
         assert_eq!(alerts.len(), 2);
-        let keys = |alert: &Alert| {
-            let exposures = alert.exposures.as_ref().unwrap();
-            exposures.iter().map(|exposure| exposure.key.to_string()).collect::<Vec<_>>()
-        };
-        assert_eq!(keys(&alerts[0]), [KEY, other]);
+        assert_eq!(keys_of(&alerts[0]), [KEY, OTHER_KEY]);
         assert!(matches!(alerts[1].exposures, Err(Unactionable::Unreadable(Unreadable::Name { .. }))));
     }
 }

@@ -9,6 +9,8 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use super::text;
+
 /// What one invocation brings.
 #[derive(Debug)]
 pub enum Delivery {
@@ -132,12 +134,12 @@ pub fn kind(value: &Value) -> &'static str {
 
 /// SQS writes `eventSource` (Lambda guide, "Using Lambda with Amazon SQS").
 fn is_sqs(record: &Value) -> bool {
-    record.get("eventSource").and_then(Value::as_str) == Some("aws:sqs")
+    text(record, "/eventSource") == Some("aws:sqs")
 }
 
 /// SNS writes `EventSource` (Lambda guide, "Using Lambda with Amazon SNS").
 fn is_sns(record: &Value) -> bool {
-    record.get("EventSource").and_then(Value::as_str) == Some("aws:sns")
+    text(record, "/EventSource") == Some("aws:sns")
 }
 
 /// The records of a batch, if any of them is one by `is_one`.
@@ -147,7 +149,7 @@ fn take_records(members: &mut Map<String, Value>, is_one: fn(&Value) -> bool) ->
 }
 
 fn item(record: Value) -> Item {
-    Item { id: text(&record, "messageId").map(str::to_owned), messages: open_value(record, true, DEEPEST) }
+    Item { id: text(&record, "/messageId").map(str::to_owned), messages: open_value(record, true, DEEPEST) }
 }
 
 /// Text that should be JSON: one value, or several one after another, as TruffleHog writes them.
@@ -176,14 +178,14 @@ fn open_value(mut value: Value, relayed: bool, depth: usize) -> Vec<Message> {
         return vec![Message { opened: open_event(std::mem::take(members)), relayed }];
     }
     if is_sqs(&value) {
-        return open_inner(text(&value, "body"), "body", depth);
+        return open_inner(text(&value, "/body"), "body", depth);
     }
     if is_sns(&value) {
-        return open_inner(value.pointer("/Sns/Message").and_then(Value::as_str), "Sns.Message", depth);
+        return open_inner(text(&value, "/Sns/Message"), "Sns.Message", depth);
     }
-    match text(&value, "Type").filter(|_| topic) {
+    match text(&value, "/Type").filter(|_| topic) {
         // What SNS puts into a queue without raw delivery (SNS guide, "HTTP/HTTPS notification JSON format").
-        Some("Notification") => open_inner(text(&value, "Message"), "Message", depth),
+        Some("Notification") => open_inner(text(&value, "/Message"), "Message", depth),
         Some(_) => vec![refused(EnvelopeError::Subscription, true)],
         None => vec![Message { opened: Ok(Envelope::Bare(value)), relayed }],
     }
@@ -198,10 +200,6 @@ fn open_inner(text: Option<&str>, member: &'static str, depth: usize) -> Vec<Mes
 
 fn refused(error: EnvelopeError, relayed: bool) -> Message {
     Message { opened: Err(error), relayed }
-}
-
-fn text<'a>(value: &'a Value, member: &str) -> Option<&'a str> {
-    value.get(member)?.as_str()
 }
 
 fn open_event(mut members: Map<String, Value>) -> Result<Envelope, EnvelopeError> {

@@ -7,9 +7,9 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::{Alert, Exposure, Origin, Unactionable, Unreadable, hint, keys, owner};
-use crate::alert::envelope::kind;
-use crate::names::{AccessKeyId, AccountId, BucketName, NameError, Region};
+use super::{Alert, Exposure, Ignored, Origin, Unactionable, Unreadable, distinct, hint, is_key_id, keys, owner};
+use crate::names::{AccountId, BucketName, Region};
+use crate::safe_text::SafeText;
 
 /// What stands in the key field of one resource, and whose the resource is.
 pub(super) struct Named<'a> {
@@ -33,6 +33,20 @@ pub(super) fn listed(value: &Value) -> Vec<&Value> {
     }
 }
 
+/// Reads each of the findings in `value`, of which there is at least one.
+pub(super) fn read_all(
+    value: &Value,
+    source: &str,
+    member: &'static str,
+    read_one: impl FnMut(&Value) -> Vec<Alert>,
+) -> Vec<Alert> {
+    let findings = listed(value);
+    if findings.is_empty() {
+        return vec![Alert::without_key(Origin::of(source), Unreadable::Missing { member })];
+    }
+    findings.into_iter().flat_map(read_one).collect()
+}
+
 /// The path in API casing (`accountId`) or in that of the CLI and boto3 (`AccountId`), which tools put into events.
 pub(super) fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('/').try_fold(value, |value, member| {
@@ -40,6 +54,16 @@ pub(super) fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
         let camel = value.get(member).filter(|inner| !inner.is_null());
         camel.or_else(|| value.get(pascal()?)).filter(|inner| !inner.is_null())
     })
+}
+
+/// The text at such a path.
+pub(super) fn text_at<'a>(value: &'a Value, path: &str) -> Option<&'a str> {
+    at(value, path)?.as_str()
+}
+
+/// The elements of the array at such a path; none where there is no array.
+pub(super) fn each_at<'a>(value: &'a Value, path: &str) -> impl Iterator<Item = &'a Value> {
+    at(value, path).and_then(Value::as_array).into_iter().flatten()
 }
 
 /// Whether the key stands for none in a sample finding: `GeneratedFindingAccessKeyId` (GuardDuty user guide, "Sample
@@ -77,8 +101,8 @@ pub(super) enum Resource {
 impl Resource {
     /// Of all spellings: `AwsIamAccessKey` (ASFF), `AWSIAMAccessKey` (2018), `AWS::IAM::AccessKey` (Security Hub V2),
     /// `ACCESS_KEY` (GuardDuty API model, `FindingResourceType`).
-    pub(super) fn of(kind: &str) -> Self {
-        let letters: String = kind.chars().filter(char::is_ascii_alphanumeric).take(40).collect();
+    pub(super) fn of(kind: Option<&str>) -> Self {
+        let letters: String = kind.unwrap_or_default().chars().filter(char::is_ascii_alphanumeric).take(40).collect();
         match letters.to_ascii_lowercase().as_str() {
             "awsiamaccesskey" | "accesskey" => Self::Key,
             "awss3bucket" | "s3bucket" => Self::Bucket,
@@ -107,7 +131,7 @@ pub(super) fn best_id(texts: [Option<&str>; 2]) -> &str {
 
 /// Whether the text is a key's ID, of either kind.
 pub(super) fn is_key(text: &str) -> bool {
-    matches!(bare_id(text).parse::<AccessKeyId>(), Ok(_) | Err(NameError::TemporaryKey))
+    is_key_id(bare_id(text))
 }
 
 /// The bucket in `arn:<partition>:s3:::<bucket>/<object>`, in `<bucket>/<object>`, or by itself. No other ARN has one.
@@ -120,8 +144,38 @@ pub(super) fn bucket_in(text: &str) -> Option<&str> {
     name.split('/').next()
 }
 
+/// The text of an object, if it has the bucket in front. One without says nothing of the bucket.
+pub(super) fn with_bucket(text: Option<&str>) -> Option<&str> {
+    text.filter(|text| text.contains('/'))
+}
+
+/// The buckets that a finding names, and their Regions.
+#[derive(Default)]
+pub(super) struct Buckets<'a> {
+    /// First named first.
+    pub(super) names: Vec<BucketName>,
+    /// The first that is one is taken for all.
+    pub(super) regions: Vec<&'a str>,
+}
+
+impl<'a> Buckets<'a> {
+    /// Adds the bucket that `texts` name, if they do.
+    pub(super) fn add<const N: usize>(
+        &mut self,
+        member: &str,
+        texts: [Option<&str>; N],
+        region: Option<&'a str>,
+        origin: &mut Origin,
+    ) {
+        if let Some(name) = bucket(member, texts, origin) {
+            self.names.push(name);
+            self.regions.extend(region);
+        }
+    }
+}
+
 /// The first of `texts` that has a bucket's name in it.
-pub(super) fn bucket<'a>(
+fn bucket<'a>(
     member: &str,
     texts: impl IntoIterator<Item = Option<&'a str>>,
     origin: &mut Origin,
@@ -132,16 +186,8 @@ pub(super) fn bucket<'a>(
 }
 
 /// The first of `texts` that is a Region. A resource of IAM's has `global` (OCSF) or none.
-pub(super) fn region<'a>(
-    member: &str,
-    texts: impl IntoIterator<Item = Option<&'a str>>,
-    origin: &mut Origin,
-) -> Option<Region> {
-    texts
-        .into_iter()
-        .flatten()
-        .filter(|text| !matches!(*text, "" | "global"))
-        .find_map(|text| hint(member, Some(text), origin))
+fn region<'a>(member: &str, texts: impl IntoIterator<Item = &'a str>, origin: &mut Origin) -> Option<Region> {
+    texts.into_iter().filter(|text| !matches!(*text, "" | "global")).find_map(|text| hint(member, Some(text), origin))
 }
 
 /// Reads the owner. What is no account is an error: in our own account we could not say that the key is nowhere.
@@ -149,7 +195,7 @@ fn account(member: &'static str, value: Option<&Value>) -> Result<Option<Account
     match value {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => owner(member, Some(text)),
-        Some(other) => Err(Unreadable::WrongType { member, kind: kind(other), accepted: "a string of 12 digits" }),
+        Some(other) => Err(Unreadable::wrong_type(member, other, "a string of 12 digits")),
     }
 }
 
@@ -167,36 +213,38 @@ pub(super) struct Members {
 const MOST_BUCKETS: usize = 100;
 
 /// What the finding exposes. An owner that cannot be read keeps its own key from being acted on, and no other.
-pub(super) fn expose(
-    members: &Members,
-    named: &[Named],
-    mut buckets: Vec<BucketName>,
-    bucket_region: Option<&Region>,
-    origin: &mut Origin,
-) -> Reading {
+pub(super) fn expose(members: &Members, named: &[Named], buckets: Buckets, origin: &mut Origin) -> Reading {
+    let mut names = distinct(buckets.names);
+    let bucket_region = region(members.region, buckets.regions, origin);
     let keys = keys(members.key, named.iter().map(|named| bare_id(named.id)), origin)?;
     let mut owners: HashMap<&str, &Named> = HashMap::new();
     for named in named {
         owners.entry(bare_id(named.id).trim_ascii()).or_insert(named);
     }
-    if buckets.len() > MOST_BUCKETS {
-        origin.set_aside.push(format!("all buckets but the first {MOST_BUCKETS} of {}", buckets.len()));
-        buckets.truncate(MOST_BUCKETS);
+    if names.len() > MOST_BUCKETS {
+        origin.set_aside.push(format!("all buckets but the first {MOST_BUCKETS} of {}", names.len()));
+        names.truncate(MOST_BUCKETS);
     }
     let mut exposures = Vec::with_capacity(keys.len());
     for key in keys {
         let Some(named) = owners.get(key.as_str()) else { continue };
-        let region = bucket_region.cloned().or_else(|| region(members.region, [named.region], origin));
+        let region = bucket_region.clone().or_else(|| region(members.region, named.region, origin));
         let account = account(members.account, named.account);
         exposures.push(account.map(|account| Exposure {
-            key,
-            buckets: buckets.clone(),
+            buckets: names.clone(),
             account,
             region,
-            dry_run: false,
+            ..Exposure::of(key)
         }));
     }
     Ok(exposures)
+}
+
+/// What a finding without a key is about: its first resources.
+pub(super) fn no_key<'a>(types: impl Iterator<Item = &'a str>) -> Ignored {
+    let types: Vec<&str> = types.take(9).collect();
+    let what = if types.is_empty() { "no resource".to_owned() } else { types.join(", ") };
+    Ignored::NoAccessKey { what: SafeText::of(&what) }
 }
 
 /// One incident with all that can be acted on, and one for each reason why something cannot.

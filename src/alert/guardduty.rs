@@ -9,12 +9,11 @@
 use serde_json::Value;
 
 use super::finding::{
-    Members, Named, Reading, Resource, alerts, at, best_id, bucket, expose, is_key, is_null, is_sample, is_sample_name,
-    listed, region,
+    Buckets, Members, Named, Reading, Resource, alerts, at, best_id, each_at, expose, is_key, is_null, is_sample,
+    is_sample_name, listed, read_all, text_at, with_bucket,
 };
 use super::finding_type::{expects_key, is_change, is_sequence, is_suspect};
-use super::{Alert, Ignored, Origin, Unactionable, Unreadable, distinct};
-use crate::names::{BucketName, Region};
+use super::{Alert, Ignored, Origin, Unactionable, Unreadable};
 use crate::safe_text::SafeText;
 
 /// The `source` of its EventBridge events.
@@ -34,7 +33,7 @@ pub(super) fn is_one(value: &Value) -> bool {
     listed(value).into_iter().any(|finding| {
         let has = |path| at(finding, path).is_some();
         // GuardDuty's types are the only ones of the form `purpose:resource/what`.
-        let typed = text(finding, "type").is_some_and(|kind| kind.contains(':') && kind.contains('/'));
+        let typed = text_at(finding, "type").is_some_and(|kind| kind.contains(':') && kind.contains('/'));
         is_scan(finding)
             || has("accountId") && has("resource") && has("service")
             || typed && (has("accountId") || has("resource"))
@@ -43,11 +42,7 @@ pub(super) fn is_one(value: &Value) -> bool {
 
 /// Reads one finding, or several of a list.
 pub(super) fn read(value: &Value) -> Vec<Alert> {
-    let findings = listed(value);
-    if findings.is_empty() {
-        return vec![Alert::without_key(Origin::of(SOURCE), Unreadable::Missing { member: "findings" })];
-    }
-    findings.into_iter().flat_map(read_one).collect()
+    read_all(value, SOURCE, "findings", read_one)
 }
 
 /// Reads an event about a scan for malware or the state of a protection plan (GuardDuty user guide, "Monitoring S3 object
@@ -65,10 +60,10 @@ fn read_one(finding: &Value) -> Vec<Alert> {
     if is_scan(finding) {
         return read_scan(finding);
     }
-    let moment = |path| text(finding, path).and_then(|time| time.parse().ok());
+    let moment = |path| text_at(finding, path).and_then(|time| time.parse().ok());
     let mut origin = Origin {
-        id: text(finding, "id").map(SafeText::of),
-        kind: text(finding, "type").map(SafeText::of),
+        id: text_at(finding, "id").map(SafeText::of),
+        kind: text_at(finding, "type").map(SafeText::of),
         severity: at(finding, "severity").and_then(Value::as_f64),
         observed_at: moment("service/eventLastSeen").or_else(|| moment("updatedAt")),
         ..Origin::of(SOURCE)
@@ -78,14 +73,16 @@ fn read_one(finding: &Value) -> Vec<Alert> {
 }
 
 fn exposures(finding: &Value, origin: &mut Origin) -> Reading {
-    let kind = text(finding, "type");
-    let resources: Vec<&Value> = all(finding, "service/detection/sequence/resources").collect();
+    let kind = text_at(finding, "type");
+    let resources: Vec<&Value> = each_at(finding, "service/detection/sequence/resources").collect();
     // Findings of Custom Detection Rules have signals as well: only an attack sequence makes its actors suspects.
     let sequence = kind.is_some_and(is_sequence);
     let mut named: Vec<Named> = details(finding).into_iter().collect();
     if sequence {
         named.extend(resources.iter().filter_map(|resource| key_resource(resource, finding)));
-        named.extend(all(finding, "service/detection/sequence/actors").filter_map(|actor| credential(actor, finding)));
+        named.extend(
+            each_at(finding, "service/detection/sequence/actors").filter_map(|actor| credential(actor, finding)),
+        );
     }
     if at(finding, "service/additionalInfo").is_some_and(is_sample)
         || named.iter().any(|named| is_sample_name(named.id))
@@ -105,37 +102,37 @@ fn exposures(finding: &Value, origin: &mut Origin) -> Reading {
     if !is_suspect(kind) {
         return Err(Ignored::ActorOnly { kind: SafeText::of(kind) }.into());
     }
-    let (buckets, bucket_region) = buckets(finding, if sequence { &resources } else { &[] }, origin);
-    expose(if sequence { &SEQUENCE } else { &MEMBERS }, &named, buckets, bucket_region.as_ref(), origin)
+    let buckets = buckets(finding, if sequence { &resources } else { &[] }, origin);
+    expose(if sequence { &SEQUENCE } else { &MEMBERS }, &named, buckets, origin)
 }
 
 fn details(finding: &Value) -> Option<Named<'_>> {
-    let id = text(finding, "resource/accessKeyDetails/accessKeyId").filter(|id| !id.is_empty() && !is_null(id))?;
-    Some(Named { id, account: at(finding, "accountId"), region: text(finding, "region") })
+    let id = text_at(finding, "resource/accessKeyDetails/accessKeyId").filter(|id| !id.is_empty() && !is_null(id))?;
+    Some(Named { id, account: at(finding, "accountId"), region: text_at(finding, "region") })
 }
 
 /// The key of a sequence's resource. The API model (`ResourceV2`) has no member for the ID of a key, and does not say
 /// which of its two names holds it.
 fn key_resource<'a>(resource: &'a Value, finding: &'a Value) -> Option<Named<'a>> {
-    Resource::of(text(resource, "resourceType")?).eq(&Resource::Key).then_some(())?;
-    Some(Named {
-        id: best_id([text(resource, "uid"), text(resource, "name")]),
+    let is_key = Resource::of(text_at(resource, "resourceType")) == Resource::Key;
+    is_key.then(|| Named {
+        id: best_id([text_at(resource, "uid"), text_at(resource, "name")]),
         account: at(resource, "accountId").or_else(|| at(finding, "accountId")),
-        region: text(resource, "region").filter(|region| *region != "global").or_else(|| text(finding, "region")),
+        region: text_at(resource, "region").filter(|region| *region != "global").or_else(|| text_at(finding, "region")),
     })
 }
 
 /// The key that an actor of a sequence used: "the credentials of the user ID" (API model, `User.credentialUid`).
 fn credential<'a>(actor: &'a Value, finding: &'a Value) -> Option<Named<'a>> {
     // Of an actor inside a cluster or machine this is something else, and no surprise.
-    let id = text(actor, "user/credentialUid").filter(|id| is_key(id) || is_sample_name(id))?;
+    let id = text_at(actor, "user/credentialUid").filter(|id| is_key(id) || is_sample_name(id))?;
     let account = at(actor, "user/account/uid").or_else(|| at(finding, "accountId"));
-    Some(Named { id, account, region: text(finding, "region") })
+    Some(Named { id, account, region: text_at(finding, "region") })
 }
 
 /// A finding without a key ID: is that a surprise?
 fn no_key(finding: &Value, kind: &str) -> Unactionable {
-    let resource = text(finding, "resource/resourceType").unwrap_or("something else");
+    let resource = text_at(finding, "resource/resourceType").unwrap_or("something else");
     let details = at(finding, "resource/accessKeyDetails").and_then(Value::as_object);
     let surprise = match resource {
         _ if is_sequence(kind) => expects_key(kind),
@@ -151,52 +148,37 @@ fn no_key(finding: &Value, kind: &str) -> Unactionable {
     }
 }
 
-/// The buckets, and the Region of the first that has one.
-fn buckets(finding: &Value, sequence: &[&Value], origin: &mut Origin) -> (Vec<BucketName>, Option<Region>) {
-    let mut found: Vec<BucketName> = Vec::new();
-    for details in all(finding, "resource/s3BucketDetails") {
-        let names = [text(details, "name"), text(details, "arn")];
-        found.extend(bucket("detail.resource.s3BucketDetails[].name", names, origin));
-    }
-    let is = |kind: Resource| {
-        move |resource: &&&Value| text(resource, "resourceType").map(Resource::of).as_ref() == Some(&kind)
-    };
+fn buckets<'a>(finding: &'a Value, sequence: &[&'a Value], origin: &mut Origin) -> Buckets<'a> {
     const OF_SEQUENCE: &str = "detail.service.detection.sequence.resources[].uid";
-    let mut regions = Vec::new();
-    for resource in sequence.iter().filter(is(Resource::Bucket)) {
-        found.extend(bucket(OF_SEQUENCE, [text(resource, "name"), text(resource, "uid")], origin));
-        let objects = all(resource, "data/s3Bucket/s3ObjectUids").map(Value::as_str).filter(has_path);
-        found.extend(objects.filter_map(|uid| bucket(OF_SEQUENCE, [uid], origin)).collect::<Vec<_>>());
-        regions.push(text(resource, "region"));
+    let mut buckets = Buckets::default();
+    for details in each_at(finding, "resource/s3BucketDetails") {
+        let names = [text_at(details, "name"), text_at(details, "arn")];
+        buckets.add("detail.resource.s3BucketDetails[].name", names, None, origin);
     }
-    for resource in sequence.iter().filter(is(Resource::Object)) {
-        found.extend(bucket(OF_SEQUENCE, [text(resource, "uid")].into_iter().filter(has_path), origin));
+    let of_kind = |kind| {
+        let resources = sequence.iter().copied();
+        resources.filter(move |resource| Resource::of(text_at(resource, "resourceType")) == kind)
+    };
+    for resource in of_kind(Resource::Bucket) {
+        buckets.add(OF_SEQUENCE, [text_at(resource, "name"), text_at(resource, "uid")], None, origin);
+        for uid in each_at(resource, "data/s3Bucket/s3ObjectUids") {
+            buckets.add(OF_SEQUENCE, [with_bucket(uid.as_str())], None, origin);
+        }
+        buckets.regions.extend(text_at(resource, "region"));
     }
-    (distinct(found), region(MEMBERS.region, regions, origin))
-}
-
-/// An object without a bucket in front of it says nothing of the bucket.
-fn has_path(uid: &Option<&str>) -> bool {
-    uid.is_some_and(|uid| uid.contains('/'))
-}
-
-fn text<'a>(value: &'a Value, path: &str) -> Option<&'a str> {
-    at(value, path)?.as_str()
-}
-
-fn all<'a>(value: &'a Value, path: &str) -> impl Iterator<Item = &'a Value> {
-    at(value, path).and_then(Value::as_array).into_iter().flatten()
+    for resource in of_kind(Resource::Object) {
+        buckets.add(OF_SEQUENCE, [with_bucket(text_at(resource, "uid"))], None, origin);
+    }
+    buckets
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::super::Exposure;
     use super::*;
-
-    const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
-    const OTHER_KEY: &str = "AKIAI44QH8DHBEXAMPLE";
+    use crate::alert::Exposure;
+    use crate::alert::testing::{DECOY, KEY, OTHER_KEY, changed, exposure, keys_of, only, refusal};
 
     fn finding() -> Value {
         json!({
@@ -212,9 +194,7 @@ mod tests {
     }
 
     fn with(path: &str, value: Value) -> Value {
-        let mut finding = finding();
-        *finding.pointer_mut(path).unwrap() = value;
-        finding
+        changed(finding(), &[(path, value)])
     }
 
     /// What the CLI writes.
@@ -239,37 +219,23 @@ mod tests {
         })
     }
 
-    /// Key, buckets, account and Region of each exposure.
-    fn exposed(finding: &Value) -> Vec<(String, Vec<String>, String, String)> {
-        let alert = read(finding);
-        let told = |exposure: Exposure| {
-            let buckets = exposure.buckets.iter().map(ToString::to_string).collect();
-            let account = exposure.account.unwrap().to_string();
-            (exposure.key.to_string(), buckets, account, exposure.region.unwrap().to_string())
-        };
-        alert.exposures.unwrap().into_iter().map(told).collect()
-    }
-
-    fn expected(key: &str, buckets: &[&str], account: &str, region: &str) -> (String, Vec<String>, String, String) {
-        let buckets = buckets.iter().map(ToString::to_string).collect();
-        (key.to_owned(), buckets, account.to_owned(), region.to_owned())
-    }
-
     fn read(finding: &Value) -> Alert {
-        let mut alerts = super::read(finding);
-        assert_eq!(alerts.len(), 1);
-        alerts.remove(0)
+        only(super::read(finding))
     }
 
-    fn why(finding: &Value) -> Unactionable {
-        read(finding).exposures.unwrap_err()
+    fn exposed(finding: &Value) -> Vec<Exposure> {
+        read(finding).exposures.unwrap()
+    }
+
+    fn reason_of(finding: &Value) -> Unactionable {
+        refusal(read(finding))
     }
 
     #[test]
     fn key_buckets_owner_and_region_are_read_in_both_casings() {
         for finding in [finding(), pascal(&finding())] {
             assert!(is_one(&finding) && is_one(&json!({"Findings": [finding]})));
-            assert_eq!(exposed(&finding), [expected(KEY, &["photos", "logs"], "111122223333", "eu-west-1")]);
+            assert_eq!(exposed(&finding), [exposure(KEY, &["photos", "logs"], "111122223333", "eu-west-1")]);
             let origin = read(&finding).origin;
             assert_eq!(origin.set_aside.len(), 1);
             assert_eq!(origin.severity, Some(8.0));
@@ -297,8 +263,8 @@ mod tests {
                 json!([]),
             ),
         ] {
-            assert_eq!(why(&sample), Ignored::Sample.into());
-            assert_eq!(why(&pascal(&sample)), Ignored::Sample.into());
+            assert_eq!(reason_of(&sample), Ignored::Sample.into());
+            assert_eq!(reason_of(&pascal(&sample)), Ignored::Sample.into());
         }
     }
 
@@ -310,7 +276,7 @@ mod tests {
             "DefenseEvasion:IAMUser/BedrockLoggingDisabled",
             "Impact:S3/DataDestruction",
         ] {
-            assert_eq!(why(&with("/type", json!(kind))), Ignored::ActorOnly { kind: SafeText::of(kind) }.into());
+            assert_eq!(reason_of(&with("/type", json!(kind))), Ignored::ActorOnly { kind: SafeText::of(kind) }.into());
         }
     }
 
@@ -318,14 +284,14 @@ mod tests {
     fn a_configuration_change_without_a_key_is_no_surprise() {
         let kind = "Policy:IAMUser/RootCredentialUsage";
         let finding = json!({"type": kind, "accountId": "111122223333", "resource": {"resourceType": "AccessKey"}});
-        assert_eq!(why(&finding), Ignored::ActorOnly { kind: SafeText::of(kind) }.into());
+        assert_eq!(reason_of(&finding), Ignored::ActorOnly { kind: SafeText::of(kind) }.into());
     }
 
     #[test]
     fn archived_findings_and_temporary_credentials_are_ignored() {
-        assert_eq!(why(&with("/service/archived", json!(true))), Ignored::Closed { state: "archived" }.into());
+        assert_eq!(reason_of(&with("/service/archived", json!(true))), Ignored::Closed { state: "archived" }.into());
         let temporary = with("/resource/accessKeyDetails/accessKeyId", json!("ASIAIOSFODNN7EXAMPLE"));
-        assert_eq!(why(&temporary), Ignored::Temporary(crate::names::NameError::TemporaryKey).into());
+        assert_eq!(reason_of(&temporary), Ignored::Temporary(crate::names::NameError::TemporaryKey).into());
     }
 
     #[test]
@@ -334,18 +300,18 @@ mod tests {
         let without =
             |kind: &str, resource: Value| json!({"type": kind, "accountId": "111122223333", "resource": resource});
         let s3 = || without("Discovery:S3/MaliciousIPCaller", json!({"resourceType": "S3Bucket"}));
-        assert_eq!(why(&s3()), Ignored::NoAccessKey { what: SafeText::of("S3Bucket") }.into());
+        assert_eq!(reason_of(&s3()), Ignored::NoAccessKey { what: SafeText::of("S3Bucket") }.into());
         let ec2 =
             without("Recon:EC2/Portscan", json!({"resourceType": "Instance", "accessKeyDetails": {"accessKeyId": ""}}));
-        assert_eq!(why(&ec2), Ignored::NoAccessKey { what: SafeText::of("Instance") }.into());
+        assert_eq!(reason_of(&ec2), Ignored::NoAccessKey { what: SafeText::of("Instance") }.into());
         let sign_in = without("UnauthorizedAccess:IAMUser/ConsoleLoginSuccess.B", json!({"resourceType": "AccessKey"}));
-        assert_eq!(why(&sign_in), Ignored::NoAccessKey { what: SafeText::of("AccessKey") }.into());
-        assert_eq!(why(&without("Recon:IAMUser/TorIPCaller", json!({"resourceType": "AccessKey"}))), missing);
-        assert_eq!(why(&without("Recon:IAMUser/TorIPCaller", json!({}))), missing);
+        assert_eq!(reason_of(&sign_in), Ignored::NoAccessKey { what: SafeText::of("AccessKey") }.into());
+        assert_eq!(reason_of(&without("Recon:IAMUser/TorIPCaller", json!({"resourceType": "AccessKey"}))), missing);
+        assert_eq!(reason_of(&without("Recon:IAMUser/TorIPCaller", json!({}))), missing);
         for odd in [json!(""), json!("null"), json!(null), json!(5), json!([KEY])] {
-            assert_eq!(why(&with("/resource/accessKeyDetails/accessKeyId", odd)), missing);
+            assert_eq!(reason_of(&with("/resource/accessKeyDetails/accessKeyId", odd)), missing);
         }
-        assert_eq!(why(&with("/type", json!(null))), Unreadable::Missing { member: "detail.type" }.into());
+        assert_eq!(reason_of(&with("/type", json!(null))), Unreadable::Missing { member: "detail.type" }.into());
     }
 
     #[test]
@@ -357,7 +323,7 @@ mod tests {
         assert!(is_one(&scan));
         for alert in [read(&scan), read_scan(&scan).remove(0)] {
             let what = SafeText::of("a scan for malware");
-            assert_eq!(alert.exposures.unwrap_err(), Ignored::NoAccessKey { what }.into());
+            assert_eq!(refusal(alert), Ignored::NoAccessKey { what }.into());
         }
     }
 
@@ -372,7 +338,7 @@ mod tests {
             "actors": [{"user": {"credentialUid": KEY}}], "resources": [{"resourceType": "ACCESS_KEY", "uid": KEY}]
         }});
         assert!(
-            matches!(why(&elsewhere), Unactionable::Unreadable(Unreadable::Name { member, .. }) if member == MEMBERS.key)
+            matches!(reason_of(&elsewhere), Unactionable::Unreadable(Unreadable::Name { member, .. }) if member == MEMBERS.key)
         );
     }
 
@@ -380,15 +346,15 @@ mod tests {
     fn an_attack_sequence_exposes_its_access_keys_and_its_actors_credentials() {
         let resources = json!([
             {"resourceType": "ACCESS_KEY", "uid": "AIDAIOSFODNN7EXAMPLE", "name": KEY, "accountId": "444455556666", "region": "global",
-             "data": {"accessKey": {"principalId": "AKIAAAAAAAAAAAAAAAAA", "userName": "AKIAAAAAAAAAAAAAAAAA"}}},
+             "data": {"accessKey": {"principalId": DECOY, "userName": DECOY}}},
             {"resourceType": "S3_BUCKET", "uid": "arn:aws:s3:::photos", "name": "photos", "region": "us-east-2",
-             "data": {"s3Bucket": {"s3ObjectUids": ["arn:aws:s3:::photos/a", "AKIAAAAAAAAAAAAAAAAA"]}}},
-            {"resourceType": "S3_OBJECT", "uid": "arn:aws-cn:s3:::logs/a/b", "name": "AKIAAAAAAAAAAAAAAAAA",
-             "data": {"s3Object": {"eTag": "AKIAAAAAAAAAAAAAAAAA", "key": "AKIAAAAAAAAAAAAAAAAA"}}},
-            {"resourceType": "EC2_INSTANCE", "uid": "AKIAAAAAAAAAAAAAAAAA"}, 7, null
+             "data": {"s3Bucket": {"s3ObjectUids": ["arn:aws:s3:::photos/a", DECOY]}}},
+            {"resourceType": "S3_OBJECT", "uid": "arn:aws-cn:s3:::logs/a/b", "name": DECOY,
+             "data": {"s3Object": {"eTag": DECOY, "key": DECOY}}},
+            {"resourceType": "EC2_INSTANCE", "uid": DECOY}, 7, null
         ]);
         let actors = json!([
-            {"id": "AKIAAAAAAAAAAAAAAAAA", "user": {"uid": "AKIAAAAAAAAAAAAAAAAA", "credentialUid": OTHER_KEY}},
+            {"id": DECOY, "user": {"uid": DECOY, "credentialUid": OTHER_KEY}},
             {"user": {"credentialUid": KEY}}, {"user": {"credentialUid": "AROAIOSFODNN7EXAMPLE"}}, {"user": null}
         ]);
         let finding = sequence("AttackSequence:S3/CompromisedData", resources, actors);
@@ -396,8 +362,8 @@ mod tests {
             assert_eq!(
                 exposed(&finding),
                 [
-                    expected(KEY, &["photos", "logs"], "444455556666", "us-east-2"),
-                    expected(OTHER_KEY, &["photos", "logs"], "111122223333", "us-east-2"),
+                    exposure(KEY, &["photos", "logs"], "444455556666", "us-east-2"),
+                    exposure(OTHER_KEY, &["photos", "logs"], "111122223333", "us-east-2"),
                 ]
             );
         }
@@ -407,23 +373,25 @@ mod tests {
     fn an_attack_sequence_without_a_key_is_an_error_only_if_it_is_about_keys_or_buckets() {
         for kind in ["AttackSequence:IAM/CompromisedCredentials", "AttackSequence:S3/CompromisedData"] {
             let missing = Unreadable::Missing { member: "detail.service.detection.sequence" };
-            assert_eq!(why(&sequence(kind, json!(null), json!(null))), missing.into());
+            assert_eq!(reason_of(&sequence(kind, json!(null), json!(null))), missing.into());
         }
         let cluster = sequence(
             "AttackSequence:EKS/CompromisedCluster",
             json!([{"resourceType": "EKS_CLUSTER", "uid": KEY}]),
             json!([{"user": {"credentialUid": "i-0123456789abcdef0"}}]),
         );
-        assert_eq!(why(&cluster), Ignored::NoAccessKey { what: SafeText::of("AttackSequence") }.into());
+        assert_eq!(reason_of(&cluster), Ignored::NoAccessKey { what: SafeText::of("AttackSequence") }.into());
         let unnamed = sequence("AttackSequence:ECS/X", json!([{"resourceType": "ACCESS_KEY"}]), json!([]));
-        assert!(matches!(why(&unnamed), Unactionable::Unreadable(Unreadable::Name { .. })));
+        assert!(matches!(reason_of(&unnamed), Unactionable::Unreadable(Unreadable::Name { .. })));
     }
 
     #[test]
     fn an_owner_that_is_no_account_is_an_error_since_the_search_could_not_be_complete() {
-        let why = |account| why(&with("/accountId", account)).to_string();
-        assert!(why(json!("me")).starts_with("detail.accountId is not an account ID"));
-        assert!(why(json!(111_122_223_333_u64)).starts_with("detail.accountId is a number, not a string of 12 digits"));
+        let text = |account| reason_of(&with("/accountId", account)).to_string();
+        assert!(text(json!("me")).starts_with("detail.accountId is not an account ID"));
+        assert!(
+            text(json!(111_122_223_333_u64)).starts_with("detail.accountId is a number, not a string of 12 digits")
+        );
     }
 
     #[test]
@@ -432,8 +400,7 @@ mod tests {
         let resources = json!([key(KEY, "me"), key(OTHER_KEY, "444455556666"), key("AKIAIOSFODNN8EXAMPLE", "me")]);
         let alerts = super::read(&sequence("AttackSequence:IAM/CompromisedCredentials", resources, json!([])));
         assert_eq!(alerts.len(), 2);
-        let keys: Vec<_> = alerts[0].exposures.as_ref().unwrap().iter().map(|exposure| exposure.key.as_str()).collect();
-        assert_eq!(keys, [OTHER_KEY]);
+        assert_eq!(keys_of(&alerts[0]), [OTHER_KEY]);
         assert!(matches!(
             &alerts[1].exposures,
             Err(Unactionable::Unreadable(Unreadable::Name { member: "detail.accountId", .. }))
@@ -452,8 +419,7 @@ mod tests {
                 for path in
                     ["/type", "/resource", "/service", "/resource/resourceType", "/accountId", "/region", "/severity"]
                 {
-                    let mut finding = finding.clone();
-                    *finding.pointer_mut(path).unwrap() = odd.clone();
+                    let finding = changed(finding.clone(), &[(path, odd.clone())]);
                     assert_eq!(super::read(&finding).len(), 1, "{path}");
                 }
             }

@@ -65,7 +65,7 @@ fn exposures(event: &Value, resources: &[String], origin: &mut Origin) -> Result
     let region = hint("detail.eventRegion", text(event, "/eventRegion").filter(|region| *region != "global"), origin);
     let exposure = |key: AccessKeyId| {
         let account = account.as_ref().or_else(|| owners.get(key.as_str())).cloned();
-        Exposure { account, key, buckets: Vec::new(), region: region.clone(), dry_run: false }
+        Exposure { account, region: region.clone(), ..Exposure::of(key) }
     };
     Ok(keys.into_iter().map(exposure).collect())
 }
@@ -100,10 +100,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::alert::testing::{KEY, OTHER_KEY, SECRET, changed, keys_of, only, read_payload, refusal};
 
-    const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
-    const OTHER: &str = "AKIAI44QH8DHBEXAMPLE";
-    const THIRD: &str = "AKIA2222222222222222";
+    const THIRD_KEY: &str = "AKIA2222222222222222";
 
     fn event() -> Value {
         json!({
@@ -119,23 +118,17 @@ mod tests {
     }
 
     fn with(changes: &[(&str, Value)]) -> Value {
-        let mut event = event();
-        for (path, value) in changes {
-            *event.pointer_mut(path).unwrap() = value.clone();
-        }
-        event
+        changed(event(), changes)
     }
 
     fn read(event: &Value, resources: &[&str]) -> Alert {
         assert!(is_one(event));
         let resources: Vec<String> = resources.iter().map(ToString::to_string).collect();
-        let mut alerts = read_with(event, &resources);
-        assert_eq!(alerts.len(), 1);
-        alerts.remove(0)
+        only(read_with(event, &resources))
     }
 
-    fn keys_of(alert: &Alert) -> Vec<&str> {
-        alert.exposures.as_ref().unwrap().iter().map(|exposure| exposure.key.as_str()).collect()
+    fn reason_of(event: &Value) -> Unactionable {
+        refusal(read(event, &[KEY]))
     }
 
     fn owner_of(event: &Value) -> Option<String> {
@@ -161,8 +154,8 @@ mod tests {
         let nowhere = with(&[("/affectedEntities", json!([])), ("/eventMetadata/publicKey", json!(null))]);
         assert_eq!(keys_of(&read(&nowhere, &[KEY])), [KEY]);
         assert_eq!(keys_of(&read(&with(&[("/affectedEntities", json!("oops"))]), &[])), [KEY]);
-        let several = with(&[("/affectedEntities", json!([{"entityValue": OTHER}, {"entityValue": KEY}, 5, {}]))]);
-        assert_eq!(keys_of(&read(&several, &[THIRD, OTHER])), [OTHER, KEY, THIRD]);
+        let several = with(&[("/affectedEntities", json!([{"entityValue": OTHER_KEY}, {"entityValue": KEY}, 5, {}]))]);
+        assert_eq!(keys_of(&read(&several, &[THIRD_KEY, OTHER_KEY])), [OTHER_KEY, KEY, THIRD_KEY]);
     }
 
     #[test]
@@ -170,11 +163,7 @@ mod tests {
         let detail = with(&[("/affectedEntities", json!([])), ("/eventMetadata/publicKey", json!(""))]);
         let event =
             json!({"detail-type": "AWS Health Event", "source": "aws.health", "resources": [KEY], "detail": detail});
-        let crate::alert::envelope::Delivery::Together(messages) = crate::alert::envelope::open(&event.to_string())
-        else {
-            panic!("no batch")
-        };
-        assert_eq!(keys_of(&crate::alert::read(&messages, 1)[0]), [KEY]);
+        assert_eq!(keys_of(&read_payload(&event)[0]), [KEY]);
     }
 
     #[test]
@@ -184,12 +173,10 @@ mod tests {
         assert_eq!((keys_of(&alert), alert.origin.set_aside.len()), (vec![KEY], 2));
         let masked =
             [("/affectedEntities", json!([{"entityValue": "ACCESS_KEY_ID_HERE"}])), ("/eventMetadata", json!({}))];
-        let why = read(&with(&masked), &[]).exposures.unwrap_err();
+        let why = refusal(read(&with(&masked), &[]));
         assert!(matches!(why, Unactionable::Unreadable(Unreadable::Name { member: KEYS, .. })), "{why}");
-        let why = read(&with(&[("/affectedEntities", json!(null)), ("/eventMetadata", json!(7))]), &[])
-            .exposures
-            .unwrap_err();
-        assert_eq!(why, Unreadable::Missing { member: KEYS }.into());
+        let none = [("/affectedEntities", json!(null)), ("/eventMetadata", json!(7))];
+        assert_eq!(refusal(read(&with(&none), &[])), Unreadable::Missing { member: KEYS }.into());
     }
 
     #[test]
@@ -213,14 +200,14 @@ mod tests {
             ("EC2", "AWS_EC2_PERSISTENT_INSTANCE_RETIREMENT_SCHEDULED"),
             ("IAM", "AWS_IAM_CREDENTIALS_REPORT_DELAY"),
         ] {
-            let why = read(&with(&[("/service", json!(service)), ("/eventTypeCode", json!(code))]), &[KEY]).exposures;
-            assert_eq!(why.unwrap_err(), Ignored::NoAccessKey { what: SafeText::of(code) }.into());
+            let other = with(&[("/service", json!(service)), ("/eventTypeCode", json!(code))]);
+            assert_eq!(reason_of(&other), Ignored::NoAccessKey { what: SafeText::of(code) }.into());
         }
     }
 
     #[test]
     fn a_closed_event_is_not_acted_on() {
-        let why = read(&with(&[("/statusCode", json!("closed"))]), &[KEY]).exposures.unwrap_err();
+        let why = reason_of(&with(&[("/statusCode", json!("closed"))]));
         assert_eq!(why, Ignored::Closed { state: "closed" }.into());
     }
 
@@ -228,15 +215,15 @@ mod tests {
     fn a_temporary_credential_is_ignored() {
         let temporary =
             with(&[("/affectedEntities/0/entityValue", json!("ASIAIOSFODNN7EXAMPLE")), ("/eventMetadata", json!({}))]);
-        let why = read(&temporary, &[]).exposures.unwrap_err();
+        let why = refusal(read(&temporary, &[]));
         assert!(matches!(why, Unactionable::Ignored(Ignored::Temporary(_))), "{why}");
     }
 
     #[test]
     fn an_event_without_its_kind_is_an_error() {
-        let why = read(&with(&[("/service", json!(null))]), &[KEY]).exposures.unwrap_err();
+        let why = reason_of(&with(&[("/service", json!(null))]));
         assert_eq!(why, Unreadable::Missing { member: "detail.service" }.into());
-        let why = read(&with(&[("/eventTypeCode", json!({"type": "string"}))]), &[KEY]).exposures.unwrap_err();
+        let why = reason_of(&with(&[("/eventTypeCode", json!({"type": "string"}))]));
         assert_eq!(why, Unreadable::Missing { member: "detail.eventTypeCode" }.into());
     }
 
@@ -244,7 +231,7 @@ mod tests {
     fn what_the_health_api_says_of_an_event_names_no_key_and_is_not_acted_on() {
         let described = json!({"arn": "arn:aws:health:us-east-1::event/RISK/A/B", "service": "RISK", "region": "us-east-1",
                                "eventTypeCode": "AWS_RISK_CREDENTIALS_EXPOSED", "startTime": 1_795_489_012.5});
-        assert_eq!(read(&described, &[]).exposures.unwrap_err(), Unreadable::Missing { member: KEYS }.into());
+        assert_eq!(refusal(read(&described, &[])), Unreadable::Missing { member: KEYS }.into());
     }
 
     #[test]
@@ -262,7 +249,6 @@ mod tests {
 
     #[test]
     fn a_secret_in_any_field_gets_nowhere() {
-        let secret = json!("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
         for path in [
             "/eventArn",
             "/eventTypeCode",
@@ -275,7 +261,7 @@ mod tests {
             "/eventMetadata/publicKey",
             "/affectedEntities/0/entityValue",
         ] {
-            let alert = read(&with(&[(path, secret.clone())]), &[secret.as_str().unwrap()]);
+            let alert = read(&with(&[(path, json!(SECRET))]), &[SECRET]);
             assert!(!format!("{alert:?}").contains("wJalr"), "{path}: {alert:?}");
         }
     }

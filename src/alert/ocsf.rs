@@ -9,12 +9,11 @@ use chrono::DateTime;
 use serde_json::Value;
 
 use super::finding::{
-    Members, Named, Reading, Resource, alerts, best_id, bucket, expose, is_null, is_sample, is_sample_name, listed,
-    region,
+    Buckets, Members, Named, Reading, Resource, alerts, best_id, expose, is_null, is_sample, is_sample_name, listed,
+    no_key, read_all, with_bucket,
 };
 use super::finding_type::{Claim, expects_key, is_guardduty_arn, names_guardduty};
-use super::{Alert, Ignored, Origin, Unreadable, distinct, each, moment, text};
-use crate::names::{BucketName, Region};
+use super::{Alert, Ignored, Origin, each, moment, text};
 use crate::safe_text::SafeText;
 
 const MEMBERS: Members = Members {
@@ -35,12 +34,7 @@ pub(super) fn is_one(value: &Value) -> bool {
 
 /// Reads the findings of one event.
 pub(super) fn read(detail: &Value) -> Vec<Alert> {
-    let findings = listed(detail);
-    if findings.is_empty() {
-        let why = Unreadable::Missing { member: "detail.findings" };
-        return vec![Alert::without_key(Origin::of("aws.securityhub"), why)];
-    }
-    findings.into_iter().flat_map(read_one).collect()
+    read_all(detail, "aws.securityhub", "detail.findings", read_one)
 }
 
 fn read_one(finding: &Value) -> Vec<Alert> {
@@ -71,13 +65,10 @@ fn exposures(finding: &Value, claim: &Claim, origin: &mut Origin) -> Reading {
     let surprise = named.is_empty() && claim.guardduty && claim.kind().is_some_and(expects_key);
     let named: Vec<Named> = named.into_iter().filter(|named| !is_null(named.id)).collect();
     if named.is_empty() && !surprise {
-        let kinds: Vec<&str> = all(finding).filter_map(|resource| text(resource, "/type")).take(9).collect();
-        let what = if kinds.is_empty() { "no resource".to_owned() } else { kinds.join(", ") };
-        return Err(Ignored::NoAccessKey { what: SafeText::of(&what) }.into());
+        return Err(no_key(all(finding).filter_map(|resource| text(resource, "/type"))).into());
     }
     claim.judge()?;
-    let (buckets, bucket_region) = buckets(finding, origin);
-    expose(&MEMBERS, &named, buckets, bucket_region.as_ref(), origin)
+    expose(&MEMBERS, &named, buckets(finding, origin), origin)
 }
 
 /// Classes that are no threat (OCSF schema). None for those that may be one, and where the class was cut off.
@@ -164,26 +155,22 @@ fn closed(finding: &Value) -> Option<&'static str> {
     by_name.or_else(|| (number(finding, "/activity_id") == Some(3)).then_some("closed"))
 }
 
-/// The buckets, and the Region of the first that has one.
-fn buckets(finding: &Value, origin: &mut Origin) -> (Vec<BucketName>, Option<Region>) {
-    let (mut found, mut regions) = (Vec::new(), Vec::new());
+fn buckets<'a>(finding: &'a Value, origin: &mut Origin) -> Buckets<'a> {
+    let mut buckets = Buckets::default();
     for resource in all(finding) {
         let [uid, uid_alt, name] = ["/uid", "/uid_alt", "/name"].map(|path| text(resource, path));
-        let names = match text(resource, "/type").map(Resource::of) {
-            Some(Resource::Bucket) => [uid, uid_alt, name],
-            Some(Resource::Object) => [uid, uid_alt, None].map(|uid| uid.filter(|uid| uid.contains('/'))),
+        let names = match Resource::of(text(resource, "/type")) {
+            Resource::Bucket => [uid, uid_alt, name],
+            Resource::Object => [with_bucket(uid), with_bucket(uid_alt), None],
             _ => continue,
         };
-        if let Some(name) = bucket(MEMBERS.key, names, origin) {
-            found.push(name);
-            regions.push(text(resource, "/region"));
-        }
+        buckets.add(MEMBERS.key, names, text(resource, "/region"), origin);
     }
-    (distinct(found), region(MEMBERS.region, regions, origin))
+    buckets
 }
 
 fn resources(finding: &Value, kind: Resource) -> impl Iterator<Item = &Value> {
-    all(finding).filter(move |resource| text(resource, "/type").is_some_and(|written| Resource::of(written) == kind))
+    all(finding).filter(move |resource| Resource::of(text(resource, "/type")) == kind)
 }
 
 /// Old versions of OCSF have one resource and no list.
@@ -201,13 +188,10 @@ fn number(value: &Value, pointer: &str) -> Option<i64> {
 mod tests {
     use serde_json::json;
 
-    use super::super::{Exposure, Unactionable, changed, only};
     use super::*;
+    use crate::alert::testing::{DECOY, KEY, OTHER_KEY, changed, exposure, only, refusal};
+    use crate::alert::{Exposure, Unactionable, Unreadable};
     use crate::names::NameError;
-
-    const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
-    const OTHER_KEY: &str = "AKIAI44QH8DHBEXAMPLE";
-    const DECOY: &str = "AKIAAAAAAAAAAAAAAAAA";
 
     fn finding() -> Value {
         json!({
@@ -230,7 +214,7 @@ mod tests {
     }
 
     fn with(path: &str, value: Value) -> Value {
-        changed(finding(), path, value)
+        changed(finding(), &[(path, value)])
     }
 
     fn read(detail: &Value) -> Alert {
@@ -241,14 +225,8 @@ mod tests {
         read(&json!({"findings": [finding]})).exposures.unwrap()
     }
 
-    fn why(finding: &Value) -> Unactionable {
-        read(&json!({"findings": [finding]})).exposures.unwrap_err()
-    }
-
-    fn exposure(key: &str, buckets: &[&str], account: &str, region: &str) -> Exposure {
-        let buckets = buckets.iter().map(|name| name.parse().unwrap()).collect();
-        let account = Some(account.parse().unwrap());
-        Exposure { key: key.parse().unwrap(), buckets, account, region: Some(region.parse().unwrap()), dry_run: false }
+    fn reason_of(finding: &Value) -> Unactionable {
+        refusal(read(&json!({"findings": [finding]})))
     }
 
     #[test]
@@ -316,13 +294,13 @@ mod tests {
         let kind = "Policy:S3/BucketBlockPublicAccessDisabled";
         for types in [json!(["Threats", kind]), json!([kind, "Threats"]), json!([kind])] {
             assert_eq!(
-                why(&with("/finding_info/types", types)),
+                reason_of(&with("/finding_info/types", types)),
                 Ignored::ActorOnly { kind: SafeText::of(kind) }.into()
             );
         }
         for types in [json!(["Threats"]), json!([]), json!(null)] {
             let missing = Unreadable::Missing { member: "detail.findings[].finding_info.types" };
-            assert_eq!(why(&with("/finding_info/types", types)), missing.into());
+            assert_eq!(reason_of(&with("/finding_info/types", types)), missing.into());
         }
     }
 
@@ -331,13 +309,13 @@ mod tests {
         let product = json!("arn:aws:securityhub:eu-west-1:111122223333:product/111122223333/default");
         let mut stranger = with("/metadata/product/uid", product);
         let forged: Unactionable = Unreadable::Forged { member: "detail.findings[].metadata.product.uid" }.into();
-        assert_eq!(why(&stranger), forged);
+        assert_eq!(reason_of(&stranger), forged);
         stranger["metadata"]["product"]["name"] = json!("Own");
-        assert_eq!(why(&stranger), forged, "the ID says so");
+        assert_eq!(reason_of(&stranger), forged, "the ID says so");
         stranger["finding_info"]["uid"] = json!("x");
         assert_eq!(exposed(&stranger).len(), 1, "a threat that somebody else sees");
         stranger["finding_info"]["types"] = json!(["Posture Management"]);
-        assert_eq!(why(&stranger), Ignored::Check { kind: SafeText::of("Posture Management") }.into());
+        assert_eq!(reason_of(&stranger), Ignored::Check { kind: SafeText::of("Posture Management") }.into());
     }
 
     #[test]
@@ -347,7 +325,7 @@ mod tests {
             with("/unmapped", json!({"ProductFields.aws/guardduty/service/additionalInfo/sample": "true"})),
             with("/unmapped", json!({"Sample": true})),
         ] {
-            assert_eq!(why(&sample), Ignored::Sample.into());
+            assert_eq!(reason_of(&sample), Ignored::Sample.into());
         }
         for (status, id, state) in [
             (json!("Suppressed"), 3, "suppressed"),
@@ -358,9 +336,9 @@ mod tests {
         ] {
             let mut closed = with("/status", status);
             closed["status_id"] = json!(id);
-            assert_eq!(why(&closed), Ignored::Closed { state }.into(), "{id}");
+            assert_eq!(reason_of(&closed), Ignored::Closed { state }.into(), "{id}");
         }
-        assert_eq!(why(&with("/activity_id", json!(3))), Ignored::Closed { state: "closed" }.into());
+        assert_eq!(reason_of(&with("/activity_id", json!(3))), Ignored::Closed { state: "closed" }.into());
         assert_eq!(exposed(&with("/status_id", json!(3))).len(), 1, "the name of the state says New");
     }
 
@@ -370,40 +348,40 @@ mod tests {
             let mut finding =
                 with("/resources", json!([{"type": "AWS::S3::Object", "uid": format!("{KEY}/{KEY}")}, {"uid": KEY}]));
             finding["finding_info"]["types"] = json!(["Threats", kind]);
-            why(&finding)
+            reason_of(&finding)
         };
         let what = SafeText::of("AWS::S3::Object");
         assert_eq!(without("Discovery:S3/MaliciousIPCaller"), Ignored::NoAccessKey { what }.into());
         assert_eq!(without("AttackSequence:S3/CompromisedData"), Unreadable::Missing { member: MEMBERS.key }.into());
         let null = with("/resources/0/uid", json!("AWS::IAM::AccessKey:null"));
         let what = SafeText::of("AWS::IAM::AccessKey, AWS::IAM::User");
-        assert_eq!(why(&null), Ignored::NoAccessKey { what }.into());
+        assert_eq!(reason_of(&null), Ignored::NoAccessKey { what }.into());
         for odd in [json!("arn:aws:iam::111122223333:user/bob"), json!("********"), json!(5), json!(null)] {
-            let why = why(&with("/resources/0/uid", odd));
+            let why = reason_of(&with("/resources/0/uid", odd));
             assert!(
                 matches!(why, Unactionable::Unreadable(Unreadable::Name { member, .. }) if member == MEMBERS.key),
                 "{why}"
             );
         }
         let temporary = with("/resources/0/uid", json!("ASIAIOSFODNN7EXAMPLE"));
-        assert_eq!(why(&temporary), Ignored::Temporary(NameError::TemporaryKey).into());
+        assert_eq!(reason_of(&temporary), Ignored::Temporary(NameError::TemporaryKey).into());
     }
 
     #[test]
     fn other_classes_expose_no_key_though_they_name_callers() {
         let kind = SafeText::of("UnauthorizedAccess:IAMUser/MaliciousIPCaller");
-        assert_eq!(why(&with("/class_uid", json!(2003))), Ignored::Check { kind }.into());
+        assert_eq!(reason_of(&with("/class_uid", json!(2003))), Ignored::Check { kind }.into());
         let mut call = with("/class_uid", json!(6003));
         call["api"] = json!({"operation": "GetObject"});
-        assert_eq!(why(&call), Ignored::Caller { call: SafeText::of("GetObject") }.into());
+        assert_eq!(reason_of(&call), Ignored::Caller { call: SafeText::of("GetObject") }.into());
         (call["actor"], call["class_name"]) = (json!(null), json!("API Activity"));
-        assert_eq!(why(&call), Ignored::NoAccessKey { what: SafeText::of("API Activity") }.into());
+        assert_eq!(reason_of(&call), Ignored::NoAccessKey { what: SafeText::of("API Activity") }.into());
     }
 
     #[test]
     fn an_owner_that_is_no_account_is_an_error_and_stops_no_other_key() {
         let mut finding = with("/resources/0/owner/account/uid", json!("me"));
-        assert!(why(&finding).to_string().contains("owner.account.uid is not an account ID"));
+        assert!(reason_of(&finding).to_string().contains("owner.account.uid is not an account ID"));
         finding["resources"][1] = json!({"type": "AwsIamAccessKey", "uid": OTHER_KEY});
         let alerts = super::read(&finding);
         assert_eq!(alerts.len(), 2);
@@ -432,9 +410,7 @@ mod tests {
                 assert_eq!(super::read(&with(path, odd.clone())).len(), 1, "{path}");
             }
         }
-        assert_eq!(
-            read(&json!({"findings": []})).exposures.unwrap_err(),
-            Unreadable::Missing { member: "detail.findings" }.into()
-        );
+        let missing = Unreadable::Missing { member: "detail.findings" };
+        assert_eq!(refusal(read(&json!({"findings": []}))), missing.into());
     }
 }

@@ -45,6 +45,7 @@ mod tests {
 
     use super::*;
     use crate::alert::Unactionable;
+    use crate::alert::testing::refusal;
 
     #[test]
     fn each_scanner_is_told_by_its_shape() {
@@ -72,7 +73,7 @@ mod tests {
             json!({"secret": "AKIAIOSFODNN7EXAMPLE"}),
         ] {
             assert!(!is_one(&other), "{other}");
-            let why = read(&other).remove(0).exposures.unwrap_err();
+            let why = refusal(read(&other).remove(0));
             assert!(matches!(why, Unactionable::Unreadable(Unreadable::Missing { .. })), "{why}");
         }
     }

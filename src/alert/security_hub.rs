@@ -9,12 +9,11 @@
 use serde_json::Value;
 
 use super::finding::{
-    Members, Named, Reading, Resource, alerts, best_id, bucket, expose, is_key, is_null, is_sample, is_sample_name,
-    listed, region,
+    Buckets, Members, Named, Reading, Resource, alerts, best_id, expose, is_key, is_null, is_sample, is_sample_name,
+    listed, no_key, read_all, with_bucket,
 };
 use super::finding_type::{Claim, expects_key, is_guardduty_arn, is_sequence, names_guardduty};
-use super::{Alert, Ignored, Origin, Unreadable, distinct, each, moment, ocsf, text};
-use crate::names::{BucketName, Region};
+use super::{Alert, Ignored, Origin, each, moment, ocsf, text};
 use crate::safe_text::SafeText;
 
 const MEMBERS: Members = Members {
@@ -34,22 +33,16 @@ pub(super) fn is_one(value: &Value) -> bool {
 
 /// Reads the findings of one event.
 pub(super) fn read(detail: &Value) -> Vec<Alert> {
-    let origin = || Origin::of("aws.securityhub");
     if detail.get("insightResults").is_some() {
         let what = SafeText::of("the results of an insight");
-        return vec![Alert::without_key(origin(), Ignored::NoAccessKey { what })];
-    }
-    let findings = listed(detail);
-    if findings.is_empty() {
-        return vec![Alert::without_key(origin(), Unreadable::Missing { member: "detail.findings" })];
+        return vec![Alert::without_key(Origin::of("aws.securityhub"), Ignored::NoAccessKey { what })];
     }
     // Only events of custom actions have it (Security Hub user guide, "EventBridge event formats").
     let by_person = detail.get("actionName").is_some();
-    let read_one = |finding: &Value| match ocsf::is_one(finding) {
+    read_all(detail, "aws.securityhub", "detail.findings", |finding| match ocsf::is_one(finding) {
         true => ocsf::read(finding),
         false => read_one(finding, by_person),
-    };
-    findings.into_iter().flat_map(read_one).collect()
+    })
 }
 
 fn read_one(finding: &Value, by_person: bool) -> Vec<Alert> {
@@ -75,16 +68,12 @@ fn exposures(finding: &Value, claim: &Claim, origin: &mut Origin) -> Reading {
         return Err(Ignored::Closed { state }.into());
     }
     let named: Vec<Named> = named.into_iter().filter(|named| !is_null(named.id)).collect();
-    let surprise = claim.guardduty && claim.kind().is_some_and(expects_key) && !has_key_resource(finding);
+    let surprise = claim.guardduty && claim.kind().is_some_and(expects_key) && key_resources(finding).next().is_none();
     if named.is_empty() && !surprise {
-        let kinds: Vec<&str> =
-            each(finding, "/Resources").filter_map(|resource| text(resource, "/Type")).take(9).collect();
-        let what = if kinds.is_empty() { "no resource".to_owned() } else { kinds.join(", ") };
-        return Err(Ignored::NoAccessKey { what: SafeText::of(&what) }.into());
+        return Err(no_key(each(finding, "/Resources").filter_map(|resource| text(resource, "/Type"))).into());
     }
     claim.judge()?;
-    let (buckets, bucket_region) = buckets(finding, origin);
-    expose(&MEMBERS, &named, buckets, bucket_region.as_ref(), origin)
+    expose(&MEMBERS, &named, buckets(finding, origin), origin)
 }
 
 fn claim(finding: &Value, by_person: bool) -> Claim<'_> {
@@ -111,7 +100,7 @@ fn claim(finding: &Value, by_person: bool) -> Claim<'_> {
 fn named<'a>(finding: &'a Value, claim: &Claim) -> Vec<Named<'a>> {
     let account = finding.get("AwsAccountId");
     let mut named = Vec::new();
-    for resource in each(finding, "/Resources").filter(|resource| is(resource, Resource::Key)) {
+    for resource in key_resources(finding) {
         let id = best_id([text(resource, "/Id"), text(resource, "/Details/AwsIamAccessKey/AccessKeyId")]);
         named.push(Named { id, account, region: text(finding, "/Region").or_else(|| text(resource, "/Region")) });
     }
@@ -125,12 +114,8 @@ fn named<'a>(finding: &'a Value, claim: &Claim) -> Vec<Named<'a>> {
     named
 }
 
-fn has_key_resource(finding: &Value) -> bool {
-    each(finding, "/Resources").any(|resource| is(resource, Resource::Key))
-}
-
-fn is(resource: &Value, kind: Resource) -> bool {
-    text(resource, "/Type").is_some_and(|written| Resource::of(written) == kind)
+fn key_resources(finding: &Value) -> impl Iterator<Item = &Value> {
+    each(finding, "/Resources").filter(|resource| Resource::of(text(resource, "/Type")) == Resource::Key)
 }
 
 /// GuardDuty's marks of a sample are flattened into `ProductFields`; those of 2018 have no prefix.
@@ -160,38 +145,29 @@ fn closed(finding: &Value) -> Option<&'static str> {
     }
 }
 
-/// The buckets, and the Region of the first that has one.
-fn buckets(finding: &Value, origin: &mut Origin) -> (Vec<BucketName>, Option<Region>) {
-    const MEMBER: &str = "detail.findings[].Resources[].Id";
-    let (mut found, mut regions) = (Vec::new(), Vec::new());
+fn buckets<'a>(finding: &'a Value, origin: &mut Origin) -> Buckets<'a> {
+    let mut buckets = Buckets::default();
     for resource in each(finding, "/Resources") {
         let id = text(resource, "/Id");
-        let names = if is(resource, Resource::Bucket) {
-            [id, text(resource, "/Details/AwsS3Bucket/Name")]
-        } else if is(resource, Resource::Object) {
-            [id.filter(|id| id.contains('/')), None]
-        } else {
-            continue;
+        let names = match Resource::of(text(resource, "/Type")) {
+            Resource::Bucket => [id, text(resource, "/Details/AwsS3Bucket/Name")],
+            Resource::Object => [with_bucket(id), None],
+            _ => continue,
         };
-        if let Some(name) = bucket(MEMBER, names, origin) {
-            found.push(name);
-            regions.push(text(resource, "/Region"));
-        }
+        buckets.add(MEMBERS.key, names, text(resource, "/Region"), origin);
     }
-    (distinct(found), region(MEMBERS.region, regions, origin))
+    buckets
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::super::{Exposure, Unactionable, changed, only};
     use super::*;
+    use crate::alert::testing::{self, DECOY, KEY, OTHER_KEY, changed, only, refusal};
+    use crate::alert::{Exposure, Unactionable, Unreadable};
     use crate::names::NameError;
 
-    const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
-    const OTHER_KEY: &str = "AKIAI44QH8DHBEXAMPLE";
-    const DECOY: &str = "AKIAAAAAAAAAAAAAAAAA";
     const OWN_PRODUCT: &str = "arn:aws:securityhub:eu-west-1:111122223333:product/111122223333/default";
 
     fn finding() -> Value {
@@ -211,7 +187,7 @@ mod tests {
     }
 
     fn with(path: &str, value: Value) -> Value {
-        changed(finding(), path, value)
+        changed(finding(), &[(path, value)])
     }
 
     fn with_resources(resources: Value) -> Value {
@@ -226,14 +202,12 @@ mod tests {
         read(&json!({"findings": [finding]})).exposures.unwrap()
     }
 
-    fn why(finding: &Value) -> Unactionable {
-        read(&json!({"findings": [finding]})).exposures.unwrap_err()
+    fn reason_of(finding: &Value) -> Unactionable {
+        refusal(read(&json!({"findings": [finding]})))
     }
 
     fn exposure(key: &str, buckets: &[&str], region: &str) -> Exposure {
-        let buckets = buckets.iter().map(|name| name.parse().unwrap()).collect();
-        let account = Some("111122223333".parse().unwrap());
-        Exposure { key: key.parse().unwrap(), buckets, account, region: Some(region.parse().unwrap()), dry_run: false }
+        testing::exposure(key, buckets, "111122223333", region)
     }
 
     #[test]
@@ -294,17 +268,17 @@ mod tests {
         finding["Resources"] = json!([]);
         assert_eq!(exposed(&finding), [exposure(OTHER_KEY, &[], "eu-west-1")]);
         finding["Detection"] = json!(null);
-        assert_eq!(why(&finding), Unreadable::Missing { member: MEMBERS.key }.into());
+        assert_eq!(reason_of(&finding), Unreadable::Missing { member: MEMBERS.key }.into());
     }
 
     #[test]
     fn a_finding_without_a_key_is_ignored_and_one_with_an_unreadable_key_is_an_error() {
         let null = with_resources(json!([{"Type": "AwsIamAccessKey", "Id": "AWS::IAM::AccessKey:null"}]));
-        assert_eq!(why(&null), Ignored::NoAccessKey { what: SafeText::of("AwsIamAccessKey") }.into());
+        assert_eq!(reason_of(&null), Ignored::NoAccessKey { what: SafeText::of("AwsIamAccessKey") }.into());
         let mut check =
             with_resources(json!([{"Type": "AwsS3Bucket", "Id": "arn:aws:s3:::photos"}, {"Type": "Other", "Id": KEY}]));
         check["Types"] = json!(["Effects/Data Exposure"]);
-        assert_eq!(why(&check), Ignored::NoAccessKey { what: SafeText::of("AwsS3Bucket, Other") }.into());
+        assert_eq!(reason_of(&check), Ignored::NoAccessKey { what: SafeText::of("AwsS3Bucket, Other") }.into());
         for id in [
             json!("arn:aws:iam::111122223333:user/bob"),
             json!("********************"),
@@ -312,7 +286,7 @@ mod tests {
             json!(5),
         ] {
             let resources = json!([{"Type": "AwsIamAccessKey", "Id": id}]);
-            let why = why(&with_resources(resources));
+            let why = reason_of(&with_resources(resources));
             assert!(
                 matches!(why, Unactionable::Unreadable(Unreadable::Name { member, .. }) if member == MEMBERS.key),
                 "{why}"
@@ -320,7 +294,7 @@ mod tests {
         }
         let temporary =
             with_resources(json!([{"Type": "AwsIamAccessKey", "Id": "AWS::IAM::AccessKey:ASIAIOSFODNN7EXAMPLE"}]));
-        assert_eq!(why(&temporary), Ignored::Temporary(NameError::TemporaryKey).into());
+        assert_eq!(reason_of(&temporary), Ignored::Temporary(NameError::TemporaryKey).into());
     }
 
     #[test]
@@ -332,7 +306,7 @@ mod tests {
             with("/ProductFields", json!({"additionalInfo": "{\"sample\":true}"})),
             with("/Resources/1/Id", json!("AWS::IAM::AccessKey:GeneratedFindingAccessKeyId")),
         ] {
-            assert_eq!(why(&sample), Ignored::Sample.into());
+            assert_eq!(reason_of(&sample), Ignored::Sample.into());
         }
         for (path, value, state) in [
             ("/RecordState", json!("ARCHIVED"), "archived"),
@@ -341,11 +315,11 @@ mod tests {
             ("/Workflow/Status", json!("RESOLVED"), "resolved"),
             ("/Workflow/Status", json!("SUPPRESSED"), "suppressed"),
         ] {
-            assert_eq!(why(&with(path, value)), Ignored::Closed { state }.into(), "{path}");
+            assert_eq!(reason_of(&with(path, value)), Ignored::Closed { state }.into(), "{path}");
         }
         let mut old = finding();
         (old["Workflow"], old["WorkflowState"]) = (json!(null), json!("RESOLVED"));
-        assert_eq!(why(&old), Ignored::Closed { state: "resolved" }.into());
+        assert_eq!(reason_of(&old), Ignored::Closed { state: "resolved" }.into());
         assert_eq!(exposed(&with("/Workflow/Status", json!("NOTIFIED"))).len(), 1);
     }
 
@@ -355,20 +329,20 @@ mod tests {
         for path in ["/Types", "/FindingProviderFields"] {
             let types = json!([kind]);
             let value = if path == "/Types" { types } else { json!({"Types": types}) };
-            assert_eq!(why(&with(path, value)), Ignored::ActorOnly { kind: SafeText::of(kind) }.into());
+            assert_eq!(reason_of(&with(path, value)), Ignored::ActorOnly { kind: SafeText::of(kind) }.into());
         }
         let mut untyped = finding();
         untyped["Types"] = json!(null);
-        assert_eq!(why(&untyped), Unreadable::Missing { member: "detail.findings[].Types" }.into());
+        assert_eq!(reason_of(&untyped), Unreadable::Missing { member: "detail.findings[].Types" }.into());
     }
 
     #[test]
     fn whoever_claims_to_be_guardduty_without_its_arn_is_refused() {
         let forged: Unactionable = Unreadable::Forged { member: "detail.findings[].ProductArn" }.into();
         let mut stranger = with("/ProductArn", json!(OWN_PRODUCT));
-        assert_eq!(why(&stranger), forged);
+        assert_eq!(reason_of(&stranger), forged);
         stranger["Id"] = json!("x");
-        assert_eq!(why(&stranger), forged, "ProductFields say so");
+        assert_eq!(reason_of(&stranger), forged, "ProductFields say so");
         stranger["ProductFields"] = json!({});
         assert_eq!(exposed(&stranger).len(), 1, "a threat that somebody else sees");
         for (member, value) in [
@@ -378,7 +352,7 @@ mod tests {
         ] {
             let mut stranger = stranger.clone();
             stranger[member] = value;
-            assert_eq!(why(&stranger), forged, "{member}");
+            assert_eq!(reason_of(&stranger), forged, "{member}");
         }
     }
 
@@ -394,10 +368,10 @@ mod tests {
         untyped["Types"] = json!([]);
         let sent = |finding: &Value| read(&json!({"actionName": "Revoke", "findings": [finding]})).exposures;
         for check in [check, compliance] {
-            assert!(matches!(why(&check), Unactionable::Ignored(Ignored::Check { .. })));
+            assert!(matches!(reason_of(&check), Unactionable::Ignored(Ignored::Check { .. })));
             assert!(matches!(sent(&check), Err(Unactionable::Ignored(Ignored::Check { .. }))));
         }
-        assert_eq!(why(&untyped), Unreadable::Missing { member: "detail.findings[].Types" }.into());
+        assert_eq!(reason_of(&untyped), Unreadable::Missing { member: "detail.findings[].Types" }.into());
         assert_eq!(sent(&untyped).unwrap(), [exposure(KEY, &[], "eu-west-1")]);
     }
 
@@ -407,7 +381,7 @@ mod tests {
         let alerts = super::read(&json!({"findings": [finding(), null, ocsf, finding()]}));
         assert_eq!(alerts.iter().map(|alert| alert.exposures.is_ok()).collect::<Vec<_>>(), [true, false, false, true]);
         let missing = Unreadable::Missing { member: "detail.findings" };
-        assert_eq!(read(&json!({"findings": []})).exposures.unwrap_err(), missing.into());
+        assert_eq!(refusal(read(&json!({"findings": []}))), missing.into());
     }
 
     #[test]
@@ -415,13 +389,15 @@ mod tests {
         let results = json!({"insightName": "x", "insightResults": [{KEY: 5}]});
         assert!(is_one(&results));
         let what = SafeText::of("the results of an insight");
-        assert_eq!(read(&results).exposures.unwrap_err(), Ignored::NoAccessKey { what }.into());
+        assert_eq!(refusal(read(&results)), Ignored::NoAccessKey { what }.into());
     }
 
     #[test]
     fn an_owner_of_another_form_is_an_error() {
-        assert!(why(&with("/AwsAccountId", json!("me"))).to_string().contains("AwsAccountId is not an account ID"));
-        assert!(why(&with("/AwsAccountId", json!(1))).to_string().contains("AwsAccountId is a number"));
+        assert!(
+            reason_of(&with("/AwsAccountId", json!("me"))).to_string().contains("AwsAccountId is not an account ID")
+        );
+        assert!(reason_of(&with("/AwsAccountId", json!(1))).to_string().contains("AwsAccountId is a number"));
     }
 
     #[test]

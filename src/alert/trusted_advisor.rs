@@ -8,7 +8,6 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::{Alert, Exposure, Ignored, Origin, Unactionable, Unreadable, keys, text};
-use crate::alert::envelope::kind;
 use crate::safe_text::SafeText;
 
 /// The check that is about exposed keys (AWS Support user guide, "Security", check 12Fnkpl8Y5).
@@ -44,23 +43,23 @@ fn exposures(item: &Value, check: Option<&str>, origin: &mut Origin) -> Result<V
     }
     acts(item.get("status"))?;
     let named = text(item, "/check-item-detail/Access Key ID").filter(|id| !id.is_empty());
-    let exposure = |key| Exposure { key, buckets: Vec::new(), account: None, region: None, dry_run: false };
-    Ok(keys("detail.check-item-detail[\"Access Key ID\"]", named, origin)?.into_iter().map(exposure).collect())
+    let keys = keys("detail.check-item-detail[\"Access Key ID\"]", named, origin)?;
+    Ok(keys.into_iter().map(Exposure::of).collect())
 }
 
 /// Whether the status says that the key is exposed. A key that is an item of this check is one that AWS found in
 /// public: only `OK` takes that back. A status that we do not know might, too, so a person must look.
 fn acts(status: Option<&Value>) -> Result<(), Unactionable> {
+    const MEMBER: &str = "detail.status";
     const ACCEPTED: &str = "ERROR, WARN, INFO or OK";
-    let wrong = |kind| Unreadable::WrongType { member: "detail.status", kind, accepted: ACCEPTED }.into();
     match status {
-        None => Err(Unreadable::Missing { member: "detail.status" }.into()),
+        None => Err(Unreadable::Missing { member: MEMBER }.into()),
         Some(Value::String(status)) => match status.to_ascii_uppercase().as_str() {
             "ERROR" | "WARN" | "INFO" => Ok(()),
             "OK" => Err(Ignored::Closed { state: "recovered: Trusted Advisor's status is OK" }.into()),
-            _ => Err(wrong("another status")),
+            _ => Err(Unreadable::WrongType { member: MEMBER, kind: "another status", accepted: ACCEPTED }.into()),
         },
-        Some(other) => Err(wrong(kind(other))),
+        Some(other) => Err(Unreadable::wrong_type(MEMBER, other, ACCEPTED).into()),
     }
 }
 
@@ -75,8 +74,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+    use crate::alert::testing::{KEY, SECRET, changed, keys_of, only, refusal};
 
     fn item() -> Value {
         json!({
@@ -91,20 +89,16 @@ mod tests {
     }
 
     fn with(path: &str, value: Value) -> Value {
-        let mut item = item();
-        *item.pointer_mut(path).unwrap() = value;
-        item
+        changed(item(), &[(path, value)])
     }
 
     fn read(item: &Value) -> Alert {
         assert!(is_one(item));
-        let mut alerts = super::read(item);
-        assert_eq!(alerts.len(), 1);
-        alerts.remove(0)
+        only(super::read(item))
     }
 
-    fn keys_of(item: &Value) -> Vec<String> {
-        read(item).exposures.unwrap().iter().map(|exposure| exposure.key.to_string()).collect()
+    fn reason_of(item: &Value) -> Unactionable {
+        refusal(read(item))
     }
 
     #[test]
@@ -122,12 +116,12 @@ mod tests {
     #[test]
     fn every_status_but_recovery_is_acted_on() {
         for status in ["ERROR", "WARN", "INFO", "warn"] {
-            assert_eq!(keys_of(&with("/status", json!(status))), [KEY], "{status}");
+            assert_eq!(keys_of(&read(&with("/status", json!(status)))), [KEY], "{status}");
         }
-        let why = read(&with("/status", json!("OK"))).exposures.unwrap_err();
+        let why = reason_of(&with("/status", json!("OK")));
         assert_eq!(why, Ignored::Closed { state: "recovered: Trusted Advisor's status is OK" }.into());
         for (odd, kind) in [(json!("GREEN"), "another status"), (json!(null), "null"), (json!(5), "a number")] {
-            let why = read(&with("/status", odd)).exposures.unwrap_err();
+            let why = reason_of(&with("/status", odd));
             let accepted = "ERROR, WARN, INFO or OK";
             assert_eq!(why, Unreadable::WrongType { member: "detail.status", kind, accepted }.into());
         }
@@ -136,29 +130,29 @@ mod tests {
     #[test]
     fn another_check_has_no_key_even_if_something_in_it_looks_like_one() {
         for check in ["IAM Access Key Rotation", "Amazon S3 Bucket Versioning"] {
-            let why = read(&with("/check-name", json!(check))).exposures.unwrap_err();
+            let why = reason_of(&with("/check-name", json!(check)));
             assert_eq!(why, Ignored::NoAccessKey { what: SafeText::of(check) }.into());
         }
-        assert_eq!(keys_of(&with("/check-name", json!("Exposed Access Keys "))), [KEY]);
+        assert_eq!(keys_of(&read(&with("/check-name", json!("Exposed Access Keys ")))), [KEY]);
     }
 
     #[test]
     fn what_is_no_key_is_an_error_and_a_temporary_one_ignored() {
         for masked in ["ACCESS_KEY_ID_HERE", "AKIA****************"] {
-            let why = read(&with("/check-item-detail/Access Key ID", json!(masked))).exposures.unwrap_err();
+            let why = reason_of(&with("/check-item-detail/Access Key ID", json!(masked)));
             assert!(matches!(why, Unactionable::Unreadable(Unreadable::Name { .. })), "{why}");
         }
         for (path, odd) in [("/check-item-detail/Access Key ID", json!("")), ("/check-item-detail", json!(null))] {
-            let why = read(&with(path, odd)).exposures.unwrap_err();
+            let why = reason_of(&with(path, odd));
             assert!(matches!(why, Unactionable::Unreadable(Unreadable::Missing { .. })), "{why}");
         }
-        let why = read(&with("/check-item-detail/Access Key ID", json!("ASIAIOSFODNN7EXAMPLE"))).exposures.unwrap_err();
+        let why = reason_of(&with("/check-item-detail/Access Key ID", json!("ASIAIOSFODNN7EXAMPLE")));
         assert!(matches!(why, Unactionable::Ignored(Ignored::Temporary(_))), "{why}");
     }
 
     #[test]
     fn an_item_without_its_check_is_an_error() {
-        let why = read(&with("/check-name", json!(null))).exposures.unwrap_err();
+        let why = reason_of(&with("/check-name", json!(null)));
         assert_eq!(why, Unreadable::Missing { member: "detail.check-name" }.into());
     }
 
@@ -172,16 +166,15 @@ mod tests {
             (origin.observed_at, origin.id.unwrap().as_str(), origin.kind.unwrap().as_str()),
             (None, "case-7", CHECK)
         );
-        assert_eq!(keys_of(&odd), [KEY]);
+        assert_eq!(keys_of(&read(&odd)), [KEY]);
     }
 
     #[test]
     fn a_secret_in_any_field_gets_nowhere() {
-        let secret = json!("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
         for path in
             ["/check-name", "/status", "/uuid", "/check-item-detail/Access Key ID", "/check-item-detail/Fraud Type"]
         {
-            let alert = read(&with(path, secret.clone()));
+            let alert = read(&with(path, json!(SECRET)));
             assert!(!format!("{alert:?}").contains("wJalr"), "{path}: {alert:?}");
         }
     }

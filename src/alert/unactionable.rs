@@ -2,9 +2,10 @@
 //!
 //! Invariant: a reason describes what stood in the alert and never repeats it, but for names that are made safe.
 
+use serde_json::Value;
 use thiserror::Error;
 
-use crate::alert::envelope::{ACCEPTED, EnvelopeError};
+use crate::alert::envelope::{ACCEPTED, EnvelopeError, kind};
 use crate::names::{AccessKeyId, NameError};
 use crate::safe_text::SafeText;
 
@@ -155,4 +156,11 @@ pub enum Unreadable {
         /// The event's `source`.
         source_name: String,
     },
+}
+
+impl Unreadable {
+    /// `member` is `found`, which is of another JSON type.
+    pub(super) fn wrong_type(member: &'static str, found: &Value, accepted: &'static str) -> Self {
+        Self::WrongType { member, kind: kind(found), accepted }
+    }
 }

@@ -110,6 +110,10 @@ fn event(source: &str, detail_type: &str, detail: Value, choices: &mut Choices) 
     event
 }
 
+fn bare_or_event(source: &str, detail_type: &str, detail: Value, choices: &mut Choices) -> Value {
+    if choices.yes() { event(source, detail_type, detail, choices) } else { detail }
+}
+
 fn by_hand(choices: &mut Choices, names: &mut Names) -> Alert {
     let (keys, buckets) = (keys(choices, names), buckets(choices));
     let mut object = json!({"accessKeyId": keys, "reason": format!("not {}, which is another", names.decoy())});
@@ -120,11 +124,7 @@ fn by_hand(choices: &mut Choices, names: &mut Names) -> Alert {
     if let [bucket] = &buckets[..] {
         object["bucketName"] = json!(bucket);
     }
-    let payload = if choices.yes() {
-        event("example.scanner", "Lightsail Bucket Access Key Exposed", object, choices)
-    } else {
-        object
-    };
+    let payload = bare_or_event("example.scanner", "Lightsail Bucket Access Key Exposed", object, choices);
     Alert { source: "by hand", payload, keys, buckets, owner: None, by_hand: true }
 }
 
@@ -162,7 +162,7 @@ fn guardduty(choices: &mut Choices, names: &mut Names) -> Alert {
     });
     // The API's casing: tools put such findings into events.
     let finding = if choices.below(4) == 3 { capitalised(finding) } else { finding };
-    let payload = if choices.yes() { event("aws.guardduty", "GuardDuty Finding", finding, choices) } else { finding };
+    let payload = bare_or_event("aws.guardduty", "GuardDuty Finding", finding, choices);
     Alert { source: "GuardDuty", payload, keys: vec![key], buckets, owner: owner(), by_hand: false }
 }
 
@@ -199,7 +199,7 @@ fn attack_sequence(choices: &mut Choices, names: &mut Names) -> Alert {
             "signals": [{"uid": names.decoy(), "signalIndicators": [{"key": "HIGH_RISK_API", "values": [names.decoy()]}]}]
         }}}
     });
-    let payload = if choices.yes() { event("aws.guardduty", "GuardDuty Finding", finding, choices) } else { finding };
+    let payload = bare_or_event("aws.guardduty", "GuardDuty Finding", finding, choices);
     Alert { source: "attack sequence", payload, keys, buckets, owner: owner(), by_hand: false }
 }
 
@@ -240,11 +240,8 @@ fn trusted_advisor(choices: &mut Choices, names: &mut Names) -> Alert {
             "Case ID": names.decoy(), "Location": names.decoy(), "Deadline": "1440453299248", "Time Updated": "1440021299248"
         }
     });
-    let payload = if choices.yes() {
-        event("aws.trustedadvisor", "Trusted Advisor Check Item Refresh Notification", detail, choices)
-    } else {
-        detail
-    };
+    let payload =
+        bare_or_event("aws.trustedadvisor", "Trusted Advisor Check Item Refresh Notification", detail, choices);
     Alert { source: "Trusted Advisor", payload, keys: vec![key], buckets: Vec::new(), owner: None, by_hand: false }
 }
 
@@ -335,7 +332,7 @@ fn github(choices: &mut Choices, names: &mut Names) -> Alert {
         "repository": {"full_name": names.decoy(), "description": names.decoy()}, "organization": {"login": names.decoy()},
         "sender": {"login": names.decoy()}
     });
-    let payload = if choices.yes() { event("github.com", "secret_scanning_alert", hook, choices) } else { hook };
+    let payload = bare_or_event("github.com", "secret_scanning_alert", hook, choices);
     Alert { source: "GitHub", payload, keys: vec![key], buckets: Vec::new(), owner: None, by_hand: false }
 }
 
@@ -349,7 +346,7 @@ fn trufflehog(choices: &mut Choices, names: &mut Names) -> Alert {
         "ExtraData": {"account": ACCOUNT, "arn": names.decoy(), "user_id": names.decoy(), "message": names.decoy()},
         "StructuredData": null
     });
-    let payload = if choices.yes() { event("example.trufflehog", "finding", found, choices) } else { found };
+    let payload = bare_or_event("example.trufflehog", "finding", found, choices);
     Alert { source: "TruffleHog", payload, keys: vec![key], buckets: Vec::new(), owner: None, by_hand: false }
 }
 
@@ -361,7 +358,7 @@ fn cloudtrail(choices: &mut Choices, names: &mut Names) -> Alert {
         "requestParameters": {"userName": names.decoy(), "accessKeyId": names.decoy(), "bucketName": "photos"},
         "responseElements": {"accessKey": {"accessKeyId": names.decoy()}}
     });
-    let payload = if choices.yes() { event("aws.iam", "AWS API Call via CloudTrail", record, choices) } else { record };
+    let payload = bare_or_event("aws.iam", "AWS API Call via CloudTrail", record, choices);
     Alert { source: "CloudTrail", payload, keys: Vec::new(), buckets: Vec::new(), owner: None, by_hand: false }
 }
 
@@ -373,7 +370,7 @@ fn gitguardian(choices: &mut Choices, names: &mut Names) -> Alert {
             "secret_hash": names.decoy(), "hmsl_hash": names.decoy(), "gitguardian_url": names.decoy(), "status": "triggered"
         }
     });
-    let payload = if choices.yes() { event("example.gitguardian", "incident", hook, choices) } else { hook };
+    let payload = bare_or_event("example.gitguardian", "incident", hook, choices);
     Alert { source: "GitGuardian", payload, keys: Vec::new(), buckets: Vec::new(), owner: None, by_hand: false }
 }
 

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::super::{Alert, Ignored, Origin, Unactionable, Unreadable, moment, text};
+use crate::alert::{Alert, Ignored, Origin, Unactionable, Unreadable, moment, text};
 use crate::safe_text::SafeText;
 
 const NAME: &str = "GitGuardian";
@@ -49,8 +49,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+    use crate::alert::testing::{KEY, refusal};
 
     fn alert(detector: &str, action: &str, status: Value) -> Value {
         json!({
@@ -59,9 +58,9 @@ mod tests {
         })
     }
 
-    fn why(body: &Value) -> Unactionable {
+    fn reason_of(body: &Value) -> Unactionable {
         assert!(is_one(body));
-        read(body).exposures.unwrap_err()
+        refusal(read(body))
     }
 
     #[test]
@@ -70,7 +69,7 @@ mod tests {
             [("aws_iam", "incident_triggered"), ("aws_iam", "incident_regression"), ("aws_iam_ses", "new")]
         {
             let body = alert(detector, action, json!("triggered"));
-            assert_eq!(why(&body), Ignored::NotTold { source_name: NAME }.into());
+            assert_eq!(reason_of(&body), Ignored::NotTold { source_name: NAME }.into());
         }
         let origin = read(&alert("aws_iam", "incident_triggered", json!("assigned"))).origin;
         assert_eq!((origin.id.unwrap().as_str(), origin.kind.unwrap().as_str()), ("31", "aws_iam"));
@@ -86,15 +85,15 @@ mod tests {
             ("incident_ignored", json!(null), "ignored"),
             ("incident_resolved", json!(null), "resolved"),
         ] {
-            assert_eq!(why(&alert("aws_iam", action, status)), Ignored::Closed { state }.into());
+            assert_eq!(reason_of(&alert("aws_iam", action, status)), Ignored::Closed { state }.into());
         }
         let reopened = alert("aws_iam", "incident_reopened", json!("triggered"));
-        assert_eq!(why(&reopened), Ignored::NotTold { source_name: NAME }.into());
+        assert_eq!(reason_of(&reopened), Ignored::NotTold { source_name: NAME }.into());
     }
 
     #[test]
     fn another_detector_has_no_access_key() {
-        let why = why(&alert("slack_bot_token", "incident_triggered", json!("triggered")));
+        let why = reason_of(&alert("slack_bot_token", "incident_triggered", json!("triggered")));
         assert_eq!(why, Ignored::NoAccessKey { what: SafeText::of("slack_bot_token") }.into());
     }
 
@@ -102,7 +101,7 @@ mod tests {
     fn an_incident_without_its_detector_is_an_error() {
         for odd in [json!(null), json!({"detector": KEY}), json!([])] {
             let body = json!({"source": "GitGuardian", "incident": odd});
-            assert_eq!(why(&body), Unreadable::Missing { member: "incident.detector.name" }.into());
+            assert_eq!(reason_of(&body), Unreadable::Missing { member: "incident.detector.name" }.into());
         }
     }
 }

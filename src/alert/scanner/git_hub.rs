@@ -8,8 +8,7 @@
 
 use serde_json::Value;
 
-use super::super::{Alert, Exposure, Ignored, Origin, Unactionable, Unreadable, keys, moment, text};
-use crate::alert::envelope::kind;
+use crate::alert::{Alert, Exposure, Ignored, Origin, Unactionable, Unreadable, keys, moment, text};
 use crate::safe_text::SafeText;
 
 const NAME: &str = "GitHub secret scanning";
@@ -61,13 +60,12 @@ fn exposures(
     let secret = match found.get("secret") {
         Some(Value::String(secret)) if among(IDS) => Some(secret.as_str()).filter(|secret| !secret.is_empty()),
         Some(other) if among(IDS) && !other.is_null() => {
-            return Err(Unreadable::WrongType { member, kind: kind(other), accepted: "a string" }.into());
+            return Err(Unreadable::wrong_type(member, other, "a string").into());
         }
         _ => None,
     };
     let secret = secret.ok_or(Ignored::NotTold { source_name: NAME })?;
-    let exposure = |key| Exposure { key, buckets: Vec::new(), account: None, region: None, dry_run: false };
-    Ok(keys(member, [secret], origin)?.into_iter().map(exposure).collect())
+    Ok(keys(member, [secret], origin)?.into_iter().map(Exposure::of).collect())
 }
 
 /// Somebody settled it, as revoked, false positive or otherwise. All other actions tell something new of an open alert.
@@ -85,11 +83,8 @@ fn is_resolved(action: Option<&str>, found: &Value) -> bool {
 mod tests {
     use serde_json::json;
 
-    use super::super::super::changed;
     use super::*;
-
-    const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
-    const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+    use crate::alert::testing::{KEY, SECRET, changed, keys_of, refusal};
 
     fn body() -> Value {
         json!({
@@ -102,23 +97,22 @@ mod tests {
     }
 
     fn with(changes: &[(&str, Value)]) -> Value {
-        changes.iter().fold(body(), |body, (path, value)| changed(body, path, value.clone()))
+        changed(body(), changes)
     }
 
-    fn keys_of(body: &Value) -> Vec<String> {
+    fn read(body: &Value) -> Alert {
         assert!(is_one(body));
-        read(body).exposures.unwrap().iter().map(|exposure| exposure.key.to_string()).collect()
+        super::read(body)
     }
 
-    fn why(body: &Value) -> Unactionable {
-        assert!(is_one(body));
-        read(body).exposures.unwrap_err()
+    fn reason_of(body: &Value) -> Unactionable {
+        refusal(read(body))
     }
 
     #[test]
     fn the_key_of_a_webhook_with_a_secret_is_read_and_nothing_else_that_looks_like_one() {
         let alert = read(&body());
-        assert_eq!(keys_of(&body()), [KEY]);
+        assert_eq!(keys_of(&alert), [KEY]);
         let exposure = &alert.exposures.unwrap()[0];
         assert_eq!((&exposure.account, &exposure.region, exposure.buckets.len()), (&None, &None, 0));
         assert_eq!(alert.origin.id.unwrap().as_str(), "octo/photos#7");
@@ -129,16 +123,16 @@ mod tests {
     #[test]
     fn the_key_of_an_alert_by_itself_is_read() {
         let origin = json!({"number": 9, "state": "open", "secret_type": "aws_access_key_id", "secret": KEY, "validity": "inactive"});
-        assert_eq!(keys_of(&origin), [KEY]);
+        assert_eq!(keys_of(&read(&origin)), [KEY]);
     }
 
     #[test]
     fn a_webhook_without_the_secret_does_not_tell_the_key() {
         for hidden in [json!(null), json!("")] {
-            assert_eq!(why(&with(&[("/alert/secret", hidden)])), Ignored::NotTold { source_name: NAME }.into());
+            assert_eq!(reason_of(&with(&[("/alert/secret", hidden)])), Ignored::NotTold { source_name: NAME }.into());
         }
         let location = json!({"action": "created", "location": {"details": {"path": KEY}}, "alert": {"secret_type": "aws_access_key_id"}});
-        assert_eq!(why(&location), Ignored::NotTold { source_name: NAME }.into());
+        assert_eq!(reason_of(&location), Ignored::NotTold { source_name: NAME }.into());
     }
 
     #[test]
@@ -147,7 +141,7 @@ mod tests {
             [("aws_secret_access_key", SECRET), ("aws_session_token", SECRET), ("aws_secret_access_key", KEY)]
         {
             let body = with(&[("/alert/secret_type", json!(kind)), ("/alert/secret", json!(secret))]);
-            assert_eq!(why(&body), Ignored::NotTold { source_name: NAME }.into());
+            assert_eq!(reason_of(&body), Ignored::NotTold { source_name: NAME }.into());
             assert!(!format!("{:?}", read(&body)).contains("wJalr"));
         }
     }
@@ -155,7 +149,7 @@ mod tests {
     #[test]
     fn a_secret_of_any_other_type_is_no_access_key() {
         for kind in ["aws_api_key", "adafruit_io_key", "alibaba_cloud_access_key_id", "my_pattern"] {
-            let why = why(&with(&[("/alert/secret_type", json!(kind))]));
+            let why = reason_of(&with(&[("/alert/secret_type", json!(kind))]));
             assert_eq!(why, Ignored::NoAccessKey { what: SafeText::of(kind) }.into());
         }
     }
@@ -169,34 +163,35 @@ mod tests {
             [("/action", json!("assigned")), ("/alert/resolution", json!("used_in_tests"))],
             [("/action", json!("validated")), ("/alert/state", json!("resolved"))],
         ] {
-            assert_eq!(why(&with(&changes)), closed, "{changes:?}");
+            assert_eq!(reason_of(&with(&changes)), closed, "{changes:?}");
         }
         let rest =
             json!({"secret_type": "aws_access_key_id", "secret": KEY, "state": "resolved", "resolution": "revoked"});
-        assert_eq!(why(&rest), closed);
+        assert_eq!(reason_of(&rest), closed);
         for action in ["created", "reopened", "publicly_leaked", "validated", "assigned", "something_new"] {
-            assert_eq!(keys_of(&with(&[("/action", json!(action))])), [KEY], "{action}");
+            assert_eq!(keys_of(&read(&with(&[("/action", json!(action))]))), [KEY], "{action}");
         }
-        assert_eq!(keys_of(&with(&[("/action", json!("reopened")), ("/alert/resolution", json!("revoked"))])), [KEY]);
+        let reopened = with(&[("/action", json!("reopened")), ("/alert/resolution", json!("revoked"))]);
+        assert_eq!(keys_of(&read(&reopened)), [KEY]);
     }
 
     #[test]
     fn what_is_no_key_is_an_error_that_does_not_repeat_it_and_a_temporary_one_ignored() {
         for masked in [SECRET.to_owned(), format!("{KEY}:{SECRET}"), "AKIASHORT".to_owned()] {
-            let why = why(&with(&[("/alert/secret", json!(masked))]));
+            let why = reason_of(&with(&[("/alert/secret", json!(masked))]));
             assert!(matches!(why, Unactionable::Unreadable(Unreadable::Name { member: "alert.secret", .. })), "{why}");
             assert!(!format!("{why} {why:?}").contains("wJalr"), "{why}");
         }
         let wrong = Unreadable::WrongType { member: "alert.secret", kind: "an object", accepted: "a string" };
-        assert_eq!(why(&with(&[("/alert/secret", json!({"id": KEY}))])), wrong.into());
+        assert_eq!(reason_of(&with(&[("/alert/secret", json!({"id": KEY}))])), wrong.into());
         assert_eq!(
-            why(&with(&[("/alert/secret_type", json!(5))])),
+            reason_of(&with(&[("/alert/secret_type", json!(5))])),
             Unreadable::Missing { member: "secret_type" }.into()
         );
         let temporary = [
             ("/alert/secret_type", json!("aws_temporary_access_key_id")),
             ("/alert/secret", json!("ASIAIOSFODNN7EXAMPLE")),
         ];
-        assert!(matches!(why(&with(&temporary)), Unactionable::Ignored(Ignored::Temporary(_))));
+        assert!(matches!(reason_of(&with(&temporary)), Unactionable::Ignored(Ignored::Temporary(_))));
     }
 }

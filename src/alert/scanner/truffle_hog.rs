@@ -11,8 +11,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
-use super::super::{Alert, Exposure, Ignored, Origin, Unactionable, Unreadable, keys, text};
-use crate::names::{AccessKeyId, NameError};
+use crate::alert::{Alert, Exposure, Ignored, Origin, Unactionable, Unreadable, is_key_id, keys, text};
 use crate::safe_text::SafeText;
 
 /// Detectors whose finding is a key ID: long-term keys, and temporary ones.
@@ -54,23 +53,18 @@ fn exposures(finding: &Value, detector: Option<&str>, origin: &mut Origin) -> Re
         }
     }
     let said: Vec<Cow<str>> = ["/Raw", "/Redacted"].iter().filter_map(|path| text(finding, path)).map(decode).collect();
-    let named = said.iter().find(|said| is_id(said)).or(said.first());
+    let named = said.iter().find(|said| is_key_id(said)).or(said.first());
     let keys = keys("Raw", named.map(AsRef::as_ref), origin)?;
     // `ExtraData.account` is the account of the key's IAM user. Nobody has published in whose account the users are that
     // Lightsail makes for its bucket keys, and if that is AWS's, the alert would be about a foreign account.
-    let exposure = |key| Exposure { key, buckets: Vec::new(), account: None, region: None, dry_run: false };
-    Ok(keys.into_iter().map(exposure).collect())
+    Ok(keys.into_iter().map(Exposure::of).collect())
 }
 
 /// `Raw` is a `[]byte`, and Go's `encoding/json` writes it in Base64; newer versions write text. A key ID is Base64 as
 /// well, so plain text goes first.
 fn decode(text: &str) -> Cow<'_, str> {
     let inner = || String::from_utf8(BASE64_STANDARD.decode(text.trim_ascii()).ok()?).ok();
-    if is_id(text) { text.into() } else { inner().filter(|inner| is_id(inner)).map_or(text.into(), Cow::from) }
-}
-
-fn is_id(text: &str) -> bool {
-    matches!(text.parse::<AccessKeyId>(), Ok(_) | Err(NameError::TemporaryKey))
+    if is_key_id(text) { text.into() } else { inner().filter(|inner| is_key_id(inner)).map_or(text.into(), Cow::from) }
 }
 
 #[cfg(test)]
@@ -78,9 +72,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
-    const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+    use crate::alert::testing::{KEY, SECRET, changed, keys_of, refusal};
 
     fn finding() -> Value {
         json!({
@@ -92,27 +84,22 @@ mod tests {
     }
 
     fn with(changes: &[(&str, Value)]) -> Value {
-        let mut finding = finding();
-        for (member, value) in changes {
-            finding[*member] = value.clone();
-        }
-        finding
+        changed(finding(), changes)
     }
 
-    fn keys_of(finding: &Value) -> Vec<String> {
+    fn read(finding: &Value) -> Alert {
         assert!(is_one(finding));
-        read(finding).exposures.unwrap().iter().map(|exposure| exposure.key.to_string()).collect()
+        super::read(finding)
     }
 
-    fn why(finding: &Value) -> Unactionable {
-        assert!(is_one(finding));
-        read(finding).exposures.unwrap_err()
+    fn reason_of(finding: &Value) -> Unactionable {
+        refusal(read(finding))
     }
 
     #[test]
     fn the_key_and_its_owner_are_read_and_nothing_else_that_looks_like_a_key() {
         let alert = read(&finding());
-        assert_eq!(keys_of(&finding()), [KEY]);
+        assert_eq!(keys_of(&alert), [KEY]);
         assert_eq!(alert.exposures.as_ref().unwrap()[0].account, None, "the user's account is not the bucket's");
         assert_eq!(alert.origin.kind.as_ref().unwrap().as_str(), "AWS, verified");
         assert!(!format!("{alert:?}").contains("wJalr"));
@@ -120,9 +107,9 @@ mod tests {
 
     #[test]
     fn raw_is_read_in_base64_too_and_redacted_where_raw_is_no_key() {
-        assert_eq!(keys_of(&with(&[("Raw", json!(BASE64_STANDARD.encode(KEY)))])), [KEY]);
+        assert_eq!(keys_of(&read(&with(&[("/Raw", json!(BASE64_STANDARD.encode(KEY)))]))), [KEY]);
         for raw in [json!("****"), json!(null), json!(7), json!(SECRET), json!(BASE64_STANDARD.encode(SECRET))] {
-            assert_eq!(keys_of(&with(&[("Raw", raw), ("Redacted", json!(KEY))])), [KEY]);
+            assert_eq!(keys_of(&read(&with(&[("/Raw", raw), ("/Redacted", json!(KEY))]))), [KEY]);
         }
     }
 
@@ -135,42 +122,45 @@ mod tests {
             json!("/w=="),
             json!(""),
         ] {
-            let why = why(&with(&[("Raw", raw), ("Redacted", json!(SECRET))]));
+            let why = reason_of(&with(&[("/Raw", raw), ("/Redacted", json!(SECRET))]));
             assert!(matches!(why, Unactionable::Unreadable(Unreadable::Name { member: "Raw", .. })), "{why}");
             assert!(!format!("{why} {why:?}").contains("wJalr"));
         }
-        let neither = with(&[("Raw", json!(null)), ("Redacted", json!([]))]);
-        assert_eq!(why(&neither), Unreadable::Missing { member: "Raw" }.into());
+        let neither = with(&[("/Raw", json!(null)), ("/Redacted", json!([]))]);
+        assert_eq!(reason_of(&neither), Unreadable::Missing { member: "Raw" }.into());
     }
 
     #[test]
     fn an_unverified_finding_and_a_canary_are_read_like_any_other() {
-        let failed = [("Verified", json!(false)), ("VerificationError", json!(SECRET)), ("ExtraData", json!(null))];
+        let failed = [("/Verified", json!(false)), ("/VerificationError", json!(SECRET)), ("/ExtraData", json!(null))];
         let alert = read(&with(&failed));
         assert_eq!(alert.origin.kind.as_ref().unwrap().as_str(), "AWS, unverified");
         assert!(!format!("{alert:?}").contains("wJalr"));
         assert_eq!(alert.exposures.unwrap()[0].account, None);
-        assert_eq!(keys_of(&with(&[("ExtraData", json!({"is_canary": "true"}))])), [KEY]);
+        assert_eq!(keys_of(&read(&with(&[("/ExtraData", json!({"is_canary": "true"}))]))), [KEY]);
     }
 
     #[test]
     fn another_detector_finds_no_access_key() {
         for detector in ["URI", "PrivateKey", "CustomRegex"] {
-            let why = why(&with(&[("DetectorName", json!(detector))]));
+            let why = reason_of(&with(&[("/DetectorName", json!(detector))]));
             assert_eq!(why, Ignored::NoAccessKey { what: SafeText::of(detector) }.into());
         }
-        let numbered = with(&[("DetectorName", json!(null)), ("DetectorType", json!(17))]);
-        assert_eq!(why(&numbered), Ignored::NoAccessKey { what: SafeText::of("another kind of secret") }.into());
-        assert_eq!(keys_of(&with(&[("DetectorName", json!(null))])), [KEY]);
-        let nothing = with(&[("DetectorName", json!(null)), ("DetectorType", json!(null))]);
-        assert_eq!(why(&nothing), Unreadable::Missing { member: "DetectorName" }.into());
+        let numbered = with(&[("/DetectorName", json!(null)), ("/DetectorType", json!(17))]);
+        assert_eq!(reason_of(&numbered), Ignored::NoAccessKey { what: SafeText::of("another kind of secret") }.into());
+        assert_eq!(keys_of(&read(&with(&[("/DetectorName", json!(null))]))), [KEY]);
+        let nothing = with(&[("/DetectorName", json!(null)), ("/DetectorType", json!(null))]);
+        assert_eq!(reason_of(&nothing), Unreadable::Missing { member: "DetectorName" }.into());
     }
 
     #[test]
     fn a_temporary_credential_is_ignored() {
         for raw in ["ASIAIOSFODNN7EXAMPLE".to_owned(), BASE64_STANDARD.encode("ASIAIOSFODNN7EXAMPLE")] {
-            let why =
-                why(&with(&[("DetectorName", json!("AWSSessionKey")), ("Raw", json!(raw)), ("Redacted", json!(""))]));
+            let why = reason_of(&with(&[
+                ("/DetectorName", json!("AWSSessionKey")),
+                ("/Raw", json!(raw)),
+                ("/Redacted", json!("")),
+            ]));
             assert!(matches!(why, Unactionable::Ignored(Ignored::Temporary(_))), "{why}");
         }
     }

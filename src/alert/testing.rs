@@ -1,0 +1,58 @@
+//! For the readers' tests: the keys in their samples, samples with changes, and what was read.
+
+use serde_json::Value;
+
+use super::envelope::{Delivery, open};
+use super::{Alert, Exposure, Unactionable};
+
+/// The key that a sample exposes.
+pub(super) const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+/// A second key.
+pub(super) const OTHER_KEY: &str = "AKIAI44QH8DHBEXAMPLE";
+/// Stands where no source puts an exposed key.
+pub(super) const DECOY: &str = "AKIAAAAAAAAAAAAAAAAA";
+/// A secret access key.
+pub(super) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+
+/// `sample` with new values at JSON pointers, whose parents it has.
+pub(super) fn changed(mut sample: Value, changes: &[(&str, Value)]) -> Value {
+    for (pointer, new) in changes {
+        let (parent, member) = pointer.rsplit_once('/').unwrap();
+        sample.pointer_mut(parent).unwrap()[member] = new.clone();
+    }
+    sample
+}
+
+/// Reads the payload of one invocation that is no batch of a queue.
+pub(super) fn read_payload(payload: &Value) -> Vec<Alert> {
+    match open(&payload.to_string()) {
+        Delivery::Together(messages) => super::read(&messages, 20),
+        Delivery::Queue(_) => panic!("{payload} is a batch"),
+    }
+}
+
+/// The only one of `alerts`.
+pub(super) fn only(mut alerts: Vec<Alert>) -> Alert {
+    assert_eq!(alerts.len(), 1, "{alerts:?}");
+    alerts.remove(0)
+}
+
+/// The exposed keys.
+pub(super) fn keys_of(alert: &Alert) -> Vec<&str> {
+    alert.exposures.as_ref().unwrap().iter().map(|exposure| exposure.key.as_str()).collect()
+}
+
+/// Why the alert exposes no key.
+pub(super) fn refusal(alert: Alert) -> Unactionable {
+    alert.exposures.unwrap_err()
+}
+
+/// What a finding exposes.
+pub(super) fn exposure(key: &str, buckets: &[&str], account: &str, region: &str) -> Exposure {
+    Exposure {
+        buckets: buckets.iter().map(|name| name.parse().unwrap()).collect(),
+        account: Some(account.parse().unwrap()),
+        region: Some(region.parse().unwrap()),
+        ..Exposure::of(key.parse().unwrap())
+    }
+}
