@@ -65,7 +65,7 @@ pub struct Origin {
     /// The reason that a person or script gave.
     pub reason: Option<SafeText>,
     /// Parts of the alert that could not be used, each with why; the first twenty.
-    pub set_aside: Vec<String>,
+    pub ignored_fields: Vec<String>,
 }
 
 /// One exposed key, and what the alert says of its whereabouts.
@@ -114,8 +114,8 @@ fn merge(alerts: &mut Vec<Alert>) {
             let Some((buckets, owners, to_delete)) = named.remove(&exposure.key) else { return false };
             let owners = distinct(owners);
             if owners.len() > 1 {
-                let why = Unreadable::Owners { key: exposure.key.clone(), owners: owners.len() };
-                disputed.push(Alert::without_key(alert.origin.clone(), why));
+                let reason = Unreadable::Owners { key: exposure.key.clone(), owners: owners.len() };
+                disputed.push(Alert::without_key(alert.origin.clone(), reason));
             }
             exposure.buckets = distinct(buckets);
             exposure.dry_run = !to_delete;
@@ -227,8 +227,8 @@ fn unknown(source: &str, detail_type: &str) -> Alert {
 }
 
 impl Alert {
-    fn without_key(origin: Origin, why: impl Into<Unactionable>) -> Self {
-        Self { origin, exposures: Err(why.into()) }
+    fn without_key(origin: Origin, reason: impl Into<Unactionable>) -> Self {
+        Self { origin, exposures: Err(reason.into()) }
     }
 }
 
@@ -246,9 +246,9 @@ impl Origin {
     }
 
     /// Takes note of something that cannot be used.
-    fn set_aside(&mut self, member: &str, error: &NameError) {
-        if self.set_aside.len() < NOTES {
-            self.set_aside.push(format!("{member} {error}"));
+    fn ignore_field(&mut self, field: &str, error: &NameError) {
+        if self.ignored_fields.len() < NOTES {
+            self.ignored_fields.push(format!("{field} {error}"));
         }
     }
 }
@@ -261,7 +261,7 @@ const NOTES: usize = 20;
 /// None at all is [`Ignored::Temporary`] if there is a temporary one, else [`Unreadable::Name`] of the first, else
 /// [`Unreadable::Missing`].
 fn keys<'a>(
-    member: &'static str,
+    field: &'static str,
     texts: impl IntoIterator<Item = &'a str>,
     origin: &mut Origin,
 ) -> Result<Vec<AccessKeyId>, Unactionable> {
@@ -281,11 +281,11 @@ fn keys<'a>(
     if keys.is_empty() {
         return Err(match refused.into_iter().next() {
             _ if temporary => Ignored::Temporary(NameError::TemporaryKey).into(),
-            Some(error) => Unreadable::Name { member, error }.into(),
-            None => Unreadable::Missing { member }.into(),
+            Some(error) => Unreadable::Name { field, error }.into(),
+            None => Unreadable::Missing { field }.into(),
         });
     }
-    refused.iter().for_each(|error| origin.set_aside(member, error));
+    refused.iter().for_each(|error| origin.ignore_field(field, error));
     Ok(distinct(keys))
 }
 
@@ -296,16 +296,16 @@ fn is_key_id(text: &str) -> bool {
 
 /// Reads a hint: one that is no such name is set aside and recorded, because the key can be searched for without it.
 fn hint<Name: std::str::FromStr<Err = NameError>>(
-    member: &str,
+    field: &str,
     text: Option<&str>,
     origin: &mut Origin,
 ) -> Option<Name> {
-    text?.parse().map_err(|error| origin.set_aside(member, &error)).ok()
+    text?.parse().map_err(|error| origin.ignore_field(field, &error)).ok()
 }
 
 /// Reads the owner. One that is no account is an error: in our own account we could not say that the key is nowhere.
-fn owner(member: &'static str, text: Option<&str>) -> Result<Option<AccountId>, Unreadable> {
-    text.map(str::parse).transpose().map_err(|error| Unreadable::Name { member, error })
+fn owner(field: &'static str, text: Option<&str>) -> Result<Option<AccountId>, Unreadable> {
+    text.map(str::parse).transpose().map_err(|error| Unreadable::Name { field, error })
 }
 
 /// The text at a JSON pointer.
@@ -361,7 +361,7 @@ mod tests {
         let alerts = read_payload(&json!([finding("111122223333", "photos"), finding("444455556666", "photos")]));
         assert_eq!(alerts.len(), 2);
         assert_eq!(alerts[0].exposures.as_ref().unwrap()[0].account.as_ref().unwrap().as_str(), "111122223333");
-        let why = alerts[1].exposures.as_ref().unwrap_err();
-        assert_eq!(*why, Unreadable::Owners { key: KEY.parse().unwrap(), owners: 2 }.into());
+        let reason = alerts[1].exposures.as_ref().unwrap_err();
+        assert_eq!(*reason, Unreadable::Owners { key: KEY.parse().unwrap(), owners: 2 }.into());
     }
 }

@@ -15,7 +15,7 @@ pub(super) fn is_one(value: &Value) -> bool {
     is_record(value) || each(value, "/Records").any(is_record)
 }
 
-/// Streams and queues that a function reads have records with these members too, and their `eventSource` begins with
+/// Streams and queues that a function reads have records with these fields too, and their `eventSource` begins with
 /// `aws:` (Lambda guide, "Using Lambda with Kinesis"). They may carry an alert, so they are none of ours.
 fn is_record(value: &Value) -> bool {
     let source = text(value, "/eventSource");
@@ -48,8 +48,8 @@ pub(super) fn read(value: &Value) -> Vec<Alert> {
         all => format!(" and {} more", all - 1),
     };
     let what = SafeText::of(&format!("{source} {name}{more}"));
-    let why = if is_notification(record) { Ignored::NoAccessKey { what } } else { Ignored::Caller { call: what } };
-    vec![Alert::without_key(origin, why)]
+    let reason = if is_notification(record) { Ignored::NoAccessKey { what } } else { Ignored::Caller { call: what } };
+    vec![Alert::without_key(origin, reason)]
 }
 
 #[cfg(test)]
@@ -127,8 +127,8 @@ mod tests {
     #[test]
     fn whatever_stands_in_a_record_it_is_read_without_a_key() {
         for odd in [json!({}), json!(null), json!({"Records": []}), json!({"Records": [5]}), json!({"eventName": {}})] {
-            let why = reason_of(&odd);
-            assert_eq!(why.to_string().matches("unknown unknown").count(), 1, "{why}");
+            let reason = reason_of(&odd);
+            assert_eq!(reason.to_string().matches("unknown unknown").count(), 1, "{reason}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `{"accessKeyId", "bucketName", "region", "accountId", "reason", "dryRun"}` -> [`Incident`]s: the door for people, scanners and scripts.
 //!
 //! Comes by direct invocation, or as the `detail` of an EventBridge event of our own [`DETAIL_TYPE`]. Only the key is
-//! required, and it may be a list of keys. Invariant: a member that we do not know is refused, since it may ask for caution
+//! required, and it may be a list of keys. Invariant: a field that we do not know is refused, since it may ask for caution
 //! that this version cannot give; a bucket or Region that cannot be one is set aside, since the key can be found without it;
 //! of a list, what is a key is acted on, and what is none is an error of its own.
 
@@ -13,10 +13,10 @@ use crate::safe_text::SafeText;
 /// The `detail-type` of the EventBridge event that scanners and scripts send.
 pub(super) const DETAIL_TYPE: &str = "Lightsail Bucket Access Key Exposed";
 
-/// The members that we know.
+/// The fields that we know.
 const ACCEPTED: &str = "accessKeyId, bucketName, region, accountId, reason, dryRun";
 
-/// Whether this is ours, whatever else it looks like: nothing else has the member.
+/// Whether this is ours, whatever else it looks like: nothing else has the field.
 pub(super) fn is_one(value: &Value) -> bool {
     value.get("accessKeyId").is_some()
 }
@@ -24,12 +24,12 @@ pub(super) fn is_one(value: &Value) -> bool {
 /// Reads the object that a person, scanner or script sent.
 pub(super) fn read(value: &Value) -> Vec<Alert> {
     let nothing = Map::new();
-    let members = value.as_object().unwrap_or(&nothing);
+    let fields = value.as_object().unwrap_or(&nothing);
     let mut origin = Origin::of("direct");
-    origin.reason = text(members, "reason").ok().flatten().map(SafeText::of);
-    let ids = match ids(members) {
+    origin.reason = text(fields, "reason").ok().flatten().map(SafeText::of);
+    let ids = match ids(fields) {
         Ok(ids) => ids,
-        Err(why) => return vec![Alert::without_key(origin, why)],
+        Err(reason) => return vec![Alert::without_key(origin, reason)],
     };
     // A list with nothing in it is as good as none.
     let ids = if ids.is_empty() { vec![Vec::new()] } else { ids.into_iter().map(|id| vec![id]).collect() };
@@ -37,9 +37,9 @@ pub(super) fn read(value: &Value) -> Vec<Alert> {
     let mut found = Vec::new();
     for id in ids {
         let mut origin = origin.clone();
-        match exposures(members, id, &mut origin) {
+        match exposures(fields, id, &mut origin) {
             Ok(exposures) => found.push((origin, exposures)),
-            Err(why) => alerts.push(Alert::without_key(origin, why)),
+            Err(reason) => alerts.push(Alert::without_key(origin, reason)),
         }
     }
     if let Some((origin, _)) = found.first() {
@@ -50,11 +50,11 @@ pub(super) fn read(value: &Value) -> Vec<Alert> {
     alerts
 }
 
-fn exposures(members: &Map<String, Value>, ids: Vec<&str>, origin: &mut Origin) -> Result<Vec<Exposure>, Unactionable> {
-    let buckets: Vec<_> = hint("bucketName", text(members, "bucketName")?, origin).into_iter().collect();
-    let region = hint("region", text(members, "region")?, origin);
-    let account = owner("accountId", text(members, "accountId")?)?;
-    let dry_run = members.get("dryRun").and_then(Value::as_bool).unwrap_or_default();
+fn exposures(fields: &Map<String, Value>, ids: Vec<&str>, origin: &mut Origin) -> Result<Vec<Exposure>, Unactionable> {
+    let buckets: Vec<_> = hint("bucketName", text(fields, "bucketName")?, origin).into_iter().collect();
+    let region = hint("region", text(fields, "region")?, origin);
+    let account = owner("accountId", text(fields, "accountId")?)?;
+    let dry_run = fields.get("dryRun").and_then(Value::as_bool).unwrap_or_default();
     let keys = keys("accessKeyId", ids, origin)?;
     let exposure = |key| {
         let (buckets, account, region) = (buckets.clone(), account.clone(), region.clone());
@@ -64,35 +64,35 @@ fn exposures(members: &Map<String, Value>, ids: Vec<&str>, origin: &mut Origin) 
 }
 
 /// What is given as keys, if all else is as it may be.
-fn ids(members: &Map<String, Value>) -> Result<Vec<&str>, Unreadable> {
+fn ids(fields: &Map<String, Value>) -> Result<Vec<&str>, Unreadable> {
     let wrong = |value| Unreadable::wrong_type("accessKeyId", value, "a string or an array of strings");
-    let ids = match members.get("accessKeyId") {
-        None | Some(Value::Null) => return Err(Unreadable::Missing { member: "accessKeyId" }),
+    let ids = match fields.get("accessKeyId") {
+        None | Some(Value::Null) => return Err(Unreadable::Missing { field: "accessKeyId" }),
         Some(Value::String(id)) => vec![id.as_str()],
         Some(Value::Array(ids)) => {
             ids.iter().map(|id| id.as_str().ok_or_else(|| wrong(id))).collect::<Result<_, _>>()?
         }
         Some(other) => return Err(wrong(other)),
     };
-    if let Some(member) = members.keys().find(|member| !ACCEPTED.split(", ").any(|known| known == *member)) {
-        return Err(Unreadable::UnknownMember { member: SafeText::of(member).to_string(), accepted: ACCEPTED });
+    if let Some(field) = fields.keys().find(|field| !ACCEPTED.split(", ").any(|known| known == *field)) {
+        return Err(Unreadable::UnknownField { field: SafeText::of(field).to_string(), accepted: ACCEPTED });
     }
-    for member in ["bucketName", "region", "accountId", "reason"] {
-        text(members, member)?;
+    for field in ["bucketName", "region", "accountId", "reason"] {
+        text(fields, field)?;
     }
-    match members.get("dryRun") {
+    match fields.get("dryRun") {
         None | Some(Value::Null | Value::Bool(_)) => {}
         Some(other) => return Err(Unreadable::wrong_type("dryRun", other, "a boolean")),
     }
     Ok(ids)
 }
 
-/// A member that is a string; `null` counts as absent, as serializers of optional members write it.
-fn text<'a>(members: &'a Map<String, Value>, member: &'static str) -> Result<Option<&'a str>, Unreadable> {
-    match members.get(member) {
+/// A field that is a string; `null` counts as absent, as serializers of optional fields write it.
+fn text<'a>(fields: &'a Map<String, Value>, field: &'static str) -> Result<Option<&'a str>, Unreadable> {
+    match fields.get(field) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
-        Some(other) => Err(Unreadable::wrong_type(member, other, "a string")),
+        Some(other) => Err(Unreadable::wrong_type(field, other, "a string")),
     }
 }
 
@@ -137,15 +137,15 @@ mod tests {
         let alert = reading(&json!({"accessKeyId": KEY, "bucketName": "My.Bucket", "region": "mars"}));
         let exposures = alert.exposures.unwrap();
         assert_eq!((exposures[0].buckets.len(), &exposures[0].region), (0, &None));
-        assert_eq!(alert.origin.set_aside.len(), 2);
-        assert!(alert.origin.set_aside[0].starts_with("bucketName is not a Lightsail bucket name"));
+        assert_eq!(alert.origin.ignored_fields.len(), 2);
+        assert!(alert.origin.ignored_fields[0].starts_with("bucketName is not a Lightsail bucket name"));
     }
 
     #[test]
     fn a_wish_that_this_version_cannot_grant_stops_it() {
         assert_eq!(
             reason_of(&json!({"accessKeyId": KEY, "notBefore": "2026-12-01"})).to_string(),
-            "unknown member \"notBefore\"; accepted: accessKeyId, bucketName, region, accountId, reason, dryRun"
+            "unknown field \"notBefore\"; accepted: accessKeyId, bucketName, region, accountId, reason, dryRun"
         );
     }
 
@@ -161,8 +161,8 @@ mod tests {
 
     #[test]
     fn an_owner_that_is_none_is_an_error_since_the_key_would_be_looked_for_in_the_wrong_place() {
-        let why = reason_of(&json!({"accessKeyId": KEY, "accountId": "1111"})).to_string();
-        assert!(why.starts_with("accountId is not an account ID: 4 characters"), "{why}");
+        let reason = reason_of(&json!({"accessKeyId": KEY, "accountId": "1111"})).to_string();
+        assert!(reason.starts_with("accountId is not an account ID: 4 characters"), "{reason}");
     }
 
     #[test]
@@ -181,16 +181,16 @@ mod tests {
             (json!({"accessKeyId": KEY, "accountId": 111_122_223_333_u64}), "accountId is a number, not a string"),
             (json!({"accessKeyId": KEY, "dryRun": "true"}), "dryRun is a string, not a boolean"),
         ] {
-            let why = reason_of(&event);
-            assert!(matches!(why, Unactionable::Unreadable(_)), "{event}");
-            assert!(why.to_string().starts_with(says), "{event}: {why}");
+            let reason = reason_of(&event);
+            assert!(matches!(reason, Unactionable::Unreadable(_)), "{event}");
+            assert!(reason.to_string().starts_with(says), "{event}: {reason}");
         }
     }
 
     #[test]
     fn a_temporary_credential_is_ignored() {
-        let why = reason_of(&json!({"accessKeyId": "ASIAIOSFODNN7EXAMPLE"}));
-        assert!(matches!(why, Unactionable::Ignored(Ignored::Temporary(_))), "{why}");
+        let reason = reason_of(&json!({"accessKeyId": "ASIAIOSFODNN7EXAMPLE"}));
+        assert!(matches!(reason, Unactionable::Ignored(Ignored::Temporary(_))), "{reason}");
     }
 
     #[test]

@@ -73,19 +73,19 @@ pub enum EnvelopeError {
         /// What it is instead.
         kind: &'static str,
     },
-    /// Has a member `detail-type`, yet one of the members that EventBridge always sends is missing or of another type.
+    /// Has a field `detail-type`, yet one of the fields that EventBridge always sends is missing or of another type.
     #[error(
-        "the event has a detail-type, but is not an EventBridge event: {member} is missing or of the wrong type; accepted: {ACCEPTED}"
+        "the event has a detail-type, but is not an EventBridge event: {field} is missing or of the wrong type; accepted: {ACCEPTED}"
     )]
     NotEventBridge {
-        /// The member at fault.
-        member: &'static str,
+        /// The field at fault.
+        field: &'static str,
     },
     /// A record of SQS or SNS without text in it.
-    #[error("the record has no {member}; accepted: {ACCEPTED}")]
+    #[error("the record has no {field}; accepted: {ACCEPTED}")]
     NoText {
-        /// The member that should have it.
-        member: &'static str,
+        /// The field that should have it.
+        field: &'static str,
     },
     /// A list without anything in it.
     #[error("the event holds no record at all; accepted: {ACCEPTED}")]
@@ -112,8 +112,8 @@ pub fn open(payload: &str) -> Delivery {
         Ok(values) => values,
         Err(error) => return Delivery::Together(vec![refused(error, false)]),
     };
-    if let [Value::Object(members)] = values.as_mut_slice()
-        && let Some(records) = take_records(members, is_sqs)
+    if let [Value::Object(fields)] = values.as_mut_slice()
+        && let Some(records) = take_records(fields, is_sqs)
     {
         return Delivery::Queue(records.into_iter().map(item).collect());
     }
@@ -143,8 +143,8 @@ fn is_sns(record: &Value) -> bool {
 }
 
 /// The records of a batch, if any of them is one by `is_one`.
-fn take_records(members: &mut Map<String, Value>, is_one: fn(&Value) -> bool) -> Option<Vec<Value>> {
-    let records = members.get_mut("Records")?.as_array_mut()?;
+fn take_records(fields: &mut Map<String, Value>, is_one: fn(&Value) -> bool) -> Option<Vec<Value>> {
+    let records = fields.get_mut("Records")?.as_array_mut()?;
     records.iter().any(is_one).then(|| std::mem::take(records))
 }
 
@@ -162,20 +162,20 @@ fn open_text(text: &str, relayed: bool, depth: usize) -> Vec<Message> {
 
 fn open_value(mut value: Value, relayed: bool, depth: usize) -> Vec<Message> {
     let Some(depth) = depth.checked_sub(1) else { return vec![refused(EnvelopeError::TooDeep, relayed)] };
-    let members = match value {
+    let fields = match value {
         Value::Array(values) if values.is_empty() => return vec![refused(EnvelopeError::Empty, relayed)],
         Value::Array(values) => {
             return values.into_iter().flat_map(|value| open_value(value, relayed, depth)).collect();
         }
-        Value::Object(ref mut members) => members,
+        Value::Object(ref mut fields) => fields,
         other => return vec![refused(EnvelopeError::NotAnObject { kind: kind(&other) }, relayed)],
     };
-    if let Some(records) = take_records(members, |record| is_sqs(record) || is_sns(record)) {
+    if let Some(records) = take_records(fields, |record| is_sqs(record) || is_sns(record)) {
         return records.into_iter().flat_map(|record| open_value(record, true, depth)).collect();
     }
-    let topic = members.contains_key("TopicArn");
-    if members.contains_key("detail-type") {
-        return vec![Message { opened: open_event(std::mem::take(members)), relayed }];
+    let topic = fields.contains_key("TopicArn");
+    if fields.contains_key("detail-type") {
+        return vec![Message { opened: open_event(std::mem::take(fields)), relayed }];
     }
     if is_sqs(&value) {
         return open_inner(text(&value, "/body"), "body", depth);
@@ -191,10 +191,10 @@ fn open_value(mut value: Value, relayed: bool, depth: usize) -> Vec<Message> {
     }
 }
 
-fn open_inner(text: Option<&str>, member: &'static str, depth: usize) -> Vec<Message> {
+fn open_inner(text: Option<&str>, field: &'static str, depth: usize) -> Vec<Message> {
     match text {
         Some(text) => open_text(text, true, depth),
-        None => vec![refused(EnvelopeError::NoText { member }, true)],
+        None => vec![refused(EnvelopeError::NoText { field }, true)],
     }
 }
 
@@ -202,36 +202,36 @@ fn refused(error: EnvelopeError, relayed: bool) -> Message {
     Message { opened: Err(error), relayed }
 }
 
-fn open_event(mut members: Map<String, Value>) -> Result<Envelope, EnvelopeError> {
+fn open_event(mut fields: Map<String, Value>) -> Result<Envelope, EnvelopeError> {
     // Some tools send an event on with its detail as text.
-    if let Some(Value::String(detail)) = members.get("detail")
+    if let Some(Value::String(detail)) = fields.get("detail")
         && let Ok(detail @ Value::Object(_)) = serde_json::from_str(detail)
     {
-        members.insert("detail".to_owned(), detail);
+        fields.insert("detail".to_owned(), detail);
     }
-    for (member, required, fits) in MEMBERS {
-        match members.get(member) {
-            None if required => return Err(EnvelopeError::NotEventBridge { member }),
-            Some(value) if required && !fits(value) => return Err(EnvelopeError::NotEventBridge { member }),
-            // Optional members only describe the alert. One that is malformed is dropped, not the alert.
-            Some(value) if !fits(value) => members.remove(member),
+    for (field, required, fits) in FIELDS {
+        match fields.get(field) {
+            None if required => return Err(EnvelopeError::NotEventBridge { field }),
+            Some(value) if required && !fits(value) => return Err(EnvelopeError::NotEventBridge { field }),
+            // Optional fields only describe the alert. One that is malformed is dropped, not the alert.
+            Some(value) if !fits(value) => fields.remove(field),
             _ => continue,
         };
     }
-    let time = members.remove("time").and_then(|time| time.as_str()?.parse().ok());
+    let time = fields.remove("time").and_then(|time| time.as_str()?.parse().ok());
     // Taken aside, because it may be large and would be built anew.
-    let detail = members.insert("detail".to_owned(), Value::Null).unwrap_or_default();
-    let mut event: EventBridgeEvent<Value> = serde_json::from_value(Value::Object(members))
-        .map_err(|_| EnvelopeError::NotEventBridge { member: "a member" })?;
+    let detail = fields.insert("detail".to_owned(), Value::Null).unwrap_or_default();
+    let mut event: EventBridgeEvent<Value> = serde_json::from_value(Value::Object(fields))
+        .map_err(|_| EnvelopeError::NotEventBridge { field: "a field" })?;
     event.detail = detail;
     Ok(Envelope::EventBridge { event: Box::new(event), time })
 }
 
 type Fits = fn(&Value) -> bool;
 
-/// The members that we use, whether EventBridge always sends them, and their form (EventBridge user guide, "AWS service
+/// The fields that we use, whether EventBridge always sends them, and their form (EventBridge user guide, "AWS service
 /// event metadata"). Checked here because an error of serde's would quote the value.
-const MEMBERS: [(&str, bool, Fits); 8] = [
+const FIELDS: [(&str, bool, Fits); 8] = [
     ("detail-type", true, Value::is_string),
     ("source", true, Value::is_string),
     ("detail", true, Value::is_object),
@@ -350,7 +350,7 @@ mod tests {
         assert!(is_event(&items[0].messages[0]));
         assert!(matches!(opened(1), Err(EnvelopeError::NotJson { cut_short: false, .. })));
         assert!(matches!(opened(2), Err(EnvelopeError::NotJson { cut_short: true, .. })));
-        assert!(matches!(opened(3), Err(EnvelopeError::NoText { member: "body" })));
+        assert!(matches!(opened(3), Err(EnvelopeError::NoText { field: "body" })));
         assert_eq!(items[2].id, None);
         assert_eq!(items[4].messages.iter().filter(|message| is_event(message)).count(), 2);
     }

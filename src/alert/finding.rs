@@ -37,21 +37,21 @@ pub(super) fn listed(value: &Value) -> Vec<&Value> {
 pub(super) fn read_all(
     value: &Value,
     source: &str,
-    member: &'static str,
+    field: &'static str,
     read_one: impl FnMut(&Value) -> Vec<Alert>,
 ) -> Vec<Alert> {
     let findings = listed(value);
     if findings.is_empty() {
-        return vec![Alert::without_key(Origin::of(source), Unreadable::Missing { member })];
+        return vec![Alert::without_key(Origin::of(source), Unreadable::Missing { field })];
     }
     findings.into_iter().flat_map(read_one).collect()
 }
 
 /// The path in API casing (`accountId`) or in that of the CLI and boto3 (`AccountId`), which tools put into events.
 pub(super) fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
-    path.split('/').try_fold(value, |value, member| {
-        let pascal = || member.get(..1).map(|first| first.to_ascii_uppercase() + &member[1..]);
-        let camel = value.get(member).filter(|inner| !inner.is_null());
+    path.split('/').try_fold(value, |value, field| {
+        let pascal = || field.get(..1).map(|first| first.to_ascii_uppercase() + &field[1..]);
+        let camel = value.get(field).filter(|inner| !inner.is_null());
         camel.or_else(|| value.get(pascal()?)).filter(|inner| !inner.is_null())
     })
 }
@@ -72,7 +72,7 @@ pub(super) fn is_sample_name(id: &str) -> bool {
     bare_id(id).starts_with("GeneratedFinding")
 }
 
-/// Whether GuardDuty's `additionalInfo` says that the finding is a sample: as a member, or inside JSON text. Published
+/// Whether GuardDuty's `additionalInfo` says that the finding is a sample: as a field, or inside JSON text. Published
 /// samples have either or both; Security Hub flattens them to text.
 pub(super) fn is_sample(info: &Value) -> bool {
     match info {
@@ -81,7 +81,7 @@ pub(super) fn is_sample(info: &Value) -> bool {
         Value::String(text) => {
             serde_json::from_str(text).is_ok_and(|inner: Value| inner.is_object() && is_sample(&inner))
         }
-        info => ["sample", "value"].iter().any(|member| at(info, member).is_some_and(is_sample)),
+        info => ["sample", "value"].iter().any(|field| at(info, field).is_some_and(is_sample)),
     }
 }
 
@@ -122,7 +122,7 @@ pub(super) fn is_null(text: &str) -> bool {
     bare_id(text).trim_ascii() == "null"
 }
 
-/// Of the members that may hold a key's ID: the first that does, else the first with any text, for the refusal.
+/// Of the fields that may hold a key's ID: the first that does, else the first with any text, for the refusal.
 pub(super) fn best_id(texts: [Option<&str>; 2]) -> &str {
     let texts = || texts.into_iter().flatten();
     let some = |text: &&str| !text.is_empty() && !is_null(text);
@@ -162,12 +162,12 @@ impl<'a> Buckets<'a> {
     /// Adds the bucket that `texts` name, if they do.
     pub(super) fn add<const N: usize>(
         &mut self,
-        member: &str,
+        field: &str,
         texts: [Option<&str>; N],
         region: Option<&'a str>,
         origin: &mut Origin,
     ) {
-        if let Some(name) = bucket(member, texts, origin) {
+        if let Some(name) = bucket(field, texts, origin) {
             self.names.push(name);
             self.regions.extend(region);
         }
@@ -176,31 +176,31 @@ impl<'a> Buckets<'a> {
 
 /// The first of `texts` that has a bucket's name in it.
 fn bucket<'a>(
-    member: &str,
+    field: &str,
     texts: impl IntoIterator<Item = Option<&'a str>>,
     origin: &mut Origin,
 ) -> Option<BucketName> {
     let names: Vec<&str> = texts.into_iter().flatten().filter_map(bucket_in).filter(|name| !name.is_empty()).collect();
     // What is refused is told once, and only if there is nothing better.
-    names.iter().find_map(|name| name.parse().ok()).or_else(|| hint(member, names.first().copied(), origin))
+    names.iter().find_map(|name| name.parse().ok()).or_else(|| hint(field, names.first().copied(), origin))
 }
 
 /// The first of `texts` that is a Region. A resource of IAM's has `global` (OCSF) or none.
-fn region<'a>(member: &str, texts: impl IntoIterator<Item = &'a str>, origin: &mut Origin) -> Option<Region> {
-    texts.into_iter().filter(|text| !matches!(*text, "" | "global")).find_map(|text| hint(member, Some(text), origin))
+fn region<'a>(field: &str, texts: impl IntoIterator<Item = &'a str>, origin: &mut Origin) -> Option<Region> {
+    texts.into_iter().filter(|text| !matches!(*text, "" | "global")).find_map(|text| hint(field, Some(text), origin))
 }
 
 /// Reads the owner. What is no account is an error: in our own account we could not say that the key is nowhere.
-fn account(member: &'static str, value: Option<&Value>) -> Result<Option<AccountId>, Unreadable> {
+fn account(field: &'static str, value: Option<&Value>) -> Result<Option<AccountId>, Unreadable> {
     match value {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => owner(member, Some(text)),
-        Some(other) => Err(Unreadable::wrong_type(member, other, "a string of 12 digits")),
+        Some(Value::String(text)) => owner(field, Some(text)),
+        Some(other) => Err(Unreadable::wrong_type(field, other, "a string of 12 digits")),
     }
 }
 
 /// The paths of a format, for errors.
-pub(super) struct Members {
+pub(super) struct Fields {
     /// Of the key's ID.
     pub(super) key: &'static str,
     /// Of its owner.
@@ -213,23 +213,23 @@ pub(super) struct Members {
 const MOST_BUCKETS: usize = 100;
 
 /// What the finding exposes. An owner that cannot be read keeps its own key from being acted on, and no other.
-pub(super) fn expose(members: &Members, named: &[Named], buckets: Buckets, origin: &mut Origin) -> Reading {
+pub(super) fn expose(fields: &Fields, named: &[Named], buckets: Buckets, origin: &mut Origin) -> Reading {
     let mut names = distinct(buckets.names);
-    let bucket_region = region(members.region, buckets.regions, origin);
-    let keys = keys(members.key, named.iter().map(|named| bare_id(named.id)), origin)?;
+    let bucket_region = region(fields.region, buckets.regions, origin);
+    let keys = keys(fields.key, named.iter().map(|named| bare_id(named.id)), origin)?;
     let mut owners: HashMap<&str, &Named> = HashMap::new();
     for named in named {
         owners.entry(bare_id(named.id).trim_ascii()).or_insert(named);
     }
     if names.len() > MOST_BUCKETS {
-        origin.set_aside.push(format!("all buckets but the first {MOST_BUCKETS} of {}", names.len()));
+        origin.ignored_fields.push(format!("all buckets but the first {MOST_BUCKETS} of {}", names.len()));
         names.truncate(MOST_BUCKETS);
     }
     let mut exposures = Vec::with_capacity(keys.len());
     for key in keys {
         let Some(named) = owners.get(key.as_str()) else { continue };
-        let region = bucket_region.clone().or_else(|| region(members.region, named.region, origin));
-        let account = account(members.account, named.account);
+        let region = bucket_region.clone().or_else(|| region(fields.region, named.region, origin));
+        let account = account(fields.account, named.account);
         exposures.push(account.map(|account| Exposure {
             buckets: names.clone(),
             account,
@@ -251,18 +251,18 @@ pub(super) fn no_key<'a>(types: impl Iterator<Item = &'a str>) -> Ignored {
 pub(super) fn alerts(origin: &Origin, reading: Reading) -> Vec<Alert> {
     let all = match reading {
         Ok(all) => all,
-        Err(why) => return vec![Alert::without_key(origin.clone(), why)],
+        Err(reason) => return vec![Alert::without_key(origin.clone(), reason)],
     };
     let (mut exposures, mut refused) = (Vec::new(), Vec::new());
     for exposure in all {
         match exposure {
             Ok(exposure) => exposures.push(exposure),
-            Err(why) if refused.contains(&why) => {}
-            Err(why) => refused.push(why),
+            Err(reason) if refused.contains(&reason) => {}
+            Err(reason) => refused.push(reason),
         }
     }
     let acted_on = (!exposures.is_empty()).then(|| Alert { origin: origin.clone(), exposures: Ok(exposures) });
-    acted_on.into_iter().chain(refused.into_iter().map(|why| Alert::without_key(origin.clone(), why))).collect()
+    acted_on.into_iter().chain(refused.into_iter().map(|reason| Alert::without_key(origin.clone(), reason))).collect()
 }
 
 #[cfg(test)]

@@ -46,11 +46,11 @@ pub(super) fn expects_key(kind: &str) -> bool {
 
 /// What a finding in Security Hub says of itself.
 pub(super) struct Claim<'a> {
-    /// Its types, in all the members that have some.
+    /// Its types, in all the fields that have some.
     pub(super) types: Vec<&'a str>,
-    /// The member of the types, for errors.
-    pub(super) member: &'static str,
-    /// The ARN of the product that imported it, and its member.
+    /// The field of the types, for errors.
+    pub(super) field: &'static str,
+    /// The ARN of the product that imported it, and its field.
     pub(super) product: (Option<&'a str>, &'static str),
     /// Whether it says that it is of GuardDuty's.
     pub(super) guardduty: bool,
@@ -73,9 +73,9 @@ impl<'a> Claim<'a> {
         let in_space =
             |spaces: &[&str]| self.types.iter().find(|kind| spaces.iter().any(|space| in_space(kind, space)));
         let named = || SafeText::of(self.kind().unwrap_or("no type"));
-        let (product, member) = self.product;
+        let (product, field) = self.product;
         if self.guardduty && product.is_some_and(|arn| !is_guardduty(arn)) {
-            return Err(Unreadable::Forged { member }.into());
+            return Err(Unreadable::Forged { field }.into());
         }
         if let Some(change) = self.types.iter().find(|kind| is_change(kind)) {
             return Err(Ignored::ActorOnly { kind: SafeText::of(change) }.into());
@@ -88,10 +88,10 @@ impl<'a> Claim<'a> {
             Some(_) if self.guardduty && self.types.iter().any(|kind| is_full(kind) && is_suspect(kind)) => Ok(()),
             Some(kind) if self.guardduty && is_full(kind) => Err(Ignored::ActorOnly { kind: named() }.into()),
             // It may be of a type in which the key is only the actor.
-            _ if self.guardduty => Err(Unreadable::Missing { member: self.member }.into()),
+            _ if self.guardduty => Err(Unreadable::Missing { field: self.field }.into()),
             _ if self.by_person || in_space(&THREATS).is_some() => Ok(()),
             Some(_) => Err(Ignored::Check { kind: named() }.into()),
-            None => Err(Unreadable::Missing { member: self.member }.into()),
+            None => Err(Unreadable::Missing { field: self.field }.into()),
         }
     }
 
@@ -194,7 +194,7 @@ mod tests {
     fn judge(types: &[&str], product: &str, by_person: bool) -> Result<(), Unactionable> {
         let guardduty = names_guardduty(product);
         let product = (Some(product), "ProductArn");
-        Claim { types: types.to_vec(), member: "Types", product, guardduty, checked: false, by_person }.judge()
+        Claim { types: types.to_vec(), field: "Types", product, guardduty, checked: false, by_person }.judge()
     }
 
     #[test]
@@ -216,8 +216,8 @@ mod tests {
             "product/aws/guardduty",
             "guardduty",
         ] {
-            let why = judge(&["TTPs/Discovery/IAMUser-AnomalousBehavior"], arn, true);
-            assert_eq!(why, Err(Unreadable::Forged { member: "ProductArn" }.into()), "{arn}");
+            let reason = judge(&["TTPs/Discovery/IAMUser-AnomalousBehavior"], arn, true);
+            assert_eq!(reason, Err(Unreadable::Forged { field: "ProductArn" }.into()), "{arn}");
         }
     }
 
@@ -225,15 +225,15 @@ mod tests {
     fn of_guardduty_only_full_types_that_make_the_key_a_suspect_expose_it() {
         assert_eq!(judge(&["Threats", "Impact:IAMUser/CostHarvesting"], GUARDDUTY, false), Ok(()));
         for types in [&[][..], &["Threats"], &["TTPs"], &["Unusual Behaviors/User"]] {
-            let why = judge(types, GUARDDUTY, true);
-            assert_eq!(why, Err(Unreadable::Missing { member: "Types" }.into()), "{types:?}");
+            let reason = judge(types, GUARDDUTY, true);
+            assert_eq!(reason, Err(Unreadable::Missing { field: "Types" }.into()), "{types:?}");
         }
         let change = "Policy:S3/BucketBlockPublicAccessDisabled";
         for types in
             [&["Threats", change][..], &[change, "Threats"], &["TTPs/Discovery/IAMUser-AnomalousBehavior", change]]
         {
-            let why = judge(types, GUARDDUTY, true);
-            assert_eq!(why, Err(Ignored::ActorOnly { kind: SafeText::of(change) }.into()), "{types:?}");
+            let reason = judge(types, GUARDDUTY, true);
+            assert_eq!(reason, Err(Ignored::ActorOnly { kind: SafeText::of(change) }.into()), "{types:?}");
         }
         let rule = "Persistence:IAM/AccountManipulation";
         assert_eq!(
@@ -255,12 +255,12 @@ mod tests {
                 &["Software and Configuration Checks/AWS Security Best Practices"][..],
                 &["Posture Management", "TTPs"],
             ] {
-                let why = judge(types, OTHER, by_person);
-                assert_eq!(why, Err(Ignored::Check { kind: SafeText::of(types[0]) }.into()), "{types:?}");
+                let reason = judge(types, OTHER, by_person);
+                assert_eq!(reason, Err(Ignored::Check { kind: SafeText::of(types[0]) }.into()), "{types:?}");
             }
         }
         assert_eq!(judge(&["Inventory"], OTHER, false), Err(Ignored::Check { kind: SafeText::of("Inventory") }.into()));
-        assert_eq!(judge(&[], OTHER, false), Err(Unreadable::Missing { member: "Types" }.into()));
+        assert_eq!(judge(&[], OTHER, false), Err(Unreadable::Missing { field: "Types" }.into()));
         assert_eq!((judge(&["Inventory"], OTHER, true), judge(&[], OTHER, true)), (Ok(()), Ok(())));
     }
 }

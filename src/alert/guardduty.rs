@@ -9,7 +9,7 @@
 use serde_json::Value;
 
 use super::finding::{
-    Buckets, Members, Named, Reading, Resource, alerts, at, best_id, each_at, expose, is_key, is_null, is_sample,
+    Buckets, Fields, Named, Reading, Resource, alerts, at, best_id, each_at, expose, is_key, is_null, is_sample,
     is_sample_name, listed, read_all, text_at, with_bucket,
 };
 use super::finding_type::{expects_key, is_change, is_sequence, is_suspect};
@@ -21,12 +21,12 @@ pub(super) const SOURCE: &str = "aws.guardduty";
 /// The `detail-type` of those that hold a finding.
 pub(super) const DETAIL_TYPE: &str = "GuardDuty Finding";
 
-const MEMBERS: Members = Members {
+const FIELDS: Fields = Fields {
     key: "detail.resource.accessKeyDetails.accessKeyId",
     account: "detail.accountId",
     region: "detail.region",
 };
-const SEQUENCE: Members = Members { key: "detail.service.detection.sequence", ..MEMBERS };
+const SEQUENCE: Fields = Fields { key: "detail.service.detection.sequence", ..FIELDS };
 
 /// Whether `value` is a finding by itself, or the list that `GetFindings` answers with.
 pub(super) fn is_one(value: &Value) -> bool {
@@ -92,7 +92,7 @@ fn exposures(finding: &Value, origin: &mut Origin) -> Reading {
     if at(finding, "service/archived").is_some_and(|archived| archived == true || archived == "true") {
         return Err(Ignored::Closed { state: "archived" }.into());
     }
-    let kind = kind.ok_or(Unreadable::Missing { member: "detail.type" })?;
+    let kind = kind.ok_or(Unreadable::Missing { field: "detail.type" })?;
     if is_change(kind) {
         return Err(Ignored::ActorOnly { kind: SafeText::of(kind) }.into());
     }
@@ -103,7 +103,7 @@ fn exposures(finding: &Value, origin: &mut Origin) -> Reading {
         return Err(Ignored::ActorOnly { kind: SafeText::of(kind) }.into());
     }
     let buckets = buckets(finding, if sequence { &resources } else { &[] }, origin);
-    expose(if sequence { &SEQUENCE } else { &MEMBERS }, &named, buckets, origin)
+    expose(if sequence { &SEQUENCE } else { &FIELDS }, &named, buckets, origin)
 }
 
 fn details(finding: &Value) -> Option<Named<'_>> {
@@ -111,7 +111,7 @@ fn details(finding: &Value) -> Option<Named<'_>> {
     Some(Named { id, account: at(finding, "accountId"), region: text_at(finding, "region") })
 }
 
-/// The key of a sequence's resource. The API model (`ResourceV2`) has no member for the ID of a key, and does not say
+/// The key of a sequence's resource. The API model (`ResourceV2`) has no field for the ID of a key, and does not say
 /// which of its two names holds it.
 fn key_resource<'a>(resource: &'a Value, finding: &'a Value) -> Option<Named<'a>> {
     let is_key = Resource::of(text_at(resource, "resourceType")) == Resource::Key;
@@ -142,8 +142,8 @@ fn no_key(finding: &Value, kind: &str) -> Unactionable {
         _ => expects_key(kind),
     };
     match surprise {
-        true if is_sequence(kind) => Unreadable::Missing { member: SEQUENCE.key }.into(),
-        true => Unreadable::Missing { member: MEMBERS.key }.into(),
+        true if is_sequence(kind) => Unreadable::Missing { field: SEQUENCE.key }.into(),
+        true => Unreadable::Missing { field: FIELDS.key }.into(),
         false => Ignored::NoAccessKey { what: SafeText::of(resource) }.into(),
     }
 }
@@ -200,8 +200,8 @@ mod tests {
     /// What the CLI writes.
     fn pascal(value: &Value) -> Value {
         match value {
-            Value::Object(members) => Value::Object(
-                members
+            Value::Object(fields) => Value::Object(
+                fields
                     .iter()
                     .map(|(name, inner)| (name[..1].to_ascii_uppercase() + &name[1..], pascal(inner)))
                     .collect(),
@@ -237,7 +237,7 @@ mod tests {
             assert!(is_one(&finding) && is_one(&json!({"Findings": [finding]})));
             assert_eq!(exposed(&finding), [exposure(KEY, &["photos", "logs"], "111122223333", "eu-west-1")]);
             let origin = read(&finding).origin;
-            assert_eq!(origin.set_aside.len(), 1);
+            assert_eq!(origin.ignored_fields.len(), 1);
             assert_eq!(origin.severity, Some(8.0));
             assert_eq!(origin.id, Some(SafeText::of("60baffd3f9042e38640f2300d5c5a631")));
             assert_eq!(origin.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
@@ -296,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_missing_key_is_an_error_only_where_there_should_be_one() {
-        let missing: Unactionable = Unreadable::Missing { member: MEMBERS.key }.into();
+        let missing: Unactionable = Unreadable::Missing { field: FIELDS.key }.into();
         let without =
             |kind: &str, resource: Value| json!({"type": kind, "accountId": "111122223333", "resource": resource});
         let s3 = || without("Discovery:S3/MaliciousIPCaller", json!({"resourceType": "S3Bucket"}));
@@ -311,7 +311,7 @@ mod tests {
         for odd in [json!(""), json!("null"), json!(null), json!(5), json!([KEY])] {
             assert_eq!(reason_of(&with("/resource/accessKeyDetails/accessKeyId", odd)), missing);
         }
-        assert_eq!(reason_of(&with("/type", json!(null))), Unreadable::Missing { member: "detail.type" }.into());
+        assert_eq!(reason_of(&with("/type", json!(null))), Unreadable::Missing { field: "detail.type" }.into());
     }
 
     #[test]
@@ -338,7 +338,7 @@ mod tests {
             "actors": [{"user": {"credentialUid": KEY}}], "resources": [{"resourceType": "ACCESS_KEY", "uid": KEY}]
         }});
         assert!(
-            matches!(reason_of(&elsewhere), Unactionable::Unreadable(Unreadable::Name { member, .. }) if member == MEMBERS.key)
+            matches!(reason_of(&elsewhere), Unactionable::Unreadable(Unreadable::Name { field, .. }) if field == FIELDS.key)
         );
     }
 
@@ -372,7 +372,7 @@ mod tests {
     #[test]
     fn an_attack_sequence_without_a_key_is_an_error_only_if_it_is_about_keys_or_buckets() {
         for kind in ["AttackSequence:IAM/CompromisedCredentials", "AttackSequence:S3/CompromisedData"] {
-            let missing = Unreadable::Missing { member: "detail.service.detection.sequence" };
+            let missing = Unreadable::Missing { field: "detail.service.detection.sequence" };
             assert_eq!(reason_of(&sequence(kind, json!(null), json!(null))), missing.into());
         }
         let cluster = sequence(
@@ -403,7 +403,7 @@ mod tests {
         assert_eq!(keys_of(&alerts[0]), [OTHER_KEY]);
         assert!(matches!(
             &alerts[1].exposures,
-            Err(Unactionable::Unreadable(Unreadable::Name { member: "detail.accountId", .. }))
+            Err(Unactionable::Unreadable(Unreadable::Name { field: "detail.accountId", .. }))
         ));
     }
 

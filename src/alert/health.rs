@@ -47,8 +47,8 @@ pub(super) fn read_with(event: &Value, resources: &[String]) -> Vec<Alert> {
 }
 
 fn exposures(event: &Value, resources: &[String], origin: &mut Origin) -> Result<Vec<Exposure>, Unactionable> {
-    let service = text(event, "/service").ok_or(Unreadable::Missing { member: "detail.service" })?;
-    let code = text(event, "/eventTypeCode").ok_or(Unreadable::Missing { member: "detail.eventTypeCode" })?;
+    let service = text(event, "/service").ok_or(Unreadable::Missing { field: "detail.service" })?;
+    let code = text(event, "/eventTypeCode").ok_or(Unreadable::Missing { field: "detail.eventTypeCode" })?;
     if service != "RISK" || !ABOUT_KEYS.iter().any(|part| code.contains(part)) {
         return Err(Ignored::NoAccessKey { what: SafeText::of(code) }.into());
     }
@@ -143,7 +143,7 @@ mod tests {
         let exposure = &alert.exposures.unwrap()[0];
         assert_eq!(exposure.account.as_ref().unwrap().as_str(), "111122223333");
         assert_eq!(exposure.region.as_ref().unwrap().as_str(), "us-east-1");
-        assert!(exposure.buckets.is_empty() && alert.origin.set_aside.is_empty());
+        assert!(exposure.buckets.is_empty() && alert.origin.ignored_fields.is_empty());
         assert_eq!(alert.origin.id.unwrap().as_str(), "AWS_RISK_CREDENTIALS_EXPOSED-a1b2");
         assert_eq!(alert.origin.kind.unwrap().as_str(), "AWS_RISK_CREDENTIALS_EXPOSED");
         assert_eq!(alert.origin.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
@@ -170,13 +170,13 @@ mod tests {
     fn entities_that_are_no_keys_are_set_aside_and_an_error_only_where_nothing_else_is_there() {
         let entities = json!([{"entityValue": "deploy-user"}, {"entityValue": "111122223333"}, {"entityValue": KEY}]);
         let alert = read(&with(&[("/affectedEntities", entities)]), &["deploy-user", KEY]);
-        assert_eq!((keys_of(&alert), alert.origin.set_aside.len()), (vec![KEY], 2));
+        assert_eq!((keys_of(&alert), alert.origin.ignored_fields.len()), (vec![KEY], 2));
         let masked =
             [("/affectedEntities", json!([{"entityValue": "ACCESS_KEY_ID_HERE"}])), ("/eventMetadata", json!({}))];
-        let why = refusal(read(&with(&masked), &[]));
-        assert!(matches!(why, Unactionable::Unreadable(Unreadable::Name { member: KEYS, .. })), "{why}");
+        let reason = refusal(read(&with(&masked), &[]));
+        assert!(matches!(reason, Unactionable::Unreadable(Unreadable::Name { field: KEYS, .. })), "{reason}");
         let none = [("/affectedEntities", json!(null)), ("/eventMetadata", json!(7))];
-        assert_eq!(refusal(read(&with(&none), &[])), Unreadable::Missing { member: KEYS }.into());
+        assert_eq!(refusal(read(&with(&none), &[])), Unreadable::Missing { field: KEYS }.into());
     }
 
     #[test]
@@ -207,31 +207,31 @@ mod tests {
 
     #[test]
     fn a_closed_event_is_not_acted_on() {
-        let why = reason_of(&with(&[("/statusCode", json!("closed"))]));
-        assert_eq!(why, Ignored::Closed { state: "closed" }.into());
+        let reason = reason_of(&with(&[("/statusCode", json!("closed"))]));
+        assert_eq!(reason, Ignored::Closed { state: "closed" }.into());
     }
 
     #[test]
     fn a_temporary_credential_is_ignored() {
         let temporary =
             with(&[("/affectedEntities/0/entityValue", json!("ASIAIOSFODNN7EXAMPLE")), ("/eventMetadata", json!({}))]);
-        let why = refusal(read(&temporary, &[]));
-        assert!(matches!(why, Unactionable::Ignored(Ignored::Temporary(_))), "{why}");
+        let reason = refusal(read(&temporary, &[]));
+        assert!(matches!(reason, Unactionable::Ignored(Ignored::Temporary(_))), "{reason}");
     }
 
     #[test]
     fn an_event_without_its_kind_is_an_error() {
-        let why = reason_of(&with(&[("/service", json!(null))]));
-        assert_eq!(why, Unreadable::Missing { member: "detail.service" }.into());
-        let why = reason_of(&with(&[("/eventTypeCode", json!({"type": "string"}))]));
-        assert_eq!(why, Unreadable::Missing { member: "detail.eventTypeCode" }.into());
+        let reason = reason_of(&with(&[("/service", json!(null))]));
+        assert_eq!(reason, Unreadable::Missing { field: "detail.service" }.into());
+        let reason = reason_of(&with(&[("/eventTypeCode", json!({"type": "string"}))]));
+        assert_eq!(reason, Unreadable::Missing { field: "detail.eventTypeCode" }.into());
     }
 
     #[test]
     fn what_the_health_api_says_of_an_event_names_no_key_and_is_not_acted_on() {
         let described = json!({"arn": "arn:aws:health:us-east-1::event/RISK/A/B", "service": "RISK", "region": "us-east-1",
                                "eventTypeCode": "AWS_RISK_CREDENTIALS_EXPOSED", "startTime": 1_795_489_012.5});
-        assert_eq!(refusal(read(&described, &[])), Unreadable::Missing { member: KEYS }.into());
+        assert_eq!(refusal(read(&described, &[])), Unreadable::Missing { field: KEYS }.into());
     }
 
     #[test]

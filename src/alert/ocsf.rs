@@ -9,14 +9,14 @@ use chrono::DateTime;
 use serde_json::Value;
 
 use super::finding::{
-    Buckets, Members, Named, Reading, Resource, alerts, best_id, expose, is_null, is_sample, is_sample_name, listed,
+    Buckets, Fields, Named, Reading, Resource, alerts, best_id, expose, is_null, is_sample, is_sample_name, listed,
     no_key, read_all, with_bucket,
 };
 use super::finding_type::{Claim, expects_key, is_guardduty_arn, names_guardduty};
 use super::{Alert, Ignored, Origin, each, moment, text};
 use crate::safe_text::SafeText;
 
-const MEMBERS: Members = Members {
+const FIELDS: Fields = Fields {
     key: "detail.findings[].resources[].uid",
     account: "detail.findings[].resources[].owner.account.uid",
     region: "detail.findings[].cloud.region",
@@ -68,7 +68,7 @@ fn exposures(finding: &Value, claim: &Claim, origin: &mut Origin) -> Reading {
         return Err(no_key(all(finding).filter_map(|resource| text(resource, "/type"))).into());
     }
     claim.judge()?;
-    expose(&MEMBERS, &named, buckets(finding, origin), origin)
+    expose(&FIELDS, &named, buckets(finding, origin), origin)
 }
 
 /// Classes that are no threat (OCSF schema). None for those that may be one, and where the class was cut off.
@@ -99,7 +99,7 @@ fn claim(finding: &Value) -> Claim<'_> {
     let types = each(finding, "/finding_info/types").chain(each(finding, "/finding/types"));
     Claim {
         types: types.filter_map(Value::as_str).collect(),
-        member: "detail.findings[].finding_info.types",
+        field: "detail.findings[].finding_info.types",
         product: (product, "detail.findings[].metadata.product.uid"),
         guardduty,
         checked: finding.get("compliance").is_some_and(|compliance| !compliance.is_null()),
@@ -121,7 +121,7 @@ fn named<'a>(resource: &'a Value, finding: &'a Value) -> Named<'a> {
     }
 }
 
-/// Security Lake keeps what OCSF has no member for in `unmapped`, by its ASFF path.
+/// Security Lake keeps what OCSF has no field for in `unmapped`, by its ASFF path.
 fn sample(finding: &Value) -> bool {
     let unmapped = finding.get("unmapped").and_then(Value::as_object).into_iter().flatten();
     let says = |field: &str| {
@@ -164,7 +164,7 @@ fn buckets<'a>(finding: &'a Value, origin: &mut Origin) -> Buckets<'a> {
             Resource::Object => [with_bucket(uid), with_bucket(uid_alt), None],
             _ => continue,
         };
-        buckets.add(MEMBERS.key, names, text(resource, "/region"), origin);
+        buckets.add(FIELDS.key, names, text(resource, "/region"), origin);
     }
     buckets
 }
@@ -236,7 +236,7 @@ mod tests {
             let Alert { origin, exposures } = read(&detail);
             assert_eq!(exposures.unwrap(), [exposure(KEY, &[], "444455556666", "eu-west-1")]);
             assert_eq!(origin.kind, Some(SafeText::of("UnauthorizedAccess:IAMUser/MaliciousIPCaller")));
-            assert_eq!((origin.severity, origin.set_aside.len()), (Some(4.0), 0));
+            assert_eq!((origin.severity, origin.ignored_fields.len()), (Some(4.0), 0));
             assert_eq!(origin.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
         }
     }
@@ -260,8 +260,8 @@ mod tests {
     #[test]
     fn a_finding_that_was_cut_down_is_still_known() {
         let mut cut = finding();
-        for member in ["class_uid", "cloud", "status", "status_id", "activity_id"] {
-            cut.as_object_mut().unwrap().remove(member);
+        for field in ["class_uid", "cloud", "status", "status_id", "activity_id"] {
+            cut.as_object_mut().unwrap().remove(field);
         }
         cut["metadata"] = json!({"product": {"name": "GuardDuty"}});
         assert!(is_one(&cut));
@@ -299,7 +299,7 @@ mod tests {
             );
         }
         for types in [json!(["Threats"]), json!([]), json!(null)] {
-            let missing = Unreadable::Missing { member: "detail.findings[].finding_info.types" };
+            let missing = Unreadable::Missing { field: "detail.findings[].finding_info.types" };
             assert_eq!(reason_of(&with("/finding_info/types", types)), missing.into());
         }
     }
@@ -308,7 +308,7 @@ mod tests {
     fn whoever_claims_to_be_guardduty_without_its_arn_is_refused() {
         let product = json!("arn:aws:securityhub:eu-west-1:111122223333:product/111122223333/default");
         let mut stranger = with("/metadata/product/uid", product);
-        let forged: Unactionable = Unreadable::Forged { member: "detail.findings[].metadata.product.uid" }.into();
+        let forged: Unactionable = Unreadable::Forged { field: "detail.findings[].metadata.product.uid" }.into();
         assert_eq!(reason_of(&stranger), forged);
         stranger["metadata"]["product"]["name"] = json!("Own");
         assert_eq!(reason_of(&stranger), forged, "the ID says so");
@@ -352,15 +352,15 @@ mod tests {
         };
         let what = SafeText::of("AWS::S3::Object");
         assert_eq!(without("Discovery:S3/MaliciousIPCaller"), Ignored::NoAccessKey { what }.into());
-        assert_eq!(without("AttackSequence:S3/CompromisedData"), Unreadable::Missing { member: MEMBERS.key }.into());
+        assert_eq!(without("AttackSequence:S3/CompromisedData"), Unreadable::Missing { field: FIELDS.key }.into());
         let null = with("/resources/0/uid", json!("AWS::IAM::AccessKey:null"));
         let what = SafeText::of("AWS::IAM::AccessKey, AWS::IAM::User");
         assert_eq!(reason_of(&null), Ignored::NoAccessKey { what }.into());
         for odd in [json!("arn:aws:iam::111122223333:user/bob"), json!("********"), json!(5), json!(null)] {
-            let why = reason_of(&with("/resources/0/uid", odd));
+            let reason = reason_of(&with("/resources/0/uid", odd));
             assert!(
-                matches!(why, Unactionable::Unreadable(Unreadable::Name { member, .. }) if member == MEMBERS.key),
-                "{why}"
+                matches!(reason, Unactionable::Unreadable(Unreadable::Name { field, .. }) if field == FIELDS.key),
+                "{reason}"
             );
         }
         let temporary = with("/resources/0/uid", json!("ASIAIOSFODNN7EXAMPLE"));
@@ -401,8 +401,8 @@ mod tests {
             json!(true),
         ] {
             assert_eq!(super::read(&odd).len(), 1);
-            for member in finding().as_object().unwrap().keys() {
-                assert_eq!(super::read(&with(&format!("/{member}"), odd.clone())).len(), 1, "{member}");
+            for field in finding().as_object().unwrap().keys() {
+                assert_eq!(super::read(&with(&format!("/{field}"), odd.clone())).len(), 1, "{field}");
             }
             for path in
                 ["/finding_info/last_seen_time", "/finding_info/types", "/resources/0/type", "/resources/0/owner"]
@@ -410,7 +410,7 @@ mod tests {
                 assert_eq!(super::read(&with(path, odd.clone())).len(), 1, "{path}");
             }
         }
-        let missing = Unreadable::Missing { member: "detail.findings" };
+        let missing = Unreadable::Missing { field: "detail.findings" };
         assert_eq!(refusal(read(&json!({"findings": []}))), missing.into());
     }
 }

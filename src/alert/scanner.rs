@@ -26,7 +26,7 @@ pub(super) fn is_one(value: &Value) -> bool {
 
 /// Reads one alert.
 pub(super) fn read(value: &Value) -> Vec<Alert> {
-    let missing = Unreadable::Missing { member: "secret_type, DetectorName or incident" };
+    let missing = Unreadable::Missing { field: "secret_type, DetectorName or incident" };
     vec![reader(value).map_or_else(|| Alert::without_key(Origin::of("scanner"), missing), |reader| reader(value))]
 }
 
@@ -73,8 +73,8 @@ mod tests {
             json!({"secret": "AKIAIOSFODNN7EXAMPLE"}),
         ] {
             assert!(!is_one(&other), "{other}");
-            let why = refusal(read(&other).remove(0));
-            assert!(matches!(why, Unactionable::Unreadable(Unreadable::Missing { .. })), "{why}");
+            let reason = refusal(read(&other).remove(0));
+            assert!(matches!(reason, Unactionable::Unreadable(Unreadable::Missing { .. })), "{reason}");
         }
     }
 }

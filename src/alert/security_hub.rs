@@ -9,14 +9,14 @@
 use serde_json::Value;
 
 use super::finding::{
-    Buckets, Members, Named, Reading, Resource, alerts, best_id, expose, is_key, is_null, is_sample, is_sample_name,
+    Buckets, Fields, Named, Reading, Resource, alerts, best_id, expose, is_key, is_null, is_sample, is_sample_name,
     listed, no_key, read_all, with_bucket,
 };
 use super::finding_type::{Claim, expects_key, is_guardduty_arn, is_sequence, names_guardduty};
 use super::{Alert, Ignored, Origin, each, moment, ocsf, text};
 use crate::safe_text::SafeText;
 
-const MEMBERS: Members = Members {
+const FIELDS: Fields = Fields {
     key: "detail.findings[].Resources[].Id",
     account: "detail.findings[].AwsAccountId",
     region: "detail.findings[].Region",
@@ -25,7 +25,7 @@ const MEMBERS: Members = Members {
 /// Whether `value` is a finding, a list of them as in events and the output of `GetFindings`, or the results of an insight.
 pub(super) fn is_one(value: &Value) -> bool {
     let is_finding = |finding: &Value| {
-        let has = |member| finding.get(member).is_some();
+        let has = |field| finding.get(field).is_some();
         has("Resources") && ["AwsAccountId", "ProductArn", "SchemaVersion", "Types"].into_iter().any(has)
     };
     value.get("insightResults").is_some() || listed(value).into_iter().any(is_finding)
@@ -73,7 +73,7 @@ fn exposures(finding: &Value, claim: &Claim, origin: &mut Origin) -> Reading {
         return Err(no_key(each(finding, "/Resources").filter_map(|resource| text(resource, "/Type"))).into());
     }
     claim.judge()?;
-    expose(&MEMBERS, &named, buckets(finding, origin), origin)
+    expose(&FIELDS, &named, buckets(finding, origin), origin)
 }
 
 fn claim(finding: &Value, by_person: bool) -> Claim<'_> {
@@ -88,7 +88,7 @@ fn claim(finding: &Value, by_person: bool) -> Claim<'_> {
     let types = each(finding, "/Types").chain(each(finding, "/FindingProviderFields/Types"));
     Claim {
         types: types.filter_map(Value::as_str).collect(),
-        member: "detail.findings[].Types",
+        field: "detail.findings[].Types",
         product: (product, "detail.findings[].ProductArn"),
         guardduty,
         checked: finding.get("Compliance").is_some_and(|compliance| !compliance.is_null()),
@@ -154,7 +154,7 @@ fn buckets<'a>(finding: &'a Value, origin: &mut Origin) -> Buckets<'a> {
             Resource::Object => [with_bucket(id), None],
             _ => continue,
         };
-        buckets.add(MEMBERS.key, names, text(resource, "/Region"), origin);
+        buckets.add(FIELDS.key, names, text(resource, "/Region"), origin);
     }
     buckets
 }
@@ -222,7 +222,7 @@ mod tests {
             let Alert { origin, exposures } = read(&detail);
             assert_eq!(exposures.unwrap(), [exposure(KEY, &[], "eu-west-1")]);
             assert_eq!(origin.kind, Some(SafeText::of("TTPs/Discovery/IAMUser-AnomalousBehavior")));
-            assert_eq!((origin.severity, origin.set_aside.len()), (Some(40.0), 0));
+            assert_eq!((origin.severity, origin.ignored_fields.len()), (Some(40.0), 0));
             assert_eq!(origin.product_arn, text(&finding(), "/ProductArn").map(SafeText::of));
             assert_eq!(origin.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
         }
@@ -239,7 +239,7 @@ mod tests {
             {"Type": "AwsIamAccessKey", "Id": user}
         ]));
         assert_eq!(exposed(&finding), [exposure(KEY, &[], "eu-west-1"), exposure(OTHER_KEY, &[], "eu-west-1")]);
-        assert_eq!(read(&finding).origin.set_aside.len(), 1);
+        assert_eq!(read(&finding).origin.ignored_fields.len(), 1);
     }
 
     #[test]
@@ -268,7 +268,7 @@ mod tests {
         finding["Resources"] = json!([]);
         assert_eq!(exposed(&finding), [exposure(OTHER_KEY, &[], "eu-west-1")]);
         finding["Detection"] = json!(null);
-        assert_eq!(reason_of(&finding), Unreadable::Missing { member: MEMBERS.key }.into());
+        assert_eq!(reason_of(&finding), Unreadable::Missing { field: FIELDS.key }.into());
     }
 
     #[test]
@@ -286,10 +286,10 @@ mod tests {
             json!(5),
         ] {
             let resources = json!([{"Type": "AwsIamAccessKey", "Id": id}]);
-            let why = reason_of(&with_resources(resources));
+            let reason = reason_of(&with_resources(resources));
             assert!(
-                matches!(why, Unactionable::Unreadable(Unreadable::Name { member, .. }) if member == MEMBERS.key),
-                "{why}"
+                matches!(reason, Unactionable::Unreadable(Unreadable::Name { field, .. }) if field == FIELDS.key),
+                "{reason}"
             );
         }
         let temporary =
@@ -333,26 +333,26 @@ mod tests {
         }
         let mut untyped = finding();
         untyped["Types"] = json!(null);
-        assert_eq!(reason_of(&untyped), Unreadable::Missing { member: "detail.findings[].Types" }.into());
+        assert_eq!(reason_of(&untyped), Unreadable::Missing { field: "detail.findings[].Types" }.into());
     }
 
     #[test]
     fn whoever_claims_to_be_guardduty_without_its_arn_is_refused() {
-        let forged: Unactionable = Unreadable::Forged { member: "detail.findings[].ProductArn" }.into();
+        let forged: Unactionable = Unreadable::Forged { field: "detail.findings[].ProductArn" }.into();
         let mut stranger = with("/ProductArn", json!(OWN_PRODUCT));
         assert_eq!(reason_of(&stranger), forged);
         stranger["Id"] = json!("x");
         assert_eq!(reason_of(&stranger), forged, "ProductFields say so");
         stranger["ProductFields"] = json!({});
         assert_eq!(exposed(&stranger).len(), 1, "a threat that somebody else sees");
-        for (member, value) in [
+        for (field, value) in [
             ("ProductName", json!("GuardDuty")),
             ("ProductFields", json!({"aws/securityhub/ProductName": "GuardDuty"})),
             ("GeneratorId", json!("arn:aws-cn:guardduty:cn-north-1:111122223333:detector/d")),
         ] {
             let mut stranger = stranger.clone();
-            stranger[member] = value;
-            assert_eq!(reason_of(&stranger), forged, "{member}");
+            stranger[field] = value;
+            assert_eq!(reason_of(&stranger), forged, "{field}");
         }
     }
 
@@ -371,7 +371,7 @@ mod tests {
             assert!(matches!(reason_of(&check), Unactionable::Ignored(Ignored::Check { .. })));
             assert!(matches!(sent(&check), Err(Unactionable::Ignored(Ignored::Check { .. }))));
         }
-        assert_eq!(reason_of(&untyped), Unreadable::Missing { member: "detail.findings[].Types" }.into());
+        assert_eq!(reason_of(&untyped), Unreadable::Missing { field: "detail.findings[].Types" }.into());
         assert_eq!(sent(&untyped).unwrap(), [exposure(KEY, &[], "eu-west-1")]);
     }
 
@@ -380,7 +380,7 @@ mod tests {
         let ocsf = json!({"class_uid": 2003, "class_name": "Compliance Finding"});
         let alerts = super::read(&json!({"findings": [finding(), null, ocsf, finding()]}));
         assert_eq!(alerts.iter().map(|alert| alert.exposures.is_ok()).collect::<Vec<_>>(), [true, false, false, true]);
-        let missing = Unreadable::Missing { member: "detail.findings" };
+        let missing = Unreadable::Missing { field: "detail.findings" };
         assert_eq!(refusal(read(&json!({"findings": []}))), missing.into());
     }
 
@@ -404,11 +404,11 @@ mod tests {
     fn no_wrong_type_anywhere_makes_it_panic() {
         for odd in [json!(null), json!(-1.5), json!("\u{e9}"), json!([[]]), json!({"": {"a": []}}), json!(true)] {
             assert_eq!(super::read(&odd).len(), 1);
-            for member in finding().as_object().unwrap().keys() {
-                assert_eq!(super::read(&with(&format!("/{member}"), odd.clone())).len(), 1, "{member}");
+            for field in finding().as_object().unwrap().keys() {
+                assert_eq!(super::read(&with(&format!("/{field}"), odd.clone())).len(), 1, "{field}");
             }
-            for member in ["Type", "Id", "Region", "Details"] {
-                assert_eq!(super::read(&with(&format!("/Resources/1/{member}"), odd.clone())).len(), 1, "{member}");
+            for field in ["Type", "Id", "Region", "Details"] {
+                assert_eq!(super::read(&with(&format!("/Resources/1/{field}"), odd.clone())).len(), 1, "{field}");
             }
         }
     }

@@ -17,8 +17,8 @@ pub(super) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 /// `sample` with new values at JSON pointers, whose parents it has.
 pub(super) fn changed(mut sample: Value, changes: &[(&str, Value)]) -> Value {
     for (pointer, new) in changes {
-        let (parent, member) = pointer.rsplit_once('/').unwrap();
-        sample.pointer_mut(parent).unwrap()[member] = new.clone();
+        let (parent, field) = pointer.rsplit_once('/').unwrap();
+        sample.pointer_mut(parent).unwrap()[field] = new.clone();
     }
     sample
 }

@@ -37,7 +37,7 @@ pub(super) fn read(item: &Value) -> Vec<Alert> {
 }
 
 fn exposures(item: &Value, check: Option<&str>, origin: &mut Origin) -> Result<Vec<Exposure>, Unactionable> {
-    let check = check.ok_or(Unreadable::Missing { member: "detail.check-name" })?;
+    let check = check.ok_or(Unreadable::Missing { field: "detail.check-name" })?;
     if check != CHECK {
         return Err(Ignored::NoAccessKey { what: SafeText::of(check) }.into());
     }
@@ -50,16 +50,16 @@ fn exposures(item: &Value, check: Option<&str>, origin: &mut Origin) -> Result<V
 /// Whether the status says that the key is exposed. A key that is an item of this check is one that AWS found in
 /// public: only `OK` takes that back. A status that we do not know might, too, so a person must look.
 fn acts(status: Option<&Value>) -> Result<(), Unactionable> {
-    const MEMBER: &str = "detail.status";
+    const FIELD: &str = "detail.status";
     const ACCEPTED: &str = "ERROR, WARN, INFO or OK";
     match status {
-        None => Err(Unreadable::Missing { member: MEMBER }.into()),
+        None => Err(Unreadable::Missing { field: FIELD }.into()),
         Some(Value::String(status)) => match status.to_ascii_uppercase().as_str() {
             "ERROR" | "WARN" | "INFO" => Ok(()),
             "OK" => Err(Ignored::Closed { state: "recovered: Trusted Advisor's status is OK" }.into()),
-            _ => Err(Unreadable::WrongType { member: MEMBER, kind: "another status", accepted: ACCEPTED }.into()),
+            _ => Err(Unreadable::WrongType { field: FIELD, kind: "another status", accepted: ACCEPTED }.into()),
         },
-        Some(other) => Err(Unreadable::wrong_type(MEMBER, other, ACCEPTED).into()),
+        Some(other) => Err(Unreadable::wrong_type(FIELD, other, ACCEPTED).into()),
     }
 }
 
@@ -118,20 +118,20 @@ mod tests {
         for status in ["ERROR", "WARN", "INFO", "warn"] {
             assert_eq!(keys_of(&read(&with("/status", json!(status)))), [KEY], "{status}");
         }
-        let why = reason_of(&with("/status", json!("OK")));
-        assert_eq!(why, Ignored::Closed { state: "recovered: Trusted Advisor's status is OK" }.into());
+        let reason = reason_of(&with("/status", json!("OK")));
+        assert_eq!(reason, Ignored::Closed { state: "recovered: Trusted Advisor's status is OK" }.into());
         for (odd, kind) in [(json!("GREEN"), "another status"), (json!(null), "null"), (json!(5), "a number")] {
-            let why = reason_of(&with("/status", odd));
+            let reason = reason_of(&with("/status", odd));
             let accepted = "ERROR, WARN, INFO or OK";
-            assert_eq!(why, Unreadable::WrongType { member: "detail.status", kind, accepted }.into());
+            assert_eq!(reason, Unreadable::WrongType { field: "detail.status", kind, accepted }.into());
         }
     }
 
     #[test]
     fn another_check_has_no_key_even_if_something_in_it_looks_like_one() {
         for check in ["IAM Access Key Rotation", "Amazon S3 Bucket Versioning"] {
-            let why = reason_of(&with("/check-name", json!(check)));
-            assert_eq!(why, Ignored::NoAccessKey { what: SafeText::of(check) }.into());
+            let reason = reason_of(&with("/check-name", json!(check)));
+            assert_eq!(reason, Ignored::NoAccessKey { what: SafeText::of(check) }.into());
         }
         assert_eq!(keys_of(&read(&with("/check-name", json!("Exposed Access Keys ")))), [KEY]);
     }
@@ -139,21 +139,21 @@ mod tests {
     #[test]
     fn what_is_no_key_is_an_error_and_a_temporary_one_ignored() {
         for masked in ["ACCESS_KEY_ID_HERE", "AKIA****************"] {
-            let why = reason_of(&with("/check-item-detail/Access Key ID", json!(masked)));
-            assert!(matches!(why, Unactionable::Unreadable(Unreadable::Name { .. })), "{why}");
+            let reason = reason_of(&with("/check-item-detail/Access Key ID", json!(masked)));
+            assert!(matches!(reason, Unactionable::Unreadable(Unreadable::Name { .. })), "{reason}");
         }
         for (path, odd) in [("/check-item-detail/Access Key ID", json!("")), ("/check-item-detail", json!(null))] {
-            let why = reason_of(&with(path, odd));
-            assert!(matches!(why, Unactionable::Unreadable(Unreadable::Missing { .. })), "{why}");
+            let reason = reason_of(&with(path, odd));
+            assert!(matches!(reason, Unactionable::Unreadable(Unreadable::Missing { .. })), "{reason}");
         }
-        let why = reason_of(&with("/check-item-detail/Access Key ID", json!("ASIAIOSFODNN7EXAMPLE")));
-        assert!(matches!(why, Unactionable::Ignored(Ignored::Temporary(_))), "{why}");
+        let reason = reason_of(&with("/check-item-detail/Access Key ID", json!("ASIAIOSFODNN7EXAMPLE")));
+        assert!(matches!(reason, Unactionable::Ignored(Ignored::Temporary(_))), "{reason}");
     }
 
     #[test]
     fn an_item_without_its_check_is_an_error() {
-        let why = reason_of(&with("/check-name", json!(null)));
-        assert_eq!(why, Unreadable::Missing { member: "detail.check-name" }.into());
+        let reason = reason_of(&with("/check-name", json!(null)));
+        assert_eq!(reason, Unreadable::Missing { field: "detail.check-name" }.into());
     }
 
     #[test]

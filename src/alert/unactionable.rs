@@ -97,46 +97,46 @@ pub enum Unreadable {
     /// Our own code panicked while reading it.
     #[error("this function's own code panicked while reading the event; the log line before this one says where")]
     Panicked,
-    /// A required member is not there.
-    #[error("{member} is missing; accepted: {ACCEPTED}")]
+    /// A required field is not there.
+    #[error("{field} is missing; accepted: {ACCEPTED}")]
     Missing {
-        /// The member.
-        member: &'static str,
+        /// The field.
+        field: &'static str,
     },
-    /// A member is of another JSON type.
-    #[error("{member} is {kind}, not {accepted}")]
+    /// A field is of another JSON type.
+    #[error("{field} is {kind}, not {accepted}")]
     WrongType {
-        /// The member.
-        member: &'static str,
+        /// The field.
+        field: &'static str,
         /// What it is instead.
         kind: &'static str,
         /// What it may be.
         accepted: &'static str,
     },
-    /// A member that we do not know. It might ask for caution ("dry run"), so nothing is done.
-    #[error("unknown member {member:?}; accepted: {accepted}")]
-    UnknownMember {
-        /// The member.
-        member: String,
-        /// The members that are known.
+    /// A field that we do not know. It might ask for caution ("dry run"), so nothing is done.
+    #[error("unknown field {field:?}; accepted: {accepted}")]
+    UnknownField {
+        /// The field.
+        field: String,
+        /// The fields that are known.
         accepted: &'static str,
     },
-    /// A member holds no such name.
-    #[error("{member} {error}")]
+    /// A field holds no such name.
+    #[error("{field} {error}")]
     Name {
-        /// The member.
-        member: &'static str,
+        /// The field.
+        field: &'static str,
         /// What is wrong with it.
         error: NameError,
     },
     /// A finding in somebody else's name.
     #[error(
-        "it claims to be GuardDuty's, and {member} is not: whoever imports findings may not have keys deleted in \
+        "it claims to be GuardDuty's, and {field} is not: whoever imports findings may not have keys deleted in \
          GuardDuty's name; if the key leaked, invoke this function by hand with it"
     )]
     Forged {
-        /// The member that gives it away.
-        member: &'static str,
+        /// The field that gives it away.
+        field: &'static str,
     },
     /// Alerts that arrived together say that the key is of several accounts.
     #[error(
@@ -159,8 +159,8 @@ pub enum Unreadable {
 }
 
 impl Unreadable {
-    /// `member` is `found`, which is of another JSON type.
-    pub(super) fn wrong_type(member: &'static str, found: &Value, accepted: &'static str) -> Self {
-        Self::WrongType { member, kind: kind(found), accepted }
+    /// `field` is `found`, which is of another JSON type.
+    pub(super) fn wrong_type(field: &'static str, found: &Value, accepted: &'static str) -> Self {
+        Self::WrongType { field, kind: kind(found), accepted }
     }
 }

@@ -61,8 +61,8 @@ fn check(payload: &str, messages: &[Message]) {
                     assert!(held::holds(payload, key), "a key that is nowhere in the payload: {key}");
                 }
             }
-            Err(why) => {
-                let line = format!("{why} {why:?}");
+            Err(reason) => {
+                let line = format!("{reason} {reason:?}");
                 assert!(!line.contains(['\r', '\n', '\u{1b}', '\u{2028}', '\u{2029}']), "more than one line: {line}");
             }
         }

@@ -63,7 +63,7 @@ pub(crate) struct Alert {
     pub(crate) buckets: Vec<String>,
     /// Account and Region of the owner, where the source has them.
     pub(crate) owner: Option<(String, String)>,
-    /// Whether a member that is not known is a wish, and no alert is to be read past it.
+    /// Whether a field that is not known is a wish, and no alert is to be read past it.
     pub(crate) by_hand: bool,
 }
 
@@ -381,8 +381,8 @@ fn owner() -> Option<(String, String)> {
 fn capitalised(value: Value) -> Value {
     let name = |name: String| name[..1].to_uppercase() + &name[1..];
     match value {
-        Value::Object(members) => Value::Object(
-            members.into_iter().map(|(member, value)| (name(member), capitalised(value))).collect::<Map<_, _>>(),
+        Value::Object(fields) => Value::Object(
+            fields.into_iter().map(|(field, value)| (name(field), capitalised(value))).collect::<Map<_, _>>(),
         ),
         Value::Array(values) => Value::Array(values.into_iter().map(capitalised).collect()),
         other => other,

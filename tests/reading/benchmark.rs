@@ -19,7 +19,7 @@ const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 type Kind = (&'static str, fn(usize) -> String, usize);
 
 const KINDS: [Kind; 5] = [
-    ("finding with unrelated members", finding, 1),
+    ("finding with unrelated fields", finding, 1),
     ("batch of ten messages", batch, 10),
     ("by hand, refused: wide and deep", by_hand, 0),
     ("list of what is no key, and buckets", names, 1),
@@ -61,14 +61,14 @@ fn guardduty(key: &str, filling: &Value, buckets: &[Value]) -> Value {
     })
 }
 
-/// Members of some 100 bytes, until there are enough.
+/// Fields of some 100 bytes, until there are enough.
 fn filling(size: usize) -> Value {
-    let member = |number: usize| {
+    let field = |number: usize| {
         let value =
             json!({"name": "a value of no interest", "list": [1, 2.5, true, null], "text": "\u{e9}\n\"quoted\""});
-        (format!("member{number}"), value)
+        (format!("field{number}"), value)
     };
-    (0..size / 100).map(member).collect()
+    (0..size / 100).map(field).collect()
 }
 
 fn finding(size: usize) -> String {

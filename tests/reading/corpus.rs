@@ -37,7 +37,7 @@ fn main() -> ExitCode {
     };
     let (text, code) = match report {
         Ok(report) => (report.to_string(), u8::from(report.wrong())),
-        Err(why) => (format!("corpus: {why}\n"), 2),
+        Err(reason) => (format!("corpus: {reason}\n"), 2),
     };
     let written =
         if code == 2 { io::stderr().write_all(text.as_bytes()) } else { io::stdout().write_all(text.as_bytes()) };
@@ -50,7 +50,7 @@ fn measure(directory: &Path) -> Result<Report, String> {
     let text = fs::read_to_string(&manifest).map_err(|error| format!("{}: {error}", manifest.display()))?;
     let mut report = Report::default();
     for (index, line) in text.lines().enumerate().skip(1) {
-        let row = Row::parse(line).map_err(|why| format!("{}, line {}: {why}", manifest.display(), index + 1))?;
+        let row = Row::parse(line).map_err(|reason| format!("{}, line {}: {reason}", manifest.display(), index + 1))?;
         let file = directory.join(row.file);
         let payload = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
         report.add(&row, &payload);
@@ -136,7 +136,7 @@ impl Report {
         if is_bare(kind) {
             match wrapped(kind, payload) {
                 Ok(payload) => self.read(row, "in its EventBridge event", &payload),
-                Err(why) => self.fault(row, "in its EventBridge event", &why),
+                Err(reason) => self.fault(row, "in its EventBridge event", &reason),
             }
         }
     }
@@ -187,9 +187,9 @@ impl Report {
         }
     }
 
-    fn fault(&mut self, row: &Row<'_>, way: &str, why: &str) {
+    fn fault(&mut self, row: &Row<'_>, way: &str, reason: &str) {
         self.formats.entry(row.format.to_owned()).or_default().faults += 1;
-        self.wrong.push(format!("{} ({way}): {why}", row.file));
+        self.wrong.push(format!("{} ({way}): {reason}", row.file));
     }
 
     fn wrong(&self) -> bool {
@@ -247,8 +247,8 @@ fn end(alert: &Alert) -> String {
     let (outcome, reason) = match &alert.exposures {
         Ok(_) => return "exposed".to_owned(),
         Err(Unactionable::TooMany(_)) => return "too many keys".to_owned(),
-        Err(Unactionable::Ignored(why)) => ("ignored", format!("{why:?}")),
-        Err(Unactionable::Unreadable(why)) => ("unreadable", format!("{why:?}")),
+        Err(Unactionable::Ignored(reason)) => ("ignored", format!("{reason:?}")),
+        Err(Unactionable::Unreadable(reason)) => ("unreadable", format!("{reason:?}")),
     };
     format!("{outcome}: {}", reason.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default())
 }
@@ -256,7 +256,7 @@ fn end(alert: &Alert) -> String {
 fn ends(alerts: &[Alert]) -> String {
     let said = |alert: &Alert| match &alert.exposures {
         Ok(_) => "exposed another key".to_owned(),
-        Err(why) => format!("{}: {}", end(alert), why.to_string().chars().take(160).collect::<String>()),
+        Err(reason) => format!("{}: {}", end(alert), reason.to_string().chars().take(160).collect::<String>()),
     };
     alerts.iter().map(said).collect::<Vec<_>>().join("; ")
 }

@@ -8,7 +8,7 @@ use crate::alerts::Choices;
 /// How JSON is printed: all of these are the same JSON.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Style {
-    /// The last member first.
+    /// The last field first.
     pub(crate) reversed: bool,
     /// Of every string a sixth of the characters as `\uXXXX`; all of them would be two hundredfold in three wrappers.
     pub(crate) escaped: bool,
@@ -42,16 +42,16 @@ fn write(value: &Value, style: Style, text: &mut String) {
             }
             text.push(']');
         }
-        Value::Object(members) => {
+        Value::Object(fields) => {
             text.push('{');
-            let mut members: Vec<(&String, &Value)> = members.iter().collect();
+            let mut fields: Vec<(&String, &Value)> = fields.iter().collect();
             if style.reversed {
-                members.reverse();
+                fields.reverse();
             }
-            for (index, (member, value)) in members.into_iter().enumerate() {
+            for (index, (field, value)) in fields.into_iter().enumerate() {
                 text.push_str(if index > 0 { "," } else { "" });
                 text.push_str(space);
-                quote(member, style, text);
+                quote(field, style, text);
                 text.push(':');
                 write(value, style, text);
             }
@@ -123,7 +123,7 @@ fn notification(text: &str) -> Value {
            "Timestamp": "2026-11-24T03:00:00Z", "UnsubscribeURL": "https://example.com/"})
 }
 
-/// Damages `value` in one to four places, so that nothing comes into a member in which it was not before.
+/// Damages `value` in one to four places, so that nothing comes into a field in which it was not before.
 pub(crate) fn damage(value: &mut Value, choices: &mut Choices, stray: &str) {
     for _ in 0..=choices.below(4) {
         let places = places(value);
@@ -154,7 +154,7 @@ pub(crate) fn damage(value: &mut Value, choices: &mut Choices, stray: &str) {
     }
 }
 
-/// Adds members that nobody knows to objects of `value`, and takes none away.
+/// Adds fields that nobody knows to objects of `value`, and takes none away.
 pub(crate) fn embroider(value: &mut Value, choices: &mut Choices, stray: &str) {
     for place in places(value) {
         if choices.below(3) == 0
@@ -167,7 +167,7 @@ pub(crate) fn embroider(value: &mut Value, choices: &mut Choices, stray: &str) {
     }
 }
 
-/// Puts `text` beside, around or into one text, or into the name of a member.
+/// Puts `text` beside, around or into one text, or into the name of a field.
 pub(crate) fn plant(value: &mut Value, choices: &mut Choices, text: &str) {
     let places = places(value);
     let place = &places[(choices.below(256) * 256 + choices.below(256)) % places.len()];
@@ -190,9 +190,9 @@ fn places(value: &Value) -> Vec<String> {
     fn walk(value: &Value, place: &str, places: &mut Vec<String>) {
         places.push(place.to_owned());
         match value {
-            Value::Object(members) => {
-                for (member, value) in members {
-                    walk(value, &format!("{place}/{}", member.replace('~', "~0").replace('/', "~1")), places);
+            Value::Object(fields) => {
+                for (field, value) in fields {
+                    walk(value, &format!("{place}/{}", field.replace('~', "~0").replace('/', "~1")), places);
                 }
             }
             Value::Array(values) => {
@@ -208,16 +208,16 @@ fn places(value: &Value) -> Vec<String> {
     places
 }
 
-fn add(value: &mut Value, member: &str, addition: Value) {
-    if let Value::Object(members) = value {
-        members.entry(member).or_insert(addition);
+fn add(value: &mut Value, field: &str, addition: Value) {
+    if let Value::Object(fields) = value {
+        fields.entry(field).or_insert(addition);
     }
 }
 
 fn remove(value: &mut Value, place: &str) {
     let Some((parent, last)) = place.rsplit_once('/') else { return };
     match value.pointer_mut(parent) {
-        Some(Value::Object(members)) => drop(Map::remove(members, &last.replace("~1", "/").replace("~0", "~"))),
+        Some(Value::Object(fields)) => drop(Map::remove(fields, &last.replace("~1", "/").replace("~0", "~"))),
         Some(Value::Array(values)) => drop(last.parse().map(|index: usize| values.remove(index))),
         _ => {}
     }

@@ -21,7 +21,7 @@ fn within(value: &Value, key: &str, depth: usize) -> bool {
     match value {
         Value::String(text) => text.contains(key) || from_base64(text).contains(key) || opened(text, key, depth),
         Value::Array(values) => values.iter().any(|value| within(value, key, depth)),
-        Value::Object(members) => members.values().any(|value| within(value, key, depth)),
+        Value::Object(fields) => fields.values().any(|value| within(value, key, depth)),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }

@@ -148,8 +148,8 @@ fn holds_of_every_payload(payload: &str) -> Result<(), TestCaseError> {
 /// All text that can leave the function by an incident: the alert goes into the record, the reason into record, log and
 /// error.
 fn said(alert: &Alert) -> String {
-    let why = alert.exposures.as_ref().err().map(|why| format!("{why} {why:?}")).unwrap_or_default();
-    format!("{:?} {} {why}", alert.origin, serde_json::to_string(&alert.origin).unwrap())
+    let reason = alert.exposures.as_ref().err().map(|reason| format!("{reason} {reason:?}")).unwrap_or_default();
+    format!("{:?} {} {reason}", alert.origin, serde_json::to_string(&alert.origin).unwrap())
 }
 
 fn same_printed_another_way(payload: &str) -> Result<(), TestCaseError> {
@@ -229,7 +229,7 @@ fn json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(6, 40, 6, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::vec((word(), inner.clone()), 0..6).prop_map(|members| members.into_iter().collect()),
+            prop::collection::vec((word(), inner.clone()), 0..6).prop_map(|fields| fields.into_iter().collect()),
             inner.prop_map(|value| Value::from(value.to_string()))
         ]
     })
@@ -310,11 +310,11 @@ proptest! {
     }
 
     #[test]
-    fn a_member_that_nobody_knows_stops_what_is_given_by_hand(seeds in seeds(), member in "[a-zA-Z-]{1,12}") {
-        prop_assume!(!["accessKeyId", "bucketName", "region", "reason"].contains(&member.as_str()));
+    fn a_member_that_nobody_knows_stops_what_is_given_by_hand(seeds in seeds(), field in "[a-zA-Z-]{1,12}") {
+        prop_assume!(!["accessKeyId", "bucketName", "region", "reason"].contains(&field.as_str()));
         let mut names = Names::new(seeds.1);
         let mut object = json!({"accessKeyId": names.key(), "bucketName": "photos"});
-        object[&member] = json!(names.key());
+        object[&field] = json!(names.key());
         let mut choices = Choices::new(seeds.0);
         let payload = deliveries::wrap(&[object], &mut choices).to_string();
         prop_assert_eq!(exposed(&payload), BTreeSet::new());
@@ -335,8 +335,8 @@ proptest! {
         let actionable = alerts.iter().filter_map(|alert| alert.exposures.as_ref().ok()).flatten().count();
         if count > most {
             prop_assert_eq!((alerts.len(), actionable), (1, 0));
-            let Err(Unactionable::TooMany(why)) = &alerts[0].exposures else { return Err(TestCaseError::fail("not too many")) };
-            prop_assert_eq!(why.named.len(), count);
+            let Err(Unactionable::TooMany(reason)) = &alerts[0].exposures else { return Err(TestCaseError::fail("not too many")) };
+            prop_assert_eq!(reason.named.len(), count);
         } else {
             prop_assert_eq!(actionable, count);
         }

@@ -25,13 +25,13 @@ pub(super) fn read(body: &Value) -> Alert {
         observed_at: moment(body, "/timestamp"),
         ..Origin::of(NAME)
     };
-    Alert::without_key(origin, why(body, detector))
+    Alert::without_key(origin, reason(body, detector))
 }
 
-fn why(body: &Value, detector: Option<&str>) -> Unactionable {
+fn reason(body: &Value, detector: Option<&str>) -> Unactionable {
     // The detectors of AWS credentials are named `aws_iam` and the like.
     match detector {
-        None => return Unreadable::Missing { member: "incident.detector.name" }.into(),
+        None => return Unreadable::Missing { field: "incident.detector.name" }.into(),
         Some(detector) if !detector.starts_with("aws") => {
             return Ignored::NoAccessKey { what: SafeText::of(detector) }.into();
         }
@@ -93,15 +93,15 @@ mod tests {
 
     #[test]
     fn another_detector_has_no_access_key() {
-        let why = reason_of(&alert("slack_bot_token", "incident_triggered", json!("triggered")));
-        assert_eq!(why, Ignored::NoAccessKey { what: SafeText::of("slack_bot_token") }.into());
+        let reason = reason_of(&alert("slack_bot_token", "incident_triggered", json!("triggered")));
+        assert_eq!(reason, Ignored::NoAccessKey { what: SafeText::of("slack_bot_token") }.into());
     }
 
     #[test]
     fn an_incident_without_its_detector_is_an_error() {
         for odd in [json!(null), json!({"detector": KEY}), json!([])] {
             let body = json!({"source": "GitGuardian", "incident": odd});
-            assert_eq!(reason_of(&body), Unreadable::Missing { member: "incident.detector.name" }.into());
+            assert_eq!(reason_of(&body), Unreadable::Missing { field: "incident.detector.name" }.into());
         }
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn is_one(value: &Value) -> bool {
 
 /// Reads one alert.
 pub(super) fn read(body: &Value) -> Alert {
-    let (found, member) = match body.get("alert") {
+    let (found, field) = match body.get("alert") {
         Some(found) if found.get("secret_type").is_some() => (found, "alert.secret"),
         _ => (body, "secret"),
     };
@@ -39,17 +39,17 @@ pub(super) fn read(body: &Value) -> Alert {
         observed_at: moment(found, "/updated_at").or_else(|| moment(found, "/created_at")),
         ..Origin::of(NAME)
     };
-    let exposures = exposures(body, found, member, &mut origin);
+    let exposures = exposures(body, found, field, &mut origin);
     Alert { origin, exposures }
 }
 
 fn exposures(
     body: &Value,
     found: &Value,
-    member: &'static str,
+    field: &'static str,
     origin: &mut Origin,
 ) -> Result<Vec<Exposure>, Unactionable> {
-    let secret_type = text(found, "/secret_type").ok_or(Unreadable::Missing { member: "secret_type" })?;
+    let secret_type = text(found, "/secret_type").ok_or(Unreadable::Missing { field: "secret_type" })?;
     let among = |types: [&str; 2]| types.iter().any(|known| secret_type.contains(known));
     if !among(IDS) && !among(SECRETS) {
         return Err(Ignored::NoAccessKey { what: SafeText::of(secret_type) }.into());
@@ -60,12 +60,12 @@ fn exposures(
     let secret = match found.get("secret") {
         Some(Value::String(secret)) if among(IDS) => Some(secret.as_str()).filter(|secret| !secret.is_empty()),
         Some(other) if among(IDS) && !other.is_null() => {
-            return Err(Unreadable::wrong_type(member, other, "a string").into());
+            return Err(Unreadable::wrong_type(field, other, "a string").into());
         }
         _ => None,
     };
     let secret = secret.ok_or(Ignored::NotTold { source_name: NAME })?;
-    Ok(keys(member, [secret], origin)?.into_iter().map(Exposure::of).collect())
+    Ok(keys(field, [secret], origin)?.into_iter().map(Exposure::of).collect())
 }
 
 /// Somebody settled it, as revoked, false positive or otherwise. All other actions tell something new of an open alert.
@@ -149,8 +149,8 @@ mod tests {
     #[test]
     fn a_secret_of_any_other_type_is_no_access_key() {
         for kind in ["aws_api_key", "adafruit_io_key", "alibaba_cloud_access_key_id", "my_pattern"] {
-            let why = reason_of(&with(&[("/alert/secret_type", json!(kind))]));
-            assert_eq!(why, Ignored::NoAccessKey { what: SafeText::of(kind) }.into());
+            let reason = reason_of(&with(&[("/alert/secret_type", json!(kind))]));
+            assert_eq!(reason, Ignored::NoAccessKey { what: SafeText::of(kind) }.into());
         }
     }
 
@@ -178,15 +178,18 @@ mod tests {
     #[test]
     fn what_is_no_key_is_an_error_that_does_not_repeat_it_and_a_temporary_one_ignored() {
         for masked in [SECRET.to_owned(), format!("{KEY}:{SECRET}"), "AKIASHORT".to_owned()] {
-            let why = reason_of(&with(&[("/alert/secret", json!(masked))]));
-            assert!(matches!(why, Unactionable::Unreadable(Unreadable::Name { member: "alert.secret", .. })), "{why}");
-            assert!(!format!("{why} {why:?}").contains("wJalr"), "{why}");
+            let reason = reason_of(&with(&[("/alert/secret", json!(masked))]));
+            assert!(
+                matches!(reason, Unactionable::Unreadable(Unreadable::Name { field: "alert.secret", .. })),
+                "{reason}"
+            );
+            assert!(!format!("{reason} {reason:?}").contains("wJalr"), "{reason}");
         }
-        let wrong = Unreadable::WrongType { member: "alert.secret", kind: "an object", accepted: "a string" };
+        let wrong = Unreadable::WrongType { field: "alert.secret", kind: "an object", accepted: "a string" };
         assert_eq!(reason_of(&with(&[("/alert/secret", json!({"id": KEY}))])), wrong.into());
         assert_eq!(
             reason_of(&with(&[("/alert/secret_type", json!(5))])),
-            Unreadable::Missing { member: "secret_type" }.into()
+            Unreadable::Missing { field: "secret_type" }.into()
         );
         let temporary = [
             ("/alert/secret_type", json!("aws_temporary_access_key_id")),

@@ -22,7 +22,7 @@ const DETECTOR_TYPE: u64 = 2;
 
 /// Whether `value` is a finding.
 pub(super) fn is_one(value: &Value) -> bool {
-    let has = |member| value.get(member).is_some();
+    let has = |field| value.get(field).is_some();
     (has("DetectorName") || has("DetectorType")) && (has("Raw") || has("SourceMetadata"))
 }
 
@@ -46,7 +46,7 @@ fn exposures(finding: &Value, detector: Option<&str>, origin: &mut Origin) -> Re
     match (detector, number) {
         (Some(detector), _) if DETECTORS.contains(&detector) => {}
         (None, Some(DETECTOR_TYPE)) => {}
-        (None, None) => return Err(Unreadable::Missing { member: "DetectorName" }.into()),
+        (None, None) => return Err(Unreadable::Missing { field: "DetectorName" }.into()),
         (detector, _) => {
             let what = SafeText::of(detector.unwrap_or("another kind of secret"));
             return Err(Ignored::NoAccessKey { what }.into());
@@ -122,12 +122,12 @@ mod tests {
             json!("/w=="),
             json!(""),
         ] {
-            let why = reason_of(&with(&[("/Raw", raw), ("/Redacted", json!(SECRET))]));
-            assert!(matches!(why, Unactionable::Unreadable(Unreadable::Name { member: "Raw", .. })), "{why}");
-            assert!(!format!("{why} {why:?}").contains("wJalr"));
+            let reason = reason_of(&with(&[("/Raw", raw), ("/Redacted", json!(SECRET))]));
+            assert!(matches!(reason, Unactionable::Unreadable(Unreadable::Name { field: "Raw", .. })), "{reason}");
+            assert!(!format!("{reason} {reason:?}").contains("wJalr"));
         }
         let neither = with(&[("/Raw", json!(null)), ("/Redacted", json!([]))]);
-        assert_eq!(reason_of(&neither), Unreadable::Missing { member: "Raw" }.into());
+        assert_eq!(reason_of(&neither), Unreadable::Missing { field: "Raw" }.into());
     }
 
     #[test]
@@ -143,25 +143,25 @@ mod tests {
     #[test]
     fn another_detector_finds_no_access_key() {
         for detector in ["URI", "PrivateKey", "CustomRegex"] {
-            let why = reason_of(&with(&[("/DetectorName", json!(detector))]));
-            assert_eq!(why, Ignored::NoAccessKey { what: SafeText::of(detector) }.into());
+            let reason = reason_of(&with(&[("/DetectorName", json!(detector))]));
+            assert_eq!(reason, Ignored::NoAccessKey { what: SafeText::of(detector) }.into());
         }
         let numbered = with(&[("/DetectorName", json!(null)), ("/DetectorType", json!(17))]);
         assert_eq!(reason_of(&numbered), Ignored::NoAccessKey { what: SafeText::of("another kind of secret") }.into());
         assert_eq!(keys_of(&read(&with(&[("/DetectorName", json!(null))]))), [KEY]);
         let nothing = with(&[("/DetectorName", json!(null)), ("/DetectorType", json!(null))]);
-        assert_eq!(reason_of(&nothing), Unreadable::Missing { member: "DetectorName" }.into());
+        assert_eq!(reason_of(&nothing), Unreadable::Missing { field: "DetectorName" }.into());
     }
 
     #[test]
     fn a_temporary_credential_is_ignored() {
         for raw in ["ASIAIOSFODNN7EXAMPLE".to_owned(), BASE64_STANDARD.encode("ASIAIOSFODNN7EXAMPLE")] {
-            let why = reason_of(&with(&[
+            let reason = reason_of(&with(&[
                 ("/DetectorName", json!("AWSSessionKey")),
                 ("/Raw", json!(raw)),
                 ("/Redacted", json!("")),
             ]));
-            assert!(matches!(why, Unactionable::Ignored(Ignored::Temporary(_))), "{why}");
+            assert!(matches!(reason, Unactionable::Ignored(Ignored::Temporary(_))), "{reason}");
         }
     }
 }
