@@ -1,9 +1,10 @@
-//! Messages -> [`Incident`]s: which keys are exposed, which buckets are named with them, whose they are, and why.
+//! Messages -> [`Alert`]s: the exposed keys, the buckets and owner named with each, and the reason where there is no
+//! key.
 //!
-//! One file a source, below `incident/`; a new source is a new file and a line in `reader`. A source looks at the paths
-//! that it documents and nowhere else: samples that vendors publish have look-alikes of key IDs in eTags, tags and caller
-//! fields. Invariants: a key that is not in the source's own key field is never an [`Exposure`]; every message makes at
-//! least one incident, but for one whose keys another already has.
+//! Each source has one parser file below `alert/`. A new source is a new file and a line in [`reader`]. A parser reads
+//! only the paths that its source documents, because samples that vendors publish have look-alikes of key IDs in eTags,
+//! tags and caller fields. Invariants: a key outside the source's key fields is never an [`Exposure`]. Every message
+//! yields at least one alert, unless another message already exposes all its keys.
 
 mod cloudtrail;
 mod direct;
@@ -33,72 +34,75 @@ use crate::safe_text::SafeText;
 
 pub use unactionable::{Ignored, TooMany, Unactionable, Unreadable};
 
-/// What an alert says, and what follows from it.
+/// One parsed alert.
 #[derive(Debug)]
 pub struct Alert {
-    /// Where the alert comes from: goes into the record whatever else happens.
+    /// Source of the alert. It goes into the record in every case.
     pub origin: Origin,
-    /// The exposed keys, at least one, or why there is none to act on.
+    /// The exposed keys, at least one, or the reason why there is no key to act on.
     pub exposures: Result<Vec<Exposure>, Unactionable>,
 }
 
-/// Where an alert comes from. Nothing here decides anything; all of it is for the record.
+/// Source of an alert. All of it is for the record, and none of it affects a decision.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Origin {
-    /// Who raised it: EventBridge's `source`, or the name of the source where no event has one; `direct` by hand.
+    /// EventBridge's `source`, or the name of the source if the alert came without an event. `direct` for a manual
+    /// event.
     pub source: Option<SafeText>,
-    /// The source's own ID of it, such as GuardDuty's finding ID.
+    /// ID that the source gave, such as GuardDuty's finding ID.
     pub id: Option<SafeText>,
-    /// Of a Security Hub finding: the ARN of the product that made it, without which its ID finds nothing.
+    /// ARN of the product that made a Security Hub finding. A lookup by finding ID needs it.
     pub product_arn: Option<SafeText>,
     /// ID of the EventBridge event.
     pub event_id: Option<SafeText>,
-    /// The source's own type of it, such as GuardDuty's finding type.
+    /// Type that the source gave, such as GuardDuty's finding type.
     #[serde(rename = "type")]
     pub kind: Option<SafeText>,
-    /// The source's own severity; GuardDuty's goes from 0.1 to 10.
+    /// Severity on the source's own scale. GuardDuty's goes from 0.1 to 10.
     pub severity: Option<f64>,
-    /// When the source last saw the cause.
+    /// Time at which the source last saw the cause.
     pub observed_at: Option<DateTime<Utc>>,
-    /// When EventBridge got the event.
+    /// Time at which EventBridge received the event.
     pub sent_at: Option<DateTime<Utc>>,
-    /// The reason that a person or script gave.
+    /// Reason that a person or script gave.
     pub reason: Option<SafeText>,
-    /// Parts of the alert that could not be used, each with why; the first twenty.
+    /// Fields whose values are unusable, each with the reason. Only the first twenty are kept.
     pub ignored_fields: Vec<String>,
 }
 
-/// One exposed key, and what the alert says of its whereabouts.
+/// One exposed key, and where the alert says it belongs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exposure {
-    /// The key to delete: this one and no other.
+    /// The only key to delete.
     pub key: AccessKeyId,
-    /// Buckets that the alert names with it, first named first. Hints: they may be S3 buckets, or wrong.
+    /// Bucket hints in the order of the alert. They may be S3 buckets, or wrong.
     pub buckets: Vec<BucketName>,
-    /// The account that owns the key, if the alert says so.
+    /// Account that owns the key, if the alert names it.
     pub account: Option<AccountId>,
-    /// The Region of the buckets, if the alert says so.
+    /// Region of the buckets, if the alert names it.
     pub region: Option<Region>,
-    /// Whether it asks that the key is only looked for.
+    /// True if the alert asks for a dry run.
     pub dry_run: bool,
 }
 
-/// Reads what arrived together. More than `most` keys in it are none to act on.
-pub fn read(messages: &[Message], most: usize) -> Vec<Alert> {
+/// Parses the messages of one delivery. If they name more than `max_keys` keys, no key is exposed.
+pub fn read(messages: &[Message], max_keys: usize) -> Vec<Alert> {
     let mut alerts: Vec<Alert> = messages.iter().flat_map(read_message).collect();
     merge(&mut alerts);
     let exposures = alerts.iter().filter_map(|alert| alert.exposures.as_ref().ok()).flatten();
     let named: Vec<AccessKeyId> = exposures.map(|exposure| exposure.key.clone()).collect();
-    if named.len() <= most {
+    if named.len() <= max_keys {
         return alerts;
     }
     let origin = alerts.into_iter().find(|alert| alert.exposures.is_ok()).map(|alert| alert.origin);
-    vec![Alert::without_key(origin.unwrap_or_default(), TooMany { named, allowed: most })]
+    vec![Alert::without_key(origin.unwrap_or_default(), TooMany { named, allowed: max_keys })]
 }
 
-/// One key is acted on once, however often it is named: the first exposure gets the others' buckets as well, and the owner
-/// where only they say one; a wish to delete nothing binds only who wishes it. Alerts that disagree on the owner cannot both be right, which is an error of its own: the key
-/// may be alive in the account that is not looked at.
+/// Merges the exposures of a key, so that the key is acted on once.
+///
+/// The first exposure keeps its owner and gets the buckets of the others, and their owner if it has none. The merged
+/// exposure is a dry run only if each of them asks for one. Alerts that disagree on the owner cannot all be right. That
+/// adds an alert without a key, because the key may be alive in the account that is not searched.
 fn merge(alerts: &mut Vec<Alert>) {
     let mut named: HashMap<AccessKeyId, (Vec<BucketName>, Vec<AccountId>, bool)> = HashMap::new();
     for exposure in alerts.iter().filter_map(|alert| alert.exposures.as_ref().ok()).flatten() {
@@ -129,11 +133,11 @@ fn merge(alerts: &mut Vec<Alert>) {
 
 fn read_message(message: &Message) -> Vec<Alert> {
     match &message.opened {
-        Ok(envelope) if message.relayed && is_foreign(envelope) => {
-            vec![Alert::without_key(Origin::default(), Ignored::Foreign("none of its kind is known".to_owned()))]
+        Ok(envelope) if message.relayed && is_unrelated(envelope) => {
+            vec![Alert::without_key(Origin::default(), Ignored::Foreign("no source has this shape".to_owned()))]
         }
         Ok(envelope) => read_envelope(envelope),
-        // Text that begins like an event was meant as one, also on a queue.
+        // On a queue too, text that begins like an event is a damaged event.
         Err(error @ EnvelopeError::NotJson { cut_short: true, .. }) => vec![unopened(error)],
         Err(error) if message.relayed => {
             vec![Alert::without_key(Origin::default(), Ignored::Foreign(error.to_string()))]
@@ -142,8 +146,8 @@ fn read_message(message: &Message) -> Vec<Alert> {
     }
 }
 
-/// Queues and topics carry other people's messages too: their alarms and notices are no errors of ours.
-fn is_foreign(envelope: &Envelope) -> bool {
+/// Tells messages of other systems, because queues and topics carry them too. Such a message is not an error.
+fn is_unrelated(envelope: &Envelope) -> bool {
     match envelope {
         Envelope::Bare(value) => recognise(value).is_none(),
         Envelope::EventBridge { event, .. } => reader(&event.source, &event.detail_type, &event.detail).is_none(),
@@ -163,7 +167,7 @@ fn read_envelope(envelope: &Envelope) -> Vec<Alert> {
             let reader = reader(&event.source, &event.detail_type, &event.detail);
             let mut alerts = match reader {
                 None => vec![unknown(&event.source, &event.detail_type)],
-                // Health alone names keys outside of its detail.
+                // Only Health names keys outside its detail.
                 Some(_) if event.source == "aws.health" && event.detail_type.starts_with("AWS Health ") => {
                     health::read_with(&event.detail, event.resources.as_deref().unwrap_or_default())
                 }
@@ -183,14 +187,14 @@ fn read_envelope(envelope: &Envelope) -> Vec<Alert> {
     alerts
 }
 
-/// What reads the alerts of one source: never no incident.
+/// Parser of one source. It returns at least one alert.
 type Reader = fn(&Value) -> Vec<Alert>;
 
-/// Tells an alert of one source by its shape.
-type IsOne = fn(&Value) -> bool;
+/// Test for the shape of one source's alerts.
+type Recognises = fn(&Value) -> bool;
 
-/// Who reads an EventBridge event. Nobody but AWS can put events of `aws.*` (EventBridge API reference,
-/// "PutEventsRequestEntry"), and so nothing else may pass for AWS's.
+/// Selects the parser of an EventBridge event. Only AWS can put events of `aws.*` (EventBridge API reference,
+/// "PutEventsRequestEntry"), so an event of any other source never reaches an AWS parser.
 fn reader(source: &str, detail_type: &str, detail: &Value) -> Option<Reader> {
     match (source, detail_type) {
         (source, kind) if source.starts_with("aws.") && kind.ends_with("via CloudTrail") => Some(cloudtrail::read),
@@ -202,23 +206,23 @@ fn reader(source: &str, detail_type: &str, detail: &Value) -> Option<Reader> {
         (guardduty::SOURCE, kind) if kind.contains("Malware Protection") => Some(guardduty::read_scan),
         (source, _) if source.starts_with("aws.") => None,
         (_, direct::DETAIL_TYPE) => Some(direct::read),
-        _ => scanner::is_one(detail).then_some(scanner::read),
+        _ => scanner::recognises(detail).then_some(scanner::read),
     }
 }
 
-/// Who reads an alert by itself: told by its shape, since nothing else tells. None: it is by hand.
+/// Selects the parser of a bare alert by its shape. An alert that no parser recognises is a manual event.
 fn recognise(value: &Value) -> Option<Reader> {
-    let shapes: [(IsOne, Reader); 7] = [
-        (direct::is_one, direct::read),
-        (guardduty::is_one, guardduty::read),
-        (health::is_one, health::read),
-        (trusted_advisor::is_one, trusted_advisor::read),
-        (ocsf::is_one, ocsf::read),
-        (security_hub::is_one, security_hub::read),
-        (scanner::is_one, scanner::read),
+    let shapes: [(Recognises, Reader); 7] = [
+        (direct::recognises, direct::read),
+        (guardduty::recognises, guardduty::read),
+        (health::recognises, health::read),
+        (trusted_advisor::recognises, trusted_advisor::read),
+        (ocsf::recognises, ocsf::read),
+        (security_hub::recognises, security_hub::read),
+        (scanner::recognises, scanner::read),
     ];
-    let found = shapes.into_iter().find(|(is_one, _)| is_one(value)).map(|(_, reader)| reader);
-    found.or_else(|| cloudtrail::is_one(value).then_some(cloudtrail::read))
+    let found = shapes.into_iter().find(|(recognises, _)| recognises(value)).map(|(_, reader)| reader);
+    found.or_else(|| cloudtrail::recognises(value).then_some(cloudtrail::read))
 }
 
 fn unknown(source: &str, detail_type: &str) -> Alert {
@@ -227,39 +231,40 @@ fn unknown(source: &str, detail_type: &str) -> Alert {
 }
 
 impl Alert {
+    /// An alert that exposes no key.
     fn without_key(origin: Origin, reason: impl Into<Unactionable>) -> Self {
         Self { origin, exposures: Err(reason.into()) }
     }
 }
 
 impl Exposure {
-    /// A key of which the alert says nothing else.
+    /// An exposure of which the alert names the key alone.
     fn of(key: AccessKeyId) -> Self {
         Self { key, buckets: Vec::new(), account: None, region: None, dry_run: false }
     }
 }
 
 impl Origin {
-    /// An alert of a source that is known by its own name, where no EventBridge event names it.
+    /// The origin of an alert that came without an EventBridge event.
     fn of(source: &str) -> Self {
         Self { source: Some(SafeText::of(source)), ..Self::default() }
     }
 
-    /// Takes note of something that cannot be used.
+    /// Records that the value of a field is unusable.
     fn ignore_field(&mut self, field: &str, error: &NameError) {
-        if self.ignored_fields.len() < NOTES {
+        if self.ignored_fields.len() < MAX_NOTES {
             self.ignored_fields.push(format!("{field} {error}"));
         }
     }
 }
 
-/// How many of the parts that cannot be used go on record: an alert may have any number of them.
-const NOTES: usize = 20;
+/// Limit of [`Origin::ignored_fields`], because an alert can have any number of unusable values.
+const MAX_NOTES: usize = 20;
 
-/// The keys among what stands in a source's key fields, each once. What is none is set aside if another is one.
+/// Parses the values of a source's key fields, and returns each key once. Other values are recorded as ignored.
 ///
-/// None at all is [`Ignored::Temporary`] if there is a temporary one, else [`Unreadable::Name`] of the first, else
-/// [`Unreadable::Missing`].
+/// Without any key, the error is [`Ignored::Temporary`] if one of the values is a temporary key, else
+/// [`Unreadable::Name`] of the first value, else [`Unreadable::Missing`].
 fn keys<'a>(
     field: &'static str,
     texts: impl IntoIterator<Item = &'a str>,
@@ -272,7 +277,7 @@ fn keys<'a>(
             Ok(key) => keys.push(key),
             Err(error) => {
                 temporary |= error == NameError::TemporaryKey;
-                if refused.len() < NOTES {
+                if refused.len() < MAX_NOTES {
                     refused.push(error);
                 }
             }
@@ -289,12 +294,12 @@ fn keys<'a>(
     Ok(distinct(keys))
 }
 
-/// Whether the text is a key's ID, of either kind.
+/// Tests for the ID of a long-term or temporary key.
 fn is_key_id(text: &str) -> bool {
     matches!(text.parse::<AccessKeyId>(), Ok(_) | Err(NameError::TemporaryKey))
 }
 
-/// Reads a hint: one that is no such name is set aside and recorded, because the key can be searched for without it.
+/// Parses a hint. A malformed hint is recorded as ignored, because the search finds the key without it.
 fn hint<Name: std::str::FromStr<Err = NameError>>(
     field: &str,
     text: Option<&str>,
@@ -303,27 +308,28 @@ fn hint<Name: std::str::FromStr<Err = NameError>>(
     text?.parse().map_err(|error| origin.ignore_field(field, &error)).ok()
 }
 
-/// Reads the owner. One that is no account is an error: in our own account we could not say that the key is nowhere.
+/// Parses the owner. A malformed owner is an error, because a search of our own account cannot prove that the key is
+/// gone.
 fn owner(field: &'static str, text: Option<&str>) -> Result<Option<AccountId>, Unreadable> {
     text.map(str::parse).transpose().map_err(|error| Unreadable::Name { field, error })
 }
 
-/// The text at a JSON pointer.
+/// Returns the text at a JSON pointer.
 fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
     value.pointer(pointer)?.as_str()
 }
 
-/// The elements of the array at a JSON pointer; none where there is no array.
+/// Iterates over the array at a JSON pointer. Without an array there are no elements.
 fn each<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {
     value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
 }
 
-/// The time at a JSON pointer, in RFC 3339.
-fn moment(value: &Value, pointer: &str) -> Option<DateTime<Utc>> {
+/// Parses the RFC 3339 time at a JSON pointer.
+fn timestamp(value: &Value, pointer: &str) -> Option<DateTime<Utc>> {
     text(value, pointer)?.parse().ok()
 }
 
-/// Each of `names` once, the first first.
+/// Removes repeated names and keeps the order.
 fn distinct<Name: Clone + Eq + Hash>(mut names: Vec<Name>) -> Vec<Name> {
     let mut seen = HashSet::new();
     names.retain(|name| seen.insert(name.clone()));
@@ -345,10 +351,9 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_several_alerts_name_is_exposed_once_with_all_their_buckets_and_the_owner() {
-        let by_hand = json!({"accessKeyId": KEY, "bucketName": "photos"});
-        let alerts =
-            read_payload(&json!([by_hand, finding("111122223333", "logs"), finding("111122223333", "photos")]));
+    fn key_in_several_alerts_is_exposed_once() {
+        let manual = json!({"accessKeyId": KEY, "bucketName": "photos"});
+        let alerts = read_payload(&json!([manual, finding("111122223333", "logs"), finding("111122223333", "photos")]));
         assert_eq!(alerts.len(), 1);
         let exposures = alerts[0].exposures.as_ref().unwrap();
         assert_eq!(exposures.len(), 1);
@@ -357,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn alerts_that_disagree_on_the_owner_are_acted_on_once_and_are_an_error_too() {
+    fn conflicting_owners_add_an_error() {
         let alerts = read_payload(&json!([finding("111122223333", "photos"), finding("444455556666", "photos")]));
         assert_eq!(alerts.len(), 2);
         assert_eq!(alerts[0].exposures.as_ref().unwrap()[0].account.as_ref().unwrap().as_str(), "111122223333");

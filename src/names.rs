@@ -1,8 +1,8 @@
 //! Text from outside -> the four names that this function acts on: access key, bucket, Region, account.
 //!
-//! An irreversible call must never be made with a string that only looks right, so a name exists only once it has been
-//! parsed. Invariant: a refusal describes the text and never repeats it, because what stands where a key ID should stand
-//! is sometimes the secret itself.
+//! A name exists only after it has been parsed, so that no irreversible call is made with a string that only looks
+//! right. Invariant: an error describes the text and never repeats it, because the text in place of a key ID is
+//! sometimes the secret itself.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use thiserror::Error;
 /// ID of a long-term access key: `AKIA` and 16 characters of `A-Z0-9`.
 ///
 /// Lightsail's `IAMAccessKeyId` is `^[A-Z0-9]{20}$` (API model); its bucket keys begin with `AKIA`, IAM's prefix of
-/// long-term keys (IAM user guide, "Understanding unique ID prefixes"). Surrounding white space is dropped.
+/// long-term keys (IAM user guide, "Understanding unique ID prefixes"). Surrounding white space is removed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AccessKeyId(String);
 
@@ -20,7 +20,7 @@ pub struct AccessKeyId(String);
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BucketName(String);
 
-/// Code of an AWS Region such as `eu-central-1`. Only the form is checked, but strictly: it becomes part of a host name.
+/// Code of an AWS Region such as `eu-central-1`. The form is checked strictly, because it becomes part of a host name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Region(String);
 
@@ -28,16 +28,16 @@ pub struct Region(String);
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AccountId(String);
 
-/// Why a text is no such name. Caused by whoever wrote the alert; nothing has been sent to AWS.
+/// Reason why a text is not a valid name. Caused by the sender of the alert. Nothing has been sent to AWS.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum NameError {
-    /// `ASIA` and 16 characters: a temporary STS credential. No bucket has one, and it ends by itself.
+    /// `ASIA` and 16 characters: a temporary STS credential. No bucket has one, and it expires by itself.
     #[error("is a temporary STS credential (ASIA...), which no Lightsail bucket has")]
     TemporaryKey,
-    /// Not an access key ID at all.
+    /// Not an access key ID.
     #[error("is not an access key ID: {found} given; accepted: AKIA followed by 16 characters of A-Z and 0-9")]
     AccessKeyId {
-        /// What stood there, described.
+        /// Description of the text.
         found: Description,
     },
     /// Not a name that a Lightsail bucket can have.
@@ -45,28 +45,28 @@ pub enum NameError {
         "is not a Lightsail bucket name: {found} given; accepted: 3 to 54 characters of a-z, 0-9 and hyphen, no hyphen at either end"
     )]
     BucketName {
-        /// What stood there, described.
+        /// Description of the text.
         found: Description,
     },
-    /// Not the form of a Region code.
+    /// Not a Region code.
     #[error("is not a Region code: {found} given; accepted: the form of eu-central-1")]
     Region {
-        /// What stood there, described.
+        /// Description of the text.
         found: Description,
     },
     /// Not an account ID.
     #[error("is not an account ID: {found} given; accepted: 12 digits")]
     AccountId {
-        /// What stood there, described.
+        /// Description of the text.
         found: Description,
     },
 }
 
-/// A text described without repeating any of it: its length, and the kinds of characters in it.
+/// Length of a text and the kinds of characters in it, without the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
     length: usize,
-    /// Bit by bit the [`KINDS`] of characters that are in it.
+    /// Bit set over [`KINDS`].
     kinds: u8,
 }
 
@@ -135,7 +135,7 @@ impl Description {
             'A'..='Z' => 4,
             _ => 3,
         };
-        // In one go and without a copy: an alert may have a hundred thousand texts that are no names.
+        // One pass without a copy, because an alert can have a hundred thousand malformed names.
         let (length, kinds) = text.chars().fold((0, 0), |(length, kinds), c| (length + 1, kinds | 1 << kind(c)));
         Self { length, kinds }
     }
@@ -156,7 +156,7 @@ impl fmt::Display for Description {
 macro_rules! reads_as_text {
     ($($name:ty),*) => {$(
         impl $name {
-            /// The name as text.
+            /// Returns the name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -177,18 +177,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_term_key_id_is_read_and_white_space_around_it_dropped() {
+    fn long_term_key_is_trimmed() {
         let key: AccessKeyId = " AKIAIOSFODNN7EXAMPLE\n".parse().unwrap();
         assert_eq!(key.as_str(), "AKIAIOSFODNN7EXAMPLE");
     }
 
     #[test]
-    fn a_temporary_key_is_told_apart_from_nonsense() {
+    fn temporary_key_has_its_own_error() {
         assert_eq!("ASIAIOSFODNN7EXAMPLE".parse::<AccessKeyId>(), Err(NameError::TemporaryKey));
     }
 
     #[test]
-    fn what_only_looks_like_a_key_is_refused() {
+    fn malformed_key_is_rejected() {
         for text in [
             "",
             "AKIA",
@@ -206,16 +206,16 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_never_repeats_the_text() {
+    fn errors_never_repeat_the_text() {
         let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
-        let refusals = [
+        let errors = [
             secret.parse::<AccessKeyId>().unwrap_err(),
             secret.parse::<BucketName>().unwrap_err(),
             secret.parse::<Region>().unwrap_err(),
             secret.parse::<AccountId>().unwrap_err(),
         ];
-        for refusal in refusals {
-            let text = format!("{refusal} {refusal:?}");
+        for error in errors {
+            let text = format!("{error} {error:?}");
             assert!(text.contains("40"), "{text}");
             assert!(!secret.split('/').any(|part| text.contains(part)), "{text}");
         }
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn region_codes_cannot_smuggle_a_host() {
+    fn region_cannot_contain_a_host_name() {
         for good in ["us-east-1", "ap-southeast-5", "us-gov-west-1"] {
             assert!(good.parse::<Region>().is_ok(), "{good}");
         }

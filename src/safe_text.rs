@@ -1,43 +1,43 @@
-//! Text written by strangers -> text that may stand in a log line, a record or an error.
+//! Untrusted text -> text that is safe in a log line, a record or an error.
 //!
-//! Alert titles, reasons and AWS messages are free text that an attacker may have chosen. Invariant: a [`SafeText`] is
-//! one line of bounded length, with nothing that moves a terminal's cursor, and with nothing in it that has the shape of
-//! a secret access key or session token.
+//! Alert titles, reasons and AWS messages are free text that an attacker can choose. Invariant: a [`SafeText`] is one
+//! line of bounded length, without characters that move a terminal's cursor, and without text in the shape of a secret
+//! access key or session token.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// Longest text that is kept, in characters.
-const LONGEST: usize = 300;
+/// Limit of the safe text, in characters.
+const MAX_LENGTH: usize = 300;
 
-/// A secret access key is 40 characters of `A-Za-z0-9/+` (TruffleHog's detector `aws`), and a session token longer. With
-/// something like a path or the key ID around it the run is longer; what is shorter is no secret.
+/// Length of a secret access key: 40 characters of `A-Za-z0-9/+` (TruffleHog's detector `aws`). A session token is
+/// longer, and so is a secret with a path or a key ID around it. A shorter run is not a secret.
 const SECRET_LENGTH: usize = 40;
 
-/// Read beyond what is kept, so that a secret at the cut is seen whole.
+/// Characters that are examined past the limit, so that a secret at the cut is seen whole.
 const MARGIN: usize = 200;
 
-/// One safe line of somebody else's words.
+/// One line of sanitised untrusted text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct SafeText(String);
 
 impl SafeText {
-    /// Makes `text` safe: secrets out, control characters escaped, and cut to 300 characters.
+    /// Sanitises `text`: redacts secrets, escapes control characters and cuts it to 300 characters.
     pub fn of(text: &str) -> Self {
-        // One million characters of alert need not be read to keep three hundred.
-        let end = text.char_indices().nth(LONGEST + MARGIN).map_or(text.len(), |(at, _)| at);
+        // A million characters need not be examined to keep three hundred.
+        let end = text.char_indices().nth(MAX_LENGTH + MARGIN).map_or(text.len(), |(at, _)| at);
         let (read, unread) = text.split_at(end);
         let line = escape(&redact(read, !unread.is_empty()));
-        if line.chars().count() <= LONGEST && unread.is_empty() {
+        if line.chars().count() <= MAX_LENGTH && unread.is_empty() {
             Self(line)
         } else {
-            Self(line.chars().take(LONGEST).chain("[cut]".chars()).collect())
+            Self(line.chars().take(MAX_LENGTH).chain("[cut]".chars()).collect())
         }
     }
 
-    /// The safe text.
+    /// Returns the safe text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -49,10 +49,11 @@ impl fmt::Display for SafeText {
     }
 }
 
-/// Takes out every run of characters that is long enough for a secret and mixes capitals with small letters. Without the
-/// mix it is a path, a Git commit or a number: of forty random characters all would have to be of one case.
+/// Redacts every run of characters that is long enough for a secret and has both upper-case and lower-case letters. A
+/// run in one case is a path, a Git commit or a number, because forty random characters are practically never in one
+/// case.
 fn redact(text: &str, goes_on: bool) -> String {
-    // `%` and `\` too: a secret in a URL or in JSON text has its slashes encoded with them.
+    // `%` and `\` encode the slashes of a secret in a URL or in JSON text.
     let opaque = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '+' | '%' | '\\');
     let mut safe = String::with_capacity(text.len());
     let mut rest = text;
@@ -60,7 +61,7 @@ fn redact(text: &str, goes_on: bool) -> String {
         let other = |c: char| opaque(c) != opaque(first);
         let (run, after) = rest.split_at(rest.find(other).unwrap_or(rest.len()));
         let mixed = run.bytes().any(|b| b.is_ascii_uppercase()) && run.bytes().any(|b| b.is_ascii_lowercase());
-        // How long the run is that the cut goes through, nobody knows.
+        // The length of a run at the cut is unknown.
         let long = run.len() >= SECRET_LENGTH || (goes_on && after.is_empty());
         safe.push_str(if opaque(first) && mixed && long { "[redacted]" } else { run });
         rest = after;
@@ -88,13 +89,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ordinary_words_stay_as_they_are() {
+    fn ordinary_text_is_unchanged() {
         let words = "User: arn:aws:sts::012345678912:assumed-role/responder/fn is not authorized; commit 0123456789abcdef0123456789abcdef01234567, com/example/configuration/of/production/servers";
         assert_eq!(SafeText::of(words).as_str(), words);
     }
 
     #[test]
-    fn a_secret_access_key_is_taken_out_wherever_it_stands() {
+    fn secret_access_key_is_redacted_everywhere() {
         let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
         for text in [
             secret.to_owned(),
@@ -119,20 +120,20 @@ mod tests {
     }
 
     #[test]
-    fn a_session_token_is_taken_out() {
+    fn session_token_is_redacted() {
         assert_eq!(SafeText::of(&format!("t {} t", "IQoJb3JpZ2luX2Vj".repeat(20))).as_str(), "t [redacted] t");
     }
 
     #[test]
-    fn control_characters_cannot_start_a_line_or_colour_it() {
+    fn control_characters_are_escaped() {
         let safe = SafeText::of("a\r\nb\u{1b}[31m\u{2028}\u{202e}\0");
         assert_eq!(safe.as_str(), "a\\r\\nb\\u{1b}[31m\\u{2028}\\u{202e}\\u{0}");
     }
 
     #[test]
-    fn a_megabyte_is_cut_and_says_so() {
+    fn long_text_is_cut_and_marked() {
         let safe = SafeText::of(&"\u{e9}! ".repeat(400_000));
-        assert_eq!(safe.as_str().chars().count(), LONGEST + 5);
+        assert_eq!(safe.as_str().chars().count(), MAX_LENGTH + 5);
         assert!(safe.as_str().ends_with("[cut]"));
     }
 }

@@ -1,35 +1,35 @@
-//! CloudTrail record (the `detail` of its EventBridge event, or by itself, or a log file of them) -> [`Incident`]
+//! CloudTrail record (the `detail` of its EventBridge event, bare, or in a log file) -> [`Alert`]
 //! without a key.
 //!
-//! Paths: CloudTrail user guide, "CloudTrail record contents". The key in `userIdentity.accessKeyId` is the caller's:
-//! it was used, and nothing says that it leaked. S3's event notifications have nearly the shape of a log file and end
-//! here as well. Invariant: nothing here ever exposes a key.
+//! Paths: CloudTrail user guide, "CloudTrail record contents". The key in `userIdentity.accessKeyId` is the caller's.
+//! It was used, and nothing says that it leaked. S3's event notifications have nearly the shape of a log file, and are
+//! parsed here as well. Invariant: this parser never exposes a key.
 
 use serde_json::Value;
 
-use super::{Alert, Ignored, Origin, each, moment, text};
+use super::{Alert, Ignored, Origin, each, text, timestamp};
 use crate::safe_text::SafeText;
 
-/// Whether `value` is a record by itself, a log file of records, or a notification of S3.
-pub(super) fn is_one(value: &Value) -> bool {
+/// Tests for a bare record, a log file of records, or a notification of S3.
+pub(super) fn recognises(value: &Value) -> bool {
     is_record(value) || each(value, "/Records").any(is_record)
 }
 
-/// Streams and queues that a function reads have records with these fields too, and their `eventSource` begins with
-/// `aws:` (Lambda guide, "Using Lambda with Kinesis"). They may carry an alert, so they are none of ours.
+/// Tests for a record. Records of streams and queues have these fields too, with an `eventSource` that begins with
+/// `aws:` (Lambda guide, "Using Lambda with Kinesis"). They can carry an alert, so this parser leaves them alone.
 fn is_record(value: &Value) -> bool {
     let source = text(value, "/eventSource");
     let described = value.get("eventVersion").is_some() || value.get("userIdentity").is_some();
-    let other = source.is_some_and(|source| source.starts_with("aws:")) && !is_notification(value);
-    source.is_some() && text(value, "/eventName").is_some() && described && !other
+    let is_stream = source.is_some_and(|source| source.starts_with("aws:")) && !is_notification(value);
+    source.is_some() && text(value, "/eventName").is_some() && described && !is_stream
 }
 
-/// S3 user guide, "Event message structure".
+/// Tests for a notification of S3 (S3 user guide, "Event message structure").
 fn is_notification(record: &Value) -> bool {
     record.get("s3").is_some_and(Value::is_object)
 }
 
-/// Reads a record, or all the records of a file as one incident.
+/// Parses a record, or all records of a log file as one alert.
 pub(super) fn read(value: &Value) -> Vec<Alert> {
     let records: Vec<&Value> = match value.get("Records").and_then(Value::as_array) {
         Some(records) => records.iter().collect(),
@@ -39,13 +39,13 @@ pub(super) fn read(value: &Value) -> Vec<Alert> {
     let origin = Origin {
         id: text(record, "/eventID").map(SafeText::of),
         kind: text(record, "/eventType").map(SafeText::of),
-        observed_at: moment(record, "/eventTime"),
+        observed_at: timestamp(record, "/eventTime"),
         ..Origin::of(if is_notification(record) { "aws.s3" } else { "aws.cloudtrail" })
     };
     let [source, name] = ["/eventSource", "/eventName"].map(|path| text(record, path).unwrap_or("unknown"));
     let more = match records.len() {
         0 | 1 => String::new(),
-        all => format!(" and {} more", all - 1),
+        count => format!(" and {} more", count - 1),
     };
     let what = SafeText::of(&format!("{source} {name}{more}"));
     let reason = if is_notification(record) { Ignored::NoAccessKey { what } } else { Ignored::Caller { call: what } };
@@ -82,34 +82,34 @@ mod tests {
     }
 
     #[test]
-    fn the_key_of_a_caller_is_never_exposed() {
+    fn key_of_a_caller_is_never_exposed() {
         let alert = read(&record());
-        assert!(is_one(&record()));
+        assert!(recognises(&record()));
         assert_eq!(alert.exposures.unwrap_err(), caller("s3.amazonaws.com GetObject"));
         assert_eq!(alert.origin.id.unwrap().as_str(), "e-1");
         assert_eq!(alert.origin.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
     }
 
     #[test]
-    fn a_log_file_is_one_incident() {
+    fn log_file_is_one_alert() {
         let file = json!({"Records": [record(), record(), record()]});
-        assert!(is_one(&file));
+        assert!(recognises(&file));
         assert_eq!(reason_of(&file), caller("s3.amazonaws.com GetObject and 2 more"));
     }
 
     #[test]
-    fn a_notification_of_s3_has_no_key() {
+    fn s3_notification_has_no_key() {
         let notice = json!({"eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
                             "userIdentity": {"principalId": KEY}, "s3": {"object": {"key": KEY, "eTag": KEY}}});
         for value in [notice.clone(), json!({"Records": [notice]})] {
-            assert!(is_one(&value));
+            assert!(recognises(&value));
             let what = SafeText::of("aws:s3 ObjectCreated:Put");
             assert_eq!(reason_of(&value), Ignored::NoAccessKey { what }.into());
         }
     }
 
     #[test]
-    fn what_is_another_s_or_by_hand_is_not_claimed() {
+    fn other_records_are_not_recognised() {
         let stream = json!({"eventVersion": "1.0", "eventSource": "aws:kinesis", "eventName": "aws:kinesis:record", "kinesis": {}});
         for value in [
             json!({"Records": [stream]}),
@@ -120,12 +120,12 @@ mod tests {
             json!({}),
             json!(null),
         ] {
-            assert!(!is_one(&value), "{value}");
+            assert!(!recognises(&value), "{value}");
         }
     }
 
     #[test]
-    fn whatever_stands_in_a_record_it_is_read_without_a_key() {
+    fn malformed_record_has_no_key() {
         for odd in [json!({}), json!(null), json!({"Records": []}), json!({"Records": [5]}), json!({"eventName": {}})] {
             let reason = reason_of(&odd);
             assert_eq!(reason.to_string().matches("unknown unknown").count(), 1, "{reason}");

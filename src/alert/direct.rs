@@ -1,27 +1,28 @@
-//! `{"accessKeyId", "bucketName", "region", "accountId", "reason", "dryRun"}` -> [`Incident`]s: the door for people, scanners and scripts.
+//! `{"accessKeyId", "bucketName", "region", "accountId", "reason", "dryRun"}` -> [`Alert`]s: the manual event, for
+//! people, scanners and scripts.
 //!
-//! Comes by direct invocation, or as the `detail` of an EventBridge event of our own [`DETAIL_TYPE`]. Only the key is
-//! required, and it may be a list of keys. Invariant: a field that we do not know is refused, since it may ask for caution
-//! that this version cannot give; a bucket or Region that cannot be one is set aside, since the key can be found without it;
-//! of a list, what is a key is acted on, and what is none is an error of its own.
+//! It arrives by direct invocation, or as the `detail` of an EventBridge event of our own [`DETAIL_TYPE`]. Only the key
+//! is required, and it may be a list of keys. Invariants: an unknown field is an error, because it may ask for caution
+//! that this version cannot give. A malformed bucket or Region is ignored, because the search finds the key without it.
+//! In a list, each valid key is exposed, and each malformed key is an error of its own.
 
 use serde_json::{Map, Value};
 
 use super::{Alert, Exposure, Origin, Unactionable, Unreadable, hint, keys, owner};
 use crate::safe_text::SafeText;
 
-/// The `detail-type` of the EventBridge event that scanners and scripts send.
+/// `detail-type` of the EventBridge event that scanners and scripts send.
 pub(super) const DETAIL_TYPE: &str = "Lightsail Bucket Access Key Exposed";
 
-/// The fields that we know.
+/// Known fields, for the check and for its error text.
 const ACCEPTED: &str = "accessKeyId, bucketName, region, accountId, reason, dryRun";
 
-/// Whether this is ours, whatever else it looks like: nothing else has the field.
-pub(super) fn is_one(value: &Value) -> bool {
+/// Tests for a manual event. No other source has the field at the top level.
+pub(super) fn recognises(value: &Value) -> bool {
     value.get("accessKeyId").is_some()
 }
 
-/// Reads the object that a person, scanner or script sent.
+/// Parses one manual event. Each malformed key of a list is an alert of its own.
 pub(super) fn read(value: &Value) -> Vec<Alert> {
     let nothing = Map::new();
     let fields = value.as_object().unwrap_or(&nothing);
@@ -31,7 +32,7 @@ pub(super) fn read(value: &Value) -> Vec<Alert> {
         Ok(ids) => ids,
         Err(reason) => return vec![Alert::without_key(origin, reason)],
     };
-    // A list with nothing in it is as good as none.
+    // An empty list yields one alert, with a missing key.
     let ids = if ids.is_empty() { vec![Vec::new()] } else { ids.into_iter().map(|id| vec![id]).collect() };
     let mut alerts: Vec<Alert> = Vec::new();
     let mut found = Vec::new();
@@ -63,7 +64,7 @@ fn exposures(fields: &Map<String, Value>, ids: Vec<&str>, origin: &mut Origin) -
     Ok(keys.into_iter().map(exposure).collect())
 }
 
-/// What is given as keys, if all else is as it may be.
+/// Returns the keys as text, after a check of the types and names of all fields.
 fn ids(fields: &Map<String, Value>) -> Result<Vec<&str>, Unreadable> {
     let wrong = |value| Unreadable::wrong_type("accessKeyId", value, "a string or an array of strings");
     let ids = match fields.get("accessKeyId") {
@@ -87,7 +88,7 @@ fn ids(fields: &Map<String, Value>) -> Result<Vec<&str>, Unreadable> {
     Ok(ids)
 }
 
-/// A field that is a string; `null` counts as absent, as serializers of optional fields write it.
+/// Returns the string in a field. `null` counts as absent, because serializers write it for optional fields.
 fn text<'a>(fields: &'a Map<String, Value>, field: &'static str) -> Result<Option<&'a str>, Unreadable> {
     match fields.get(field) {
         None | Some(Value::Null) => Ok(None),
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_alone_is_enough() {
+    fn only_the_key_is_required() {
         let alert = reading(&json!({"accessKeyId": KEY, "bucketName": null}));
         let exposures = alert.exposures.unwrap();
         assert_eq!(exposures.len(), 1);
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn bucket_region_and_reason_are_read() {
+    fn bucket_region_and_reason_are_parsed() {
         let alert = reading(
             &json!({"accessKeyId": KEY, "bucketName": "photos", "region": "eu-west-1", "reason": "pushed to Git"}),
         );
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_or_region_that_cannot_be_one_is_set_aside_and_the_key_still_read() {
+    fn malformed_bucket_and_region_keep_the_key() {
         let alert = reading(&json!({"accessKeyId": KEY, "bucketName": "My.Bucket", "region": "mars"}));
         let exposures = alert.exposures.unwrap();
         assert_eq!((exposures[0].buckets.len(), &exposures[0].region), (0, &None));
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_that_this_version_cannot_grant_stops_it() {
+    fn unknown_field_is_an_error() {
         assert_eq!(
             reason_of(&json!({"accessKeyId": KEY, "notBefore": "2026-12-01"})).to_string(),
             "unknown field \"notBefore\"; accepted: accessKeyId, bucketName, region, accountId, reason, dryRun"
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_to_delete_nothing_and_the_owner_are_read() {
+    fn dry_run_and_owner_are_parsed() {
         let alert = reading(&json!({"accessKeyId": KEY, "dryRun": true, "accountId": "111122223333"}));
         let exposure = &alert.exposures.unwrap()[0];
         assert_eq!((exposure.dry_run, exposure.account.as_ref().unwrap().as_str()), (true, "111122223333"));
@@ -160,13 +161,13 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_that_is_none_is_an_error_since_the_key_would_be_looked_for_in_the_wrong_place() {
+    fn malformed_owner_is_an_error() {
         let reason = reason_of(&json!({"accessKeyId": KEY, "accountId": "1111"})).to_string();
         assert!(reason.starts_with("accountId is not an account ID: 4 characters"), "{reason}");
     }
 
     #[test]
-    fn each_member_of_a_wrong_type_is_named() {
+    fn wrong_types_are_named() {
         for (event, says) in [
             (json!({}), "accessKeyId is missing"),
             (json!({"key1": "value1"}), "accessKeyId is missing"),
@@ -188,13 +189,13 @@ mod tests {
     }
 
     #[test]
-    fn a_temporary_credential_is_ignored() {
+    fn temporary_key_is_ignored() {
         let reason = reason_of(&json!({"accessKeyId": "ASIAIOSFODNN7EXAMPLE"}));
         assert!(matches!(reason, Unactionable::Ignored(Ignored::Temporary(_))), "{reason}");
     }
 
     #[test]
-    fn of_a_list_every_key_is_read_and_the_rest_is_an_error() {
+    fn malformed_key_in_a_list_stops_no_other_key() {
         let alerts = read(&json!({"accessKeyId": [KEY, "oops", OTHER_KEY], "bucketName": "photos"}));
         assert_eq!(alerts.len(), 2);
         assert_eq!(keys_of(&alerts[0]), [KEY, OTHER_KEY]);

@@ -1,8 +1,9 @@
-//! Lambda payload -> [`Delivery`]: the alerts that one invocation brings, unwrapped. No AWS call, no look at the alerts.
+//! Lambda payload -> [`Delivery`]: the messages of one invocation without their wrappers. It neither calls AWS nor
+//! parses the alerts.
 //!
-//! An alert comes by itself, in an EventBridge event, in an SNS notification, in an SQS message, or in several of them at
-//! once. The payload arrives as text, so that one which is no JSON, or nests too deep for it, still leaves a record.
-//! Invariants: nothing that arrives is dropped; a refusal never repeats the payload, since a scanner's can hold a secret.
+//! An alert comes bare, in an EventBridge event, in an SNS notification, in an SQS message, or in several of these. The
+//! payload arrives as text, so that a payload that is not JSON or is nested too deep still leaves a record. Invariants:
+//! no message is dropped. An error never repeats the payload, because an alert of a scanner can hold a secret.
 
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use chrono::{DateTime, Utc};
@@ -11,102 +12,102 @@ use thiserror::Error;
 
 use super::text;
 
-/// What one invocation brings.
+/// All messages of one invocation.
 #[derive(Debug)]
 pub enum Delivery {
-    /// One alert, or several that are answered together.
+    /// One message, or several with a common response.
     Together(Vec<Message>),
-    /// A batch of an SQS queue, answered by the item.
+    /// An SQS batch, with a response for each item.
     Queue(Vec<Item>),
 }
 
 /// An item of an SQS batch.
 #[derive(Debug)]
 pub struct Item {
-    /// The `messageId`; none where it is missing, and then only the whole batch can be refused.
+    /// The `messageId`. Without it, only the whole batch can be refused.
     pub id: Option<String>,
-    /// What was in it.
+    /// Messages in the body, at least one.
     pub messages: Vec<Message>,
 }
 
-/// What may be an alert.
+/// A possible alert.
 #[derive(Debug)]
 pub struct Message {
-    /// The alert in its envelope, or why there is none.
+    /// The alert in its envelope, or the reason why there is none.
     pub opened: Result<Envelope, EnvelopeError>,
-    /// Whether it came by a queue or topic. Those carry other people's messages too, which are no error of ours.
+    /// True if the message came by a queue or topic. These also carry messages of other systems, which are not errors.
     pub relayed: bool,
 }
 
-/// What an alert came in.
+/// The envelope of an alert.
 #[derive(Debug)]
 pub enum Envelope {
     /// An EventBridge event.
     EventBridge {
-        /// The event; `time` has been taken out of it.
+        /// The event without its `time`.
         event: Box<EventBridgeEvent<Value>>,
-        /// When the event was sent, if its `time` could be read: a wrong clock is no reason to leave a key alive.
+        /// The `time` of the event. A malformed time is dropped, because it is no reason to leave a key alive.
         time: Option<DateTime<Utc>>,
     },
-    /// A JSON object by itself: given by hand, sent by a webhook, or cut out of its event by an `InputPath`.
+    /// A bare JSON object: a manual event, the body of a webhook, or the `detail` that an `InputPath` selected.
     Bare(Value),
 }
 
-/// Why a message holds no alert at all. Caused by the sender; nothing has been sent to AWS.
+/// Reason why a message holds no alert. Caused by the sender. Nothing has been sent to AWS.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum EnvelopeError {
     /// Not JSON, or nested deeper than 128 levels.
     #[error("the event is not readable JSON: {fault} at line {line}, column {column}; accepted: {ACCEPTED}")]
     NotJson {
-        /// The kind of fault.
+        /// Kind of syntax error.
         fault: &'static str,
-        /// Line of the fault, from 1.
+        /// Line of the error, from 1.
         line: usize,
-        /// Column of the fault, from 1.
+        /// Column of the error, from 1.
         column: usize,
-        /// Whether it begins like JSON: then it was meant as an event.
+        /// True if the text begins like JSON, so that it is a damaged event.
         cut_short: bool,
     },
     /// JSON, but not an object.
     #[error("the event is {kind}, not a JSON object; accepted: {ACCEPTED}")]
     NotAnObject {
-        /// What it is instead.
+        /// Its JSON type.
         kind: &'static str,
     },
-    /// Has a field `detail-type`, yet one of the fields that EventBridge always sends is missing or of another type.
+    /// An object with a `detail-type`, in which a field that EventBridge always sends is missing or has the wrong type.
     #[error(
         "the event has a detail-type, but is not an EventBridge event: {field} is missing or of the wrong type; accepted: {ACCEPTED}"
     )]
     NotEventBridge {
-        /// The field at fault.
+        /// Name of that field.
         field: &'static str,
     },
-    /// A record of SQS or SNS without text in it.
+    /// A record of SQS or SNS without text.
     #[error("the record has no {field}; accepted: {ACCEPTED}")]
     NoText {
-        /// The field that should have it.
+        /// Field that should hold the text.
         field: &'static str,
     },
-    /// A list without anything in it.
+    /// An empty list.
     #[error("the event holds no record at all; accepted: {ACCEPTED}")]
     Empty,
-    /// SNS's own messages about subscriptions.
+    /// SNS's own message about a subscription.
     #[error("SNS asks to confirm or end a subscription")]
     Subscription,
-    /// Envelopes in envelopes, more than AWS makes.
-    #[error("the event is wrapped more than {DEEPEST} times")]
+    /// More nested envelopes than AWS makes.
+    #[error("the event is wrapped more than {MAX_DEPTH} times")]
     TooDeep,
 }
 
-/// What this version reads, for every error that must say so.
+/// Accepted payloads, for the error texts.
 pub const ACCEPTED: &str = "an object {\"accessKeyId\", \"bucketName\", \"region\", \"reason\"}; an EventBridge event of \
      GuardDuty, Health, Trusted Advisor, Security Hub, or of detail-type \"Lightsail Bucket Access Key Exposed\"; an alert of \
      GitHub secret scanning or TruffleHog; each also by SNS or SQS";
 
-/// Envelopes in envelopes: a notification of SNS in a message of SQS makes two, and a list around them three.
-const DEEPEST: usize = 4;
+/// Limit of nested envelopes. An SNS notification in an SQS message makes two, and a list around them three.
+const MAX_DEPTH: usize = 4;
 
-/// Opens the payload of one invocation. There is at least one message in every delivery and item.
+/// Opens the payload of one invocation. Every delivery and every item has at least one message.
 pub fn open(payload: &str) -> Delivery {
     let mut values = match parse(payload) {
         Ok(values) => values,
@@ -117,10 +118,10 @@ pub fn open(payload: &str) -> Delivery {
     {
         return Delivery::Queue(records.into_iter().map(item).collect());
     }
-    Delivery::Together(values.into_iter().flat_map(|value| open_value(value, false, DEEPEST)).collect())
+    Delivery::Together(values.into_iter().flat_map(|value| open_value(value, false, MAX_DEPTH)).collect())
 }
 
-/// What a JSON value is, in words, without the value.
+/// Names the JSON type of a value.
 pub fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -132,27 +133,27 @@ pub fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// SQS writes `eventSource` (Lambda guide, "Using Lambda with Amazon SQS").
+/// Tests for a record of SQS, which writes `eventSource` (Lambda guide, "Using Lambda with Amazon SQS").
 fn is_sqs(record: &Value) -> bool {
     text(record, "/eventSource") == Some("aws:sqs")
 }
 
-/// SNS writes `EventSource` (Lambda guide, "Using Lambda with Amazon SNS").
+/// Tests for a record of SNS, which writes `EventSource` (Lambda guide, "Using Lambda with Amazon SNS").
 fn is_sns(record: &Value) -> bool {
     text(record, "/EventSource") == Some("aws:sns")
 }
 
-/// The records of a batch, if any of them is one by `is_one`.
-fn take_records(fields: &mut Map<String, Value>, is_one: fn(&Value) -> bool) -> Option<Vec<Value>> {
+/// Takes the records out of a batch, if at least one of them is a record of that service.
+fn take_records(fields: &mut Map<String, Value>, is_record: fn(&Value) -> bool) -> Option<Vec<Value>> {
     let records = fields.get_mut("Records")?.as_array_mut()?;
-    records.iter().any(is_one).then(|| std::mem::take(records))
+    records.iter().any(is_record).then(|| std::mem::take(records))
 }
 
 fn item(record: Value) -> Item {
-    Item { id: text(&record, "/messageId").map(str::to_owned), messages: open_value(record, true, DEEPEST) }
+    Item { id: text(&record, "/messageId").map(str::to_owned), messages: open_value(record, true, MAX_DEPTH) }
 }
 
-/// Text that should be JSON: one value, or several one after another, as TruffleHog writes them.
+/// Opens JSON text: one value, or several in sequence, as TruffleHog writes them.
 fn open_text(text: &str, relayed: bool, depth: usize) -> Vec<Message> {
     match parse(text) {
         Ok(values) => values.into_iter().flat_map(|value| open_value(value, relayed, depth)).collect(),
@@ -184,7 +185,7 @@ fn open_value(mut value: Value, relayed: bool, depth: usize) -> Vec<Message> {
         return open_inner(text(&value, "/Sns/Message"), "Sns.Message", depth);
     }
     match text(&value, "/Type").filter(|_| topic) {
-        // What SNS puts into a queue without raw delivery (SNS guide, "HTTP/HTTPS notification JSON format").
+        // SNS puts this into a queue without raw delivery (SNS guide, "HTTP/HTTPS notification JSON format").
         Some("Notification") => open_inner(text(&value, "/Message"), "Message", depth),
         Some(_) => vec![refused(EnvelopeError::Subscription, true)],
         None => vec![Message { opened: Ok(Envelope::Bare(value)), relayed }],
@@ -203,7 +204,7 @@ fn refused(error: EnvelopeError, relayed: bool) -> Message {
 }
 
 fn open_event(mut fields: Map<String, Value>) -> Result<Envelope, EnvelopeError> {
-    // Some tools send an event on with its detail as text.
+    // Some tools forward an event with its detail as text.
     if let Some(Value::String(detail)) = fields.get("detail")
         && let Ok(detail @ Value::Object(_)) = serde_json::from_str(detail)
     {
@@ -213,13 +214,13 @@ fn open_event(mut fields: Map<String, Value>) -> Result<Envelope, EnvelopeError>
         match fields.get(field) {
             None if required => return Err(EnvelopeError::NotEventBridge { field }),
             Some(value) if required && !fits(value) => return Err(EnvelopeError::NotEventBridge { field }),
-            // Optional fields only describe the alert. One that is malformed is dropped, not the alert.
+            // An optional field only describes the alert, so a malformed one is dropped and the alert kept.
             Some(value) if !fits(value) => fields.remove(field),
             _ => continue,
         };
     }
     let time = fields.remove("time").and_then(|time| time.as_str()?.parse().ok());
-    // Taken aside, because it may be large and would be built anew.
+    // The detail stays out of the deserialization, because it can be large and would be copied.
     let detail = fields.insert("detail".to_owned(), Value::Null).unwrap_or_default();
     let mut event: EventBridgeEvent<Value> = serde_json::from_value(Value::Object(fields))
         .map_err(|_| EnvelopeError::NotEventBridge { field: "a field" })?;
@@ -229,8 +230,8 @@ fn open_event(mut fields: Map<String, Value>) -> Result<Envelope, EnvelopeError>
 
 type Fits = fn(&Value) -> bool;
 
-/// The fields that we use, whether EventBridge always sends them, and their form (EventBridge user guide, "AWS service
-/// event metadata"). Checked here because an error of serde's would quote the value.
+/// Fields of an event: name, whether EventBridge always sends it, and type (EventBridge user guide, "AWS service event
+/// metadata"). They are checked here, because an error of serde would quote the value.
 const FIELDS: [(&str, bool, Fits); 8] = [
     ("detail-type", true, Value::is_string),
     ("source", true, Value::is_string),
@@ -242,7 +243,7 @@ const FIELDS: [(&str, bool, Fits); 8] = [
     ("resources", false, |value| value.as_array().is_some_and(|all| all.iter().all(Value::is_string))),
 ];
 
-/// The values in `text`, at least one.
+/// Parses the JSON values in `text`, at least one.
 fn parse(text: &str) -> Result<Vec<Value>, EnvelopeError> {
     let text = text.trim_start_matches('\u{feff}');
     let fault = |error: serde_json::Error| {
@@ -255,7 +256,7 @@ fn parse(text: &str) -> Result<Vec<Value>, EnvelopeError> {
         EnvelopeError::NotJson { fault, line: error.line(), column: error.column(), cut_short }
     };
     let mut values = serde_json::Deserializer::from_str(text).into_iter();
-    // An empty text has no value, and the parser's own words for that.
+    // For an empty text, the parser's own error.
     let first = values.next().unwrap_or_else(|| serde_json::from_str(text)).map_err(fault)?;
     let rest = values.collect::<Result<Vec<Value>, _>>().map_err(fault)?;
     Ok(std::iter::once(first).chain(rest).collect())
@@ -272,14 +273,14 @@ mod tests {
     fn together(payload: &str) -> Vec<Message> {
         match open(payload) {
             Delivery::Together(messages) => messages,
-            Delivery::Queue(_) => panic!("{payload} is no batch"),
+            Delivery::Queue(_) => panic!("{payload} is a batch"),
         }
     }
 
     fn queue(payload: &Value) -> Vec<Item> {
         match open(&payload.to_string()) {
             Delivery::Queue(items) => items,
-            Delivery::Together(_) => panic!("{payload} is a batch"),
+            Delivery::Together(_) => panic!("{payload} is not a batch"),
         }
     }
 
@@ -294,35 +295,35 @@ mod tests {
     }
 
     #[test]
-    fn an_object_without_a_detail_type_is_bare() {
+    fn object_without_detail_type_is_bare() {
         let message = one("{\"accessKeyId\": \"x\"}");
         assert!(matches!(message.opened, Ok(Envelope::Bare(value)) if value["accessKeyId"] == "x"));
         assert!(!message.relayed);
     }
 
     #[test]
-    fn an_event_is_read_even_when_what_only_describes_it_is_malformed() {
+    fn malformed_optional_fields_keep_the_event() {
         let payload = r#"{"detail-type": "T", "source": "s", "detail": {"a": 1}, "time": "yesterday", "id": 7,
                           "resources": [1], "account": null, "region": "us-east-1", "replay-name": "r"}"#;
-        let Ok(Envelope::EventBridge { event, time }) = one(payload).opened else { panic!("not read") };
+        let Ok(Envelope::EventBridge { event, time }) = one(payload).opened else { panic!("not an event") };
         assert_eq!((event.detail_type.as_str(), time, event.id, event.resources), ("T", None, None, None));
         assert_eq!(event.region.as_deref(), Some("us-east-1"));
         assert_eq!(event.detail["a"], 1);
     }
 
     #[test]
-    fn the_time_of_an_event_is_read() {
+    fn event_time_is_parsed() {
         let payload = r#"{"detail-type": "T", "source": "s", "detail": {}, "time": "2026-11-24T03:00:00Z"}"#;
         assert!(matches!(one(payload).opened, Ok(Envelope::EventBridge { time: Some(_), .. })));
     }
 
     #[test]
-    fn a_detail_that_was_made_text_is_read() {
+    fn detail_as_text_is_parsed() {
         assert!(is_event(&one(r#"{"detail-type": "T", "source": "s", "detail": "{\"a\": 1}"}"#)));
     }
 
     #[test]
-    fn an_event_is_taken_out_of_every_wrapper() {
+    fn event_is_taken_out_of_every_wrapper() {
         let notification = json!({"Type": "Notification", "TopicArn": "t", "Message": EVENT}).to_string();
         let sns = json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": EVENT}}]}).to_string();
         let array = format!("[{EVENT}]");
@@ -340,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn each_item_of_a_batch_stands_by_itself() {
+    fn batch_items_are_independent() {
         let record = |id: Option<&str>, body: Value| json!({"messageId": id, "eventSource": "aws:sqs", "body": body});
         let items = queue(&json!({"Records": [
             record(Some("1"), EVENT.into()), record(Some("2"), "KILL".into()), record(None, "{\"a\":".into()),
@@ -356,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_event_of_ours_is_kept_too() {
+    fn other_messages_are_kept() {
         for (payload, error) in [
             (json!({"Type": "SubscriptionConfirmation", "TopicArn": "t", "Message": "m"}), EnvelopeError::Subscription),
             (json!([]), EnvelopeError::Empty),
@@ -369,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_what_is_wrong_and_what_is_accepted_and_repeats_nothing() {
+    fn errors_never_repeat_the_payload() {
         let deep = format!("{}\"wJalrXUtnFEMI\"{}", "[".repeat(200), "]".repeat(200));
         let cases = [
             ("wJalrXUtnFEMI", "syntax error at line 1, column 1"),

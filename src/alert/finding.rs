@@ -1,7 +1,7 @@
-//! The names in a finding -> [`Incident`]s: how GuardDuty, ASFF and OCSF write keys, buckets and owners.
+//! Candidates for keys and buckets of a finding -> [`Alert`]s: the common spellings of GuardDuty, ASFF and OCSF.
 //!
-//! Which resource is a key, and whether it is exposed, is for the readers and `finding_type` to say. Invariant: a key is
-//! acted on in the account that its own resource names, or not at all.
+//! The parsers select the key fields, and `finding_type` decides whether the key is exposed. Invariant: a key is acted
+//! on in the account that its own resource names, or not at all.
 
 use std::collections::HashMap;
 
@@ -11,20 +11,20 @@ use super::{Alert, Exposure, Ignored, Origin, Unactionable, Unreadable, distinct
 use crate::names::{AccountId, BucketName, Region};
 use crate::safe_text::SafeText;
 
-/// What stands in the key field of one resource, and whose the resource is.
-pub(super) struct Named<'a> {
-    /// What stands there: a key ID or not.
+/// Text in the key field of one resource, and the owner of the resource.
+pub(super) struct Candidate<'a> {
+    /// Text of the key field. It may be something other than a key ID.
     pub(super) id: &'a str,
-    /// The owner as the finding gives it.
+    /// Owner in the finding's own form.
     pub(super) account: Option<&'a Value>,
-    /// The Region as the finding gives it.
+    /// Region in the finding's own form.
     pub(super) region: Option<&'a str>,
 }
 
-/// What one finding exposes: each key, or why its owner cannot be read.
+/// Exposures of one finding: each key, or the reason why its owner is malformed.
 pub(super) type Reading = Result<Vec<Result<Exposure, Unreadable>>, Unactionable>;
 
-/// The findings in an event's `detail`, in the output of an API call, or one by itself.
+/// Returns the findings in an event's `detail` or in the output of an API call, or the value as the only finding.
 pub(super) fn listed(value: &Value) -> Vec<&Value> {
     match value.get("findings").or_else(|| value.get("Findings")) {
         Some(Value::Array(findings)) => findings.iter().collect(),
@@ -33,7 +33,7 @@ pub(super) fn listed(value: &Value) -> Vec<&Value> {
     }
 }
 
-/// Reads each of the findings in `value`, of which there is at least one.
+/// Parses each finding in `value`. An empty list is an error.
 pub(super) fn read_all(
     value: &Value,
     source: &str,
@@ -47,7 +47,8 @@ pub(super) fn read_all(
     findings.into_iter().flat_map(read_one).collect()
 }
 
-/// The path in API casing (`accountId`) or in that of the CLI and boto3 (`AccountId`), which tools put into events.
+/// Returns the value at a path in API casing (`accountId`) or in that of the CLI and boto3 (`AccountId`), which tools
+/// put into events.
 pub(super) fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('/').try_fold(value, |value, field| {
         let pascal = || field.get(..1).map(|first| first.to_ascii_uppercase() + &field[1..]);
@@ -56,24 +57,24 @@ pub(super) fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     })
 }
 
-/// The text at such a path.
+/// Returns the text at a path in either casing.
 pub(super) fn text_at<'a>(value: &'a Value, path: &str) -> Option<&'a str> {
     at(value, path)?.as_str()
 }
 
-/// The elements of the array at such a path; none where there is no array.
+/// Iterates over the array at a path in either casing. Without an array there are no elements.
 pub(super) fn each_at<'a>(value: &'a Value, path: &str) -> impl Iterator<Item = &'a Value> {
     at(value, path).and_then(Value::as_array).into_iter().flatten()
 }
 
-/// Whether the key stands for none in a sample finding: `GeneratedFindingAccessKeyId` (GuardDuty user guide, "Sample
+/// Tests for the placeholder of a key in a sample finding: `GeneratedFindingAccessKeyId` (GuardDuty user guide, "Sample
 /// findings").
 pub(super) fn is_sample_name(id: &str) -> bool {
     bare_id(id).starts_with("GeneratedFinding")
 }
 
-/// Whether GuardDuty's `additionalInfo` says that the finding is a sample: as a field, or inside JSON text. Published
-/// samples have either or both; Security Hub flattens them to text.
+/// Tests whether GuardDuty's `additionalInfo` says that the finding is a sample: as a field, or inside JSON text.
+/// Published samples have either or both. Security Hub flattens them to text.
 pub(super) fn is_sample(info: &Value) -> bool {
     match info {
         Value::Bool(sample) => *sample,
@@ -85,22 +86,22 @@ pub(super) fn is_sample(info: &Value) -> bool {
     }
 }
 
-/// What a resource of a finding is, as far as it matters here.
+/// Kind of a finding's resource.
 #[derive(PartialEq)]
 pub(super) enum Resource {
-    /// An access key.
+    /// Access key.
     Key,
-    /// A bucket.
+    /// Bucket.
     Bucket,
-    /// An object in a bucket.
+    /// Object in a bucket.
     Object,
-    /// Anything else.
+    /// Any other resource.
     Other,
 }
 
 impl Resource {
-    /// Of all spellings: `AwsIamAccessKey` (ASFF), `AWSIAMAccessKey` (2018), `AWS::IAM::AccessKey` (Security Hub V2),
-    /// `ACCESS_KEY` (GuardDuty API model, `FindingResourceType`).
+    /// Parses all spellings: `AwsIamAccessKey` (ASFF), `AWSIAMAccessKey` (2018), `AWS::IAM::AccessKey` (Security Hub
+    /// V2), `ACCESS_KEY` (GuardDuty API model, `FindingResourceType`).
     pub(super) fn of(kind: Option<&str>) -> Self {
         let letters: String = kind.unwrap_or_default().chars().filter(char::is_ascii_alphanumeric).take(40).collect();
         match letters.to_ascii_lowercase().as_str() {
@@ -112,29 +113,30 @@ impl Resource {
     }
 }
 
-/// The ID of an access key without what Security Hub puts in front of it.
+/// Removes the prefix that Security Hub puts in front of an access key ID.
 pub(super) fn bare_id(text: &str) -> &str {
     text.trim_ascii().strip_prefix("AWS::IAM::AccessKey:").unwrap_or(text)
 }
 
-/// Whether `null` stands for the ID, as it does for a sign-in to the console: `AWS::IAM::AccessKey:null`.
+/// Tests for `null` in place of the ID, as in the finding of a console sign-in: `AWS::IAM::AccessKey:null`.
 pub(super) fn is_null(text: &str) -> bool {
     bare_id(text).trim_ascii() == "null"
 }
 
-/// Of the fields that may hold a key's ID: the first that does, else the first with any text, for the refusal.
+/// Returns the first text that is a key ID, else the first text that is not empty, for the error.
 pub(super) fn best_id(texts: [Option<&str>; 2]) -> &str {
     let texts = || texts.into_iter().flatten();
-    let some = |text: &&str| !text.is_empty() && !is_null(text);
-    texts().find(|text| is_key(text)).or_else(|| texts().find(some)).or_else(|| texts().next()).unwrap_or_default()
+    let has_text = |text: &&str| !text.is_empty() && !is_null(text);
+    texts().find(|text| is_key(text)).or_else(|| texts().find(has_text)).or_else(|| texts().next()).unwrap_or_default()
 }
 
-/// Whether the text is a key's ID, of either kind.
+/// Tests for the ID of a long-term or temporary key, with or without the prefix.
 pub(super) fn is_key(text: &str) -> bool {
     is_key_id(bare_id(text))
 }
 
-/// The bucket in `arn:<partition>:s3:::<bucket>/<object>`, in `<bucket>/<object>`, or by itself. No other ARN has one.
+/// Returns the bucket of `arn:<partition>:s3:::<bucket>/<object>`, `<bucket>/<object>` or `<bucket>`. Other ARNs have
+/// none.
 pub(super) fn bucket_in(text: &str) -> Option<&str> {
     let name = match text.split_once(":::") {
         Some((arn, name)) if arn.starts_with("arn:") && arn.ends_with(":s3") => name,
@@ -144,22 +146,22 @@ pub(super) fn bucket_in(text: &str) -> Option<&str> {
     name.split('/').next()
 }
 
-/// The text of an object, if it has the bucket in front. One without says nothing of the bucket.
-pub(super) fn with_bucket(text: Option<&str>) -> Option<&str> {
+/// Returns the text of an object if it has the form `<bucket>/<object>`. An object alone does not name its bucket.
+pub(super) fn object_path(text: Option<&str>) -> Option<&str> {
     text.filter(|text| text.contains('/'))
 }
 
-/// The buckets that a finding names, and their Regions.
+/// Buckets that a finding names, and their Regions.
 #[derive(Default)]
 pub(super) struct Buckets<'a> {
-    /// First named first.
+    /// Names in the order of the finding.
     pub(super) names: Vec<BucketName>,
-    /// The first that is one is taken for all.
+    /// Regions in the order of the finding. The first valid one applies to all buckets.
     pub(super) regions: Vec<&'a str>,
 }
 
 impl<'a> Buckets<'a> {
-    /// Adds the bucket that `texts` name, if they do.
+    /// Adds the bucket that one of `texts` names.
     pub(super) fn add<const N: usize>(
         &mut self,
         field: &str,
@@ -174,23 +176,24 @@ impl<'a> Buckets<'a> {
     }
 }
 
-/// The first of `texts` that has a bucket's name in it.
+/// Returns the first bucket that `texts` name.
 fn bucket<'a>(
     field: &str,
     texts: impl IntoIterator<Item = Option<&'a str>>,
     origin: &mut Origin,
 ) -> Option<BucketName> {
     let names: Vec<&str> = texts.into_iter().flatten().filter_map(bucket_in).filter(|name| !name.is_empty()).collect();
-    // What is refused is told once, and only if there is nothing better.
+    // A malformed name is recorded once, and only if there is no valid one.
     names.iter().find_map(|name| name.parse().ok()).or_else(|| hint(field, names.first().copied(), origin))
 }
 
-/// The first of `texts` that is a Region. A resource of IAM's has `global` (OCSF) or none.
+/// Returns the first of `texts` that is a Region. A resource of IAM has `global` (OCSF) or none.
 fn region<'a>(field: &str, texts: impl IntoIterator<Item = &'a str>, origin: &mut Origin) -> Option<Region> {
     texts.into_iter().filter(|text| !matches!(*text, "" | "global")).find_map(|text| hint(field, Some(text), origin))
 }
 
-/// Reads the owner. What is no account is an error: in our own account we could not say that the key is nowhere.
+/// Parses the owner. A malformed owner is an error, because a search of our own account cannot prove that the key is
+/// gone.
 fn account(field: &'static str, value: Option<&Value>) -> Result<Option<AccountId>, Unreadable> {
     match value {
         None | Some(Value::Null) => Ok(None),
@@ -199,37 +202,37 @@ fn account(field: &'static str, value: Option<&Value>) -> Result<Option<AccountI
     }
 }
 
-/// The paths of a format, for errors.
+/// Paths of a finding format, for errors.
 pub(super) struct Fields {
-    /// Of the key's ID.
+    /// Path of the key ID.
     pub(super) key: &'static str,
-    /// Of its owner.
+    /// Path of its owner.
     pub(super) account: &'static str,
-    /// Of the Region.
+    /// Path of the Region.
     pub(super) region: &'static str,
 }
 
-/// More buckets than a finding names. Every key gets them all, so that their number must have an end.
-const MOST_BUCKETS: usize = 100;
+/// Limit of buckets, above what a finding names. It bounds memory, because every key gets all of them.
+const MAX_BUCKETS: usize = 100;
 
-/// What the finding exposes. An owner that cannot be read keeps its own key from being acted on, and no other.
-pub(super) fn expose(fields: &Fields, named: &[Named], buckets: Buckets, origin: &mut Origin) -> Reading {
+/// Combines the candidates with the buckets. A malformed owner stops its own key and no other.
+pub(super) fn expose(fields: &Fields, candidates: &[Candidate], buckets: Buckets, origin: &mut Origin) -> Reading {
     let mut names = distinct(buckets.names);
     let bucket_region = region(fields.region, buckets.regions, origin);
-    let keys = keys(fields.key, named.iter().map(|named| bare_id(named.id)), origin)?;
-    let mut owners: HashMap<&str, &Named> = HashMap::new();
-    for named in named {
-        owners.entry(bare_id(named.id).trim_ascii()).or_insert(named);
+    let keys = keys(fields.key, candidates.iter().map(|candidate| bare_id(candidate.id)), origin)?;
+    let mut owners: HashMap<&str, &Candidate> = HashMap::new();
+    for candidate in candidates {
+        owners.entry(bare_id(candidate.id).trim_ascii()).or_insert(candidate);
     }
-    if names.len() > MOST_BUCKETS {
-        origin.ignored_fields.push(format!("all buckets but the first {MOST_BUCKETS} of {}", names.len()));
-        names.truncate(MOST_BUCKETS);
+    if names.len() > MAX_BUCKETS {
+        origin.ignored_fields.push(format!("all buckets but the first {MAX_BUCKETS} of {}", names.len()));
+        names.truncate(MAX_BUCKETS);
     }
     let mut exposures = Vec::with_capacity(keys.len());
     for key in keys {
-        let Some(named) = owners.get(key.as_str()) else { continue };
-        let region = bucket_region.clone().or_else(|| region(fields.region, named.region, origin));
-        let account = account(fields.account, named.account);
+        let Some(candidate) = owners.get(key.as_str()) else { continue };
+        let region = bucket_region.clone().or_else(|| region(fields.region, candidate.region, origin));
+        let account = account(fields.account, candidate.account);
         exposures.push(account.map(|account| Exposure {
             buckets: names.clone(),
             account,
@@ -240,14 +243,14 @@ pub(super) fn expose(fields: &Fields, named: &[Named], buckets: Buckets, origin:
     Ok(exposures)
 }
 
-/// What a finding without a key is about: its first resources.
+/// Returns the reason for a finding without a key, with the types of its first nine resources.
 pub(super) fn no_key<'a>(types: impl Iterator<Item = &'a str>) -> Ignored {
     let types: Vec<&str> = types.take(9).collect();
     let what = if types.is_empty() { "no resource".to_owned() } else { types.join(", ") };
     Ignored::NoAccessKey { what: SafeText::of(&what) }
 }
 
-/// One incident with all that can be acted on, and one for each reason why something cannot.
+/// Makes one alert with all exposures, and one for each distinct reason why a key cannot be acted on.
 pub(super) fn alerts(origin: &Origin, reading: Reading) -> Vec<Alert> {
     let all = match reading {
         Ok(all) => all,
@@ -261,8 +264,8 @@ pub(super) fn alerts(origin: &Origin, reading: Reading) -> Vec<Alert> {
             Err(reason) => refused.push(reason),
         }
     }
-    let acted_on = (!exposures.is_empty()).then(|| Alert { origin: origin.clone(), exposures: Ok(exposures) });
-    acted_on.into_iter().chain(refused.into_iter().map(|reason| Alert::without_key(origin.clone(), reason))).collect()
+    let exposed = (!exposures.is_empty()).then(|| Alert { origin: origin.clone(), exposures: Ok(exposures) });
+    exposed.into_iter().chain(refused.into_iter().map(|reason| Alert::without_key(origin.clone(), reason))).collect()
 }
 
 #[cfg(test)]
@@ -272,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sample_says_so_in_several_forms() {
+    fn sample_is_recognised_in_every_form() {
         for info in [
             json!({"sample": true}),
             json!({"Sample": "true"}),
@@ -290,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn only_arns_of_s3_and_plain_names_have_a_bucket() {
+    fn only_s3_arns_and_plain_names_have_a_bucket() {
         for text in ["photos", "photos/a/b.jpg", "arn:aws:s3:::photos", "arn:aws-us-gov:s3:::photos/a:::b"] {
             assert_eq!(bucket_in(text), Some("photos"), "{text}");
         }
@@ -300,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_found_in_both_casings_and_a_null_is_nothing() {
+    fn path_is_found_in_both_casings() {
         assert_eq!(
             at(&json!({"service": null, "Service": {"archived": true}}), "service/archived"),
             Some(&json!(true))

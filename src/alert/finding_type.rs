@@ -1,15 +1,15 @@
-//! Type and product of a finding -> whether the key in it is exposed: the rules, one for all three formats.
+//! Type and product of a finding -> decision whether the key in it is exposed: the rules for all three formats.
 //!
-//! The same GuardDuty findings come by GuardDuty's own events, by Security Hub in ASFF, and in OCSF. Types are matched by
-//! their parts and not by a list, because AWS adds types all the time. Invariant: a type in which the key is only the
-//! actor of what is reported never exposes it, in any of its spellings.
+//! The same GuardDuty findings arrive in GuardDuty's own events, and from Security Hub in ASFF and in OCSF. Types are
+//! matched by their parts and not by a list, because AWS often adds types. Invariant: a type that reports the key only
+//! as an actor never exposes it, in any spelling.
 
 use super::{Ignored, Unactionable, Unreadable};
 use crate::safe_text::SafeText;
 
-/// Whether the type reports a change of settings, which says nothing of the key that made it: `Policy:`, `Stealth:`,
-/// logging switched off (GuardDuty user guide, "IAM finding types", "S3 Protection finding types"). AWS's own Automated
-/// Security Response leaves such keys alone too (its test `asff-policy-s3-actor-key`). Security Hub writes
+/// Tests for a type that reports a change of settings, which does not suspect the key that made it: `Policy:`,
+/// `Stealth:`, disabled logging (GuardDuty user guide, "IAM finding types", "S3 Protection finding types"). AWS's own
+/// Automated Security Response leaves such keys alone too (its test `asff-policy-s3-actor-key`). Security Hub writes
 /// `Effects/Data Exposure/Policy:S3-...` and `TTPs/Defense Evasion/Stealth:IAMUser-...`.
 pub(super) fn is_change(kind: &str) -> bool {
     let kind = kind.to_ascii_lowercase();
@@ -17,61 +17,63 @@ pub(super) fn is_change(kind: &str) -> bool {
     kind.split('/').any(purpose) || ["loggingdisabled", "loggingconfiguration"].iter().any(|mark| kind.contains(mark))
 }
 
-/// What GuardDuty calls the use of somebody else's key on a resource of another kind (user guide, "S3 Protection finding
-/// types", "Retired finding types"). Its Custom Detection Rules have types of the same form, such as
-/// `Exfiltration:S3/TransferDataToCloudAccount`, for activity that "can be routine" (their page): they have no such mark.
+/// Marks of the types in which GuardDuty reports the use of a stolen key on a resource of another kind (user guide, "S3
+/// Protection finding types", "Retired finding types"). Its Custom Detection Rules have types of the same form, such as
+/// `Exfiltration:S3/TransferDataToCloudAccount`, for activity that "can be routine" (their page). Those have no such
+/// mark.
 const SUSPICIOUS_USE: [&str; 7] =
     ["anomal", "compromised", "linux", "malicious", "suspicious", "toripcaller", "unusual"];
 
-/// Whether a GuardDuty type makes the key in the finding a suspect, and not only the actor of what is reported. All types
-/// of `IAMUser`, `Kubernetes` and attack sequences do that are no [change](is_change).
+/// Tests for a GuardDuty type that suspects the key and does not only report it as an actor. These are all types of
+/// `IAMUser`, `Kubernetes` and attack sequences, except [changes](is_change), and those with a mark of suspicious use.
 pub(super) fn is_suspect(kind: &str) -> bool {
     let lower = kind.to_ascii_lowercase();
-    // Security Hub puts its taxonomy in front: `Unusual Behaviors/User/...`, which is no mark.
+    // Security Hub puts its taxonomy in front, such as `Unusual Behaviors/User/...`. That is not a mark.
     let end = lower.rsplit_once(':').or_else(|| lower.rsplit_once('/')).map_or(lower.as_str(), |(_, end)| end);
     let about_keys = ["iamuser", "kubernetes"].iter().any(|service| end.starts_with(service)) || is_sequence(kind);
     !is_change(kind) && (about_keys || SUSPICIOUS_USE.iter().any(|mark| end.contains(mark)))
 }
 
-/// Whether this is a type of an attack sequence (GuardDuty user guide, "Attack sequence finding types").
+/// Tests for a type of an attack sequence (GuardDuty user guide, "Attack sequence finding types").
 pub(super) fn is_sequence(kind: &str) -> bool {
     kind.contains("AttackSequence:")
 }
 
-/// Whether a GuardDuty finding of this type has a key: one without it is a surprise. A console sign-in has none.
+/// Tests for a GuardDuty type whose findings have a key. The finding of a console sign-in has none.
 pub(super) fn expects_key(kind: &str) -> bool {
     let has = |part| kind.contains(part);
     (has("IAMUser") && !has("ConsoleLogin")) || has("AttackSequence:IAM") || has("AttackSequence:S3")
 }
 
-/// What a finding in Security Hub says of itself.
+/// Type and product of a finding in Security Hub, as the finding states them.
 pub(super) struct Claim<'a> {
-    /// Its types, in all the fields that have some.
+    /// Types from all fields that hold types.
     pub(super) types: Vec<&'a str>,
-    /// The field of the types, for errors.
+    /// Path of the types, for errors.
     pub(super) field: &'static str,
-    /// The ARN of the product that imported it, and its field.
+    /// ARN of the product that imported the finding, and the path of the ARN.
     pub(super) product: (Option<&'a str>, &'static str),
-    /// Whether it says that it is of GuardDuty's.
+    /// True if the finding claims to be GuardDuty's.
     pub(super) guardduty: bool,
-    /// Whether it holds the result of a check.
-    pub(super) checked: bool,
-    /// Whether a person sent it here by a custom action.
-    pub(super) by_person: bool,
+    /// True if the finding holds the result of a check.
+    pub(super) is_check: bool,
+    /// True if a person sent the finding by a custom action.
+    pub(super) custom_action: bool,
 }
 
-/// The name spaces of types that are threats (Security Hub user guide, "Types taxonomy for ASFF"; Security Hub V2 writes
+/// Namespaces of the types that are threats (Security Hub user guide, "Types taxonomy for ASFF"; Security Hub V2 writes
 /// `Threats`).
 const THREATS: [&str; 5] = ["TTPs", "Effects", "Unusual Behaviors", "Sensitive Data Identifications", "Threats"];
 
-/// The name spaces of types that are checks of settings (as above; `Posture Management` is Security Hub V2's).
+/// Namespaces of the types that are checks of settings (same page. `Posture Management` is Security Hub V2's).
 const CHECKS: [&str; 2] = ["Software and Configuration Checks", "Posture Management"];
 
 impl<'a> Claim<'a> {
-    /// Whether the key in the finding is exposed.
+    /// Decides whether the key in the finding is exposed. An error says that it is not.
     pub(super) fn judge(&self) -> Result<(), Unactionable> {
-        let in_space =
-            |spaces: &[&str]| self.types.iter().find(|kind| spaces.iter().any(|space| in_space(kind, space)));
+        let in_namespace = |namespaces: &[&str]| {
+            self.types.iter().find(|kind| namespaces.iter().any(|namespace| in_namespace(kind, namespace)))
+        };
         let named = || SafeText::of(self.kind().unwrap_or("no type"));
         let (product, field) = self.product;
         if self.guardduty && product.is_some_and(|arn| !is_guardduty(arn)) {
@@ -80,39 +82,39 @@ impl<'a> Claim<'a> {
         if let Some(change) = self.types.iter().find(|kind| is_change(kind)) {
             return Err(Ignored::ActorOnly { kind: SafeText::of(change) }.into());
         }
-        // Whoever presses a custom action on a check that a key is old does not say that it leaked.
-        if self.checked || in_space(&CHECKS).is_some() {
+        // A custom action on a check that a key is old does not say that the key leaked.
+        if self.is_check || in_namespace(&CHECKS).is_some() {
             return Err(Ignored::Check { kind: named() }.into());
         }
         match self.kind() {
             Some(_) if self.guardduty && self.types.iter().any(|kind| is_full(kind) && is_suspect(kind)) => Ok(()),
             Some(kind) if self.guardduty && is_full(kind) => Err(Ignored::ActorOnly { kind: named() }.into()),
-            // It may be of a type in which the key is only the actor.
+            // The full type is unknown, and it may report the key only as an actor.
             _ if self.guardduty => Err(Unreadable::Missing { field: self.field }.into()),
-            _ if self.by_person || in_space(&THREATS).is_some() => Ok(()),
+            _ if self.custom_action || in_namespace(&THREATS).is_some() => Ok(()),
             Some(_) => Err(Ignored::Check { kind: named() }.into()),
             None => Err(Unreadable::Missing { field: self.field }.into()),
         }
     }
 
-    /// The type that says most: `Threats` stands beside GuardDuty's own, in any order (Security Hub V2).
+    /// Returns the most specific type. Security Hub V2 lists `Threats` beside GuardDuty's own type, in any order.
     pub(super) fn kind(&self) -> Option<&'a str> {
         self.types.iter().find(|kind| is_full(kind)).or_else(|| self.types.first()).copied()
     }
 }
 
-/// Whether it is GuardDuty's type, in its own spelling or Security Hub's, and not only a name space.
+/// Tests for a GuardDuty type in its own spelling or Security Hub's, as opposed to a namespace alone.
 fn is_full(kind: &str) -> bool {
     kind.contains(':') || kind.rsplit('/').next().is_some_and(|end| end.contains('-'))
 }
 
-fn in_space(kind: &str, space: &str) -> bool {
-    kind.split('/').next().is_some_and(|first| first.trim_ascii().eq_ignore_ascii_case(space))
+fn in_namespace(kind: &str, namespace: &str) -> bool {
+    kind.split('/').next().is_some_and(|first| first.trim_ascii().eq_ignore_ascii_case(namespace))
 }
 
-/// Whether findings of the product are GuardDuty's own. `BatchImportFindings` takes only ARNs of the caller's account or
-/// of products that agreed to it, so that nobody else can use this one (Security Hub API reference). It has no account in
-/// it; `productv2` is Security Hub V2's, and `overbridge` stands in findings of the preview of 2018.
+/// Tests for GuardDuty's own product ARN. `BatchImportFindings` takes only ARNs of the caller's account or of products
+/// that agreed to it, so that no other importer can use this one (Security Hub API reference). The ARN has no account
+/// in it. `productv2` is Security Hub V2's, and `overbridge` is in findings of the preview of 2018.
 fn is_guardduty(arn: &str) -> bool {
     let mut parts = arn.split(':');
     let aws = parts.next() == Some("arn") && parts.next().is_some_and(|partition| partition.starts_with("aws"));
@@ -125,13 +127,13 @@ fn is_guardduty(arn: &str) -> bool {
     }
 }
 
-/// Whether an ARN is one of GuardDuty's: of a finding or a detector.
+/// Tests for the ARN of a GuardDuty finding or detector.
 pub(super) fn is_guardduty_arn(text: &str) -> bool {
     let mut parts = text.split(':');
     parts.next() == Some("arn") && parts.nth(1) == Some("guardduty")
 }
 
-/// Whether a product calls itself GuardDuty, by its name or ARN.
+/// Tests for a product name or ARN that mentions GuardDuty.
 pub(super) fn names_guardduty(text: &str) -> bool {
     text.to_ascii_lowercase().contains("guardduty")
 }
@@ -141,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_a_suspect_in_every_spelling_of_a_type_that_says_so() {
+    fn suspicious_types_are_recognised_in_every_spelling() {
         for kind in [
             "CredentialAccess:IAMUser/CompromisedCredentials",
             "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration.OutsideAWS",
@@ -165,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_no_suspect_where_it_only_changed_settings() {
+    fn changes_of_settings_do_not_suspect_the_key() {
         for kind in [
             "Policy:S3/BucketBlockPublicAccessDisabled",
             "Policy:IAMUser/RootCredentialUsage",
@@ -191,14 +193,14 @@ mod tests {
 
     const GUARDDUTY: &str = "arn:aws:securityhub:eu-west-1::product/aws/guardduty";
 
-    fn judge(types: &[&str], product: &str, by_person: bool) -> Result<(), Unactionable> {
+    fn judge(types: &[&str], product: &str, custom_action: bool) -> Result<(), Unactionable> {
         let guardduty = names_guardduty(product);
         let product = (Some(product), "ProductArn");
-        Claim { types: types.to_vec(), field: "Types", product, guardduty, checked: false, by_person }.judge()
+        Claim { types: types.to_vec(), field: "Types", product, guardduty, is_check: false, custom_action }.judge()
     }
 
     #[test]
-    fn guardduty_is_known_by_the_arn_that_nobody_else_can_use() {
+    fn guardduty_is_recognised_by_its_product_arn() {
         for arn in [
             GUARDDUTY,
             "arn:aws-us-gov:securityhub:us-gov-west-1::product/aws/guardduty",
@@ -222,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn of_guardduty_only_full_types_that_make_the_key_a_suspect_expose_it() {
+    fn guardduty_key_needs_a_full_suspicious_type() {
         assert_eq!(judge(&["Threats", "Impact:IAMUser/CostHarvesting"], GUARDDUTY, false), Ok(()));
         for types in [&[][..], &["Threats"], &["TTPs"], &["Unusual Behaviors/User"]] {
             let reason = judge(types, GUARDDUTY, true);
@@ -243,19 +245,19 @@ mod tests {
     }
 
     #[test]
-    fn of_other_products_threats_expose_the_key_and_checks_never_do() {
+    fn other_products_expose_by_threats_not_checks() {
         const OTHER: &str = "arn:aws:securityhub:eu-west-1:111122223333:product/111122223333/default";
         for kind in
             ["TTPs/Credential Access", "Effects", "unusual behaviors/User", "Sensitive Data Identifications/Passwords"]
         {
             assert_eq!(judge(&[kind], OTHER, false), Ok(()), "{kind}");
         }
-        for by_person in [false, true] {
+        for custom_action in [false, true] {
             for types in [
                 &["Software and Configuration Checks/AWS Security Best Practices"][..],
                 &["Posture Management", "TTPs"],
             ] {
-                let reason = judge(types, OTHER, by_person);
+                let reason = judge(types, OTHER, custom_action);
                 assert_eq!(reason, Err(Ignored::Check { kind: SafeText::of(types[0]) }.into()), "{types:?}");
             }
         }

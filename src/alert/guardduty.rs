@@ -1,24 +1,24 @@
-//! GuardDuty finding (the `detail` of its EventBridge event) -> [`Incident`].
+//! GuardDuty finding (the `detail` of its EventBridge event) -> [`Alert`].
 //!
 //! Paths: GuardDuty user guide, "Creating custom responses to GuardDuty findings with Amazon EventBridge", and the API
-//! model's wire names; the casing of the CLI is read as well. The owner is `accountId` and `region` of the finding: the
-//! envelope's are those of whoever got the event, which is the delegated administrator as well. Invariant: a key comes
-//! from `resource.accessKeyDetails.accessKeyId`, or from the ACCESS_KEY resources and the actors' credentials of an attack
-//! sequence, and from nowhere else.
+//! model's wire names. The casing of the CLI is parsed as well. The owner is `accountId` and `region` of the finding,
+//! because the envelope's are those of the event's recipient, which can be the delegated administrator. Invariant: a
+//! key comes only from `resource.accessKeyDetails.accessKeyId`, or from the ACCESS_KEY resources and the actors'
+//! credentials of an attack sequence.
 
 use serde_json::Value;
 
 use super::finding::{
-    Buckets, Fields, Named, Reading, Resource, alerts, at, best_id, each_at, expose, is_key, is_null, is_sample,
-    is_sample_name, listed, read_all, text_at, with_bucket,
+    Buckets, Candidate, Fields, Reading, Resource, alerts, at, best_id, each_at, expose, is_key, is_null, is_sample,
+    is_sample_name, listed, object_path, read_all, text_at,
 };
 use super::finding_type::{expects_key, is_change, is_sequence, is_suspect};
 use super::{Alert, Ignored, Origin, Unactionable, Unreadable};
 use crate::safe_text::SafeText;
 
-/// The `source` of its EventBridge events.
+/// `source` of GuardDuty's EventBridge events.
 pub(super) const SOURCE: &str = "aws.guardduty";
-/// The `detail-type` of those that hold a finding.
+/// `detail-type` of the events that hold a finding.
 pub(super) const DETAIL_TYPE: &str = "GuardDuty Finding";
 
 const FIELDS: Fields = Fields {
@@ -28,11 +28,11 @@ const FIELDS: Fields = Fields {
 };
 const SEQUENCE: Fields = Fields { key: "detail.service.detection.sequence", ..FIELDS };
 
-/// Whether `value` is a finding by itself, or the list that `GetFindings` answers with.
-pub(super) fn is_one(value: &Value) -> bool {
+/// Tests for a bare finding, or the list that `GetFindings` returns.
+pub(super) fn recognises(value: &Value) -> bool {
     listed(value).into_iter().any(|finding| {
         let has = |path| at(finding, path).is_some();
-        // GuardDuty's types are the only ones of the form `purpose:resource/what`.
+        // Only GuardDuty's types have the form `purpose:resource/what`.
         let typed = text_at(finding, "type").is_some_and(|kind| kind.contains(':') && kind.contains('/'));
         is_scan(finding)
             || has("accountId") && has("resource") && has("service")
@@ -40,13 +40,13 @@ pub(super) fn is_one(value: &Value) -> bool {
     })
 }
 
-/// Reads one finding, or several of a list.
+/// Parses one finding, or a list of findings.
 pub(super) fn read(value: &Value) -> Vec<Alert> {
     read_all(value, SOURCE, "findings", read_one)
 }
 
-/// Reads an event about a scan for malware or the state of a protection plan (GuardDuty user guide, "Monitoring S3 object
-/// scans with Amazon EventBridge"). It names buckets and objects, and no key.
+/// Parses an event about a scan for malware or the state of a protection plan (GuardDuty user guide, "Monitoring S3
+/// object scans with Amazon EventBridge"). It names buckets and objects, and no key.
 pub(super) fn read_scan(_: &Value) -> Vec<Alert> {
     let what = SafeText::of("a scan for malware");
     vec![Alert::without_key(Origin::of(SOURCE), Ignored::NoAccessKey { what })]
@@ -60,12 +60,12 @@ fn read_one(finding: &Value) -> Vec<Alert> {
     if is_scan(finding) {
         return read_scan(finding);
     }
-    let moment = |path| text_at(finding, path).and_then(|time| time.parse().ok());
+    let timestamp = |path| text_at(finding, path).and_then(|time| time.parse().ok());
     let mut origin = Origin {
         id: text_at(finding, "id").map(SafeText::of),
         kind: text_at(finding, "type").map(SafeText::of),
         severity: at(finding, "severity").and_then(Value::as_f64),
-        observed_at: moment("service/eventLastSeen").or_else(|| moment("updatedAt")),
+        observed_at: timestamp("service/eventLastSeen").or_else(|| timestamp("updatedAt")),
         ..Origin::of(SOURCE)
     };
     let exposures = exposures(finding, &mut origin);
@@ -75,17 +75,17 @@ fn read_one(finding: &Value) -> Vec<Alert> {
 fn exposures(finding: &Value, origin: &mut Origin) -> Reading {
     let kind = text_at(finding, "type");
     let resources: Vec<&Value> = each_at(finding, "service/detection/sequence/resources").collect();
-    // Findings of Custom Detection Rules have signals as well: only an attack sequence makes its actors suspects.
+    // Findings of Custom Detection Rules have signals as well, but only an attack sequence suspects its actors.
     let sequence = kind.is_some_and(is_sequence);
-    let mut named: Vec<Named> = details(finding).into_iter().collect();
+    let mut candidates: Vec<Candidate> = details(finding).into_iter().collect();
     if sequence {
-        named.extend(resources.iter().filter_map(|resource| key_resource(resource, finding)));
-        named.extend(
+        candidates.extend(resources.iter().filter_map(|resource| key_resource(resource, finding)));
+        candidates.extend(
             each_at(finding, "service/detection/sequence/actors").filter_map(|actor| credential(actor, finding)),
         );
     }
     if at(finding, "service/additionalInfo").is_some_and(is_sample)
-        || named.iter().any(|named| is_sample_name(named.id))
+        || candidates.iter().any(|candidate| is_sample_name(candidate.id))
     {
         return Err(Ignored::Sample.into());
     }
@@ -96,52 +96,53 @@ fn exposures(finding: &Value, origin: &mut Origin) -> Reading {
     if is_change(kind) {
         return Err(Ignored::ActorOnly { kind: SafeText::of(kind) }.into());
     }
-    if named.is_empty() {
+    if candidates.is_empty() {
         return Err(no_key(finding, kind));
     }
     if !is_suspect(kind) {
         return Err(Ignored::ActorOnly { kind: SafeText::of(kind) }.into());
     }
     let buckets = buckets(finding, if sequence { &resources } else { &[] }, origin);
-    expose(if sequence { &SEQUENCE } else { &FIELDS }, &named, buckets, origin)
+    expose(if sequence { &SEQUENCE } else { &FIELDS }, &candidates, buckets, origin)
 }
 
-fn details(finding: &Value) -> Option<Named<'_>> {
+fn details(finding: &Value) -> Option<Candidate<'_>> {
     let id = text_at(finding, "resource/accessKeyDetails/accessKeyId").filter(|id| !id.is_empty() && !is_null(id))?;
-    Some(Named { id, account: at(finding, "accountId"), region: text_at(finding, "region") })
+    Some(Candidate { id, account: at(finding, "accountId"), region: text_at(finding, "region") })
 }
 
-/// The key of a sequence's resource. The API model (`ResourceV2`) has no field for the ID of a key, and does not say
-/// which of its two names holds it.
-fn key_resource<'a>(resource: &'a Value, finding: &'a Value) -> Option<Named<'a>> {
+/// Returns the candidate in a sequence's resource. The API model (`ResourceV2`) has no field for the ID of a key, and
+/// does not say which of its two names holds it.
+fn key_resource<'a>(resource: &'a Value, finding: &'a Value) -> Option<Candidate<'a>> {
     let is_key = Resource::of(text_at(resource, "resourceType")) == Resource::Key;
-    is_key.then(|| Named {
+    is_key.then(|| Candidate {
         id: best_id([text_at(resource, "uid"), text_at(resource, "name")]),
         account: at(resource, "accountId").or_else(|| at(finding, "accountId")),
         region: text_at(resource, "region").filter(|region| *region != "global").or_else(|| text_at(finding, "region")),
     })
 }
 
-/// The key that an actor of a sequence used: "the credentials of the user ID" (API model, `User.credentialUid`).
-fn credential<'a>(actor: &'a Value, finding: &'a Value) -> Option<Named<'a>> {
-    // Of an actor inside a cluster or machine this is something else, and no surprise.
+/// Returns the key that an actor of a sequence used: "the credentials of the user ID" (API model,
+/// `User.credentialUid`).
+fn credential<'a>(actor: &'a Value, finding: &'a Value) -> Option<Candidate<'a>> {
+    // An actor inside a cluster or machine has another kind of credential, which is not an error.
     let id = text_at(actor, "user/credentialUid").filter(|id| is_key(id) || is_sample_name(id))?;
     let account = at(actor, "user/account/uid").or_else(|| at(finding, "accountId"));
-    Some(Named { id, account, region: text_at(finding, "region") })
+    Some(Candidate { id, account, region: text_at(finding, "region") })
 }
 
-/// A finding without a key ID: is that a surprise?
+/// Returns the reason for a finding without a key ID. It is an error only if the type of finding has a key.
 fn no_key(finding: &Value, kind: &str) -> Unactionable {
     let resource = text_at(finding, "resource/resourceType").unwrap_or("something else");
     let details = at(finding, "resource/accessKeyDetails").and_then(Value::as_object);
-    let surprise = match resource {
+    let key_expected = match resource {
         _ if is_sequence(kind) => expects_key(kind),
-        // A sign-in needs no key.
+        // A console sign-in needs no key.
         "AccessKey" => !kind.contains("ConsoleLogin"),
         "S3Bucket" => details.is_some_and(|details| !details.is_empty()),
         _ => expects_key(kind),
     };
-    match surprise {
+    match key_expected {
         true if is_sequence(kind) => Unreadable::Missing { field: SEQUENCE.key }.into(),
         true => Unreadable::Missing { field: FIELDS.key }.into(),
         false => Ignored::NoAccessKey { what: SafeText::of(resource) }.into(),
@@ -162,12 +163,12 @@ fn buckets<'a>(finding: &'a Value, sequence: &[&'a Value], origin: &mut Origin) 
     for resource in of_kind(Resource::Bucket) {
         buckets.add(OF_SEQUENCE, [text_at(resource, "name"), text_at(resource, "uid")], None, origin);
         for uid in each_at(resource, "data/s3Bucket/s3ObjectUids") {
-            buckets.add(OF_SEQUENCE, [with_bucket(uid.as_str())], None, origin);
+            buckets.add(OF_SEQUENCE, [object_path(uid.as_str())], None, origin);
         }
         buckets.regions.extend(text_at(resource, "region"));
     }
     for resource in of_kind(Resource::Object) {
-        buckets.add(OF_SEQUENCE, [with_bucket(text_at(resource, "uid"))], None, origin);
+        buckets.add(OF_SEQUENCE, [object_path(text_at(resource, "uid"))], None, origin);
     }
     buckets
 }
@@ -197,7 +198,7 @@ mod tests {
         changed(finding(), &[(path, value)])
     }
 
-    /// What the CLI writes.
+    /// Converts field names to the casing of the CLI.
     fn pascal(value: &Value) -> Value {
         match value {
             Value::Object(fields) => Value::Object(
@@ -232,9 +233,9 @@ mod tests {
     }
 
     #[test]
-    fn key_buckets_owner_and_region_are_read_in_both_casings() {
+    fn exposure_is_parsed_in_both_casings() {
         for finding in [finding(), pascal(&finding())] {
-            assert!(is_one(&finding) && is_one(&json!({"Findings": [finding]})));
+            assert!(recognises(&finding) && recognises(&json!({"Findings": [finding]})));
             assert_eq!(exposed(&finding), [exposure(KEY, &["photos", "logs"], "111122223333", "eu-west-1")]);
             let origin = read(&finding).origin;
             assert_eq!(origin.ignored_fields.len(), 1);
@@ -245,14 +246,14 @@ mod tests {
     }
 
     #[test]
-    fn every_finding_of_a_list_makes_an_incident() {
+    fn every_listed_finding_makes_an_alert() {
         let alerts = super::read(&json!({"findings": [finding(), {"type": "x"}, null]}));
         assert_eq!(alerts.iter().map(|alert| alert.exposures.is_ok()).collect::<Vec<_>>(), [true, false, false]);
         assert_eq!(super::read(&json!({"findings": []})).len(), 1);
     }
 
     #[test]
-    fn samples_are_ignored_in_every_form_that_gets_published() {
+    fn samples_are_ignored_in_every_published_form() {
         for sample in [
             with("/service/additionalInfo", json!({"sample": true})),
             with("/service/additionalInfo/value", json!("{\"sample\":true}")),
@@ -269,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn an_actor_of_a_configuration_change_is_not_exposed() {
+    fn actor_of_configuration_change_is_not_exposed() {
         for kind in [
             "Policy:S3/BucketBlockPublicAccessDisabled",
             "Stealth:IAMUser/CloudTrailLoggingDisabled",
@@ -281,21 +282,21 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_change_without_a_key_is_no_surprise() {
+    fn configuration_change_without_key_is_ignored() {
         let kind = "Policy:IAMUser/RootCredentialUsage";
         let finding = json!({"type": kind, "accountId": "111122223333", "resource": {"resourceType": "AccessKey"}});
         assert_eq!(reason_of(&finding), Ignored::ActorOnly { kind: SafeText::of(kind) }.into());
     }
 
     #[test]
-    fn archived_findings_and_temporary_credentials_are_ignored() {
+    fn archived_findings_and_temporary_keys_are_ignored() {
         assert_eq!(reason_of(&with("/service/archived", json!(true))), Ignored::Closed { state: "archived" }.into());
         let temporary = with("/resource/accessKeyDetails/accessKeyId", json!("ASIAIOSFODNN7EXAMPLE"));
         assert_eq!(reason_of(&temporary), Ignored::Temporary(crate::names::NameError::TemporaryKey).into());
     }
 
     #[test]
-    fn a_missing_key_is_an_error_only_where_there_should_be_one() {
+    fn missing_key_is_an_error_only_if_expected() {
         let missing: Unactionable = Unreadable::Missing { field: FIELDS.key }.into();
         let without =
             |kind: &str, resource: Value| json!({"type": kind, "accountId": "111122223333", "resource": resource});
@@ -315,12 +316,12 @@ mod tests {
     }
 
     #[test]
-    fn a_scan_for_malware_names_no_key_whatever_its_objects_are_called() {
+    fn malware_scan_has_no_key() {
         let scan = json!({
             "scanStatus": "COMPLETED", "resourceType": "S3_OBJECT",
             "s3ObjectDetails": {"bucketName": "photos", "objectKey": KEY, "eTag": KEY}
         });
-        assert!(is_one(&scan));
+        assert!(recognises(&scan));
         for alert in [read(&scan), read_scan(&scan).remove(0)] {
             let what = SafeText::of("a scan for malware");
             assert_eq!(refusal(alert), Ignored::NoAccessKey { what }.into());
@@ -328,12 +329,12 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_stands_anywhere_else_is_not_read() {
+    fn keys_in_other_fields_are_not_exposed() {
         let mut elsewhere = with("/resource/accessKeyDetails/accessKeyId", json!("****"));
         elsewhere["resource"]["s3BucketDetails"] =
             json!([{"name": KEY, "eTag": KEY, "tags": [{"key": KEY, "value": KEY}]}]);
         elsewhere["resource"]["accessKeyDetails"]["userName"] = json!(KEY);
-        // What only an attack sequence makes a suspect: rules of one's own have signals and actors too.
+        // Only an attack sequence suspects these. Findings of Custom Detection Rules have signals and actors too.
         elsewhere["service"]["detection"] = json!({"sequence": {
             "actors": [{"user": {"credentialUid": KEY}}], "resources": [{"resourceType": "ACCESS_KEY", "uid": KEY}]
         }});
@@ -343,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attack_sequence_exposes_its_access_keys_and_its_actors_credentials() {
+    fn attack_sequence_exposes_resources_and_actors() {
         let resources = json!([
             {"resourceType": "ACCESS_KEY", "uid": "AIDAIOSFODNN7EXAMPLE", "name": KEY, "accountId": "444455556666", "region": "global",
              "data": {"accessKey": {"principalId": DECOY, "userName": DECOY}}},
@@ -370,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attack_sequence_without_a_key_is_an_error_only_if_it_is_about_keys_or_buckets() {
+    fn keyless_attack_sequence_is_an_error_if_iam_or_s3() {
         for kind in ["AttackSequence:IAM/CompromisedCredentials", "AttackSequence:S3/CompromisedData"] {
             let missing = Unreadable::Missing { field: "detail.service.detection.sequence" };
             assert_eq!(reason_of(&sequence(kind, json!(null), json!(null))), missing.into());
@@ -386,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_that_is_no_account_is_an_error_since_the_search_could_not_be_complete() {
+    fn malformed_owner_is_an_error() {
         let text = |account| reason_of(&with("/accountId", account)).to_string();
         assert!(text(json!("me")).starts_with("detail.accountId is not an account ID"));
         assert!(
@@ -395,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_that_cannot_be_read_stops_its_own_key_and_no_other() {
+    fn malformed_owner_stops_only_its_own_key() {
         let key = |id: &str, account: &str| json!({"resourceType": "ACCESS_KEY", "uid": id, "accountId": account});
         let resources = json!([key(KEY, "me"), key(OTHER_KEY, "444455556666"), key("AKIAIOSFODNN8EXAMPLE", "me")]);
         let alerts = super::read(&sequence("AttackSequence:IAM/CompromisedCredentials", resources, json!([])));
@@ -408,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn no_wrong_type_anywhere_makes_it_panic() {
+    fn wrong_types_never_panic() {
         let good = [
             finding(),
             sequence("AttackSequence:S3/X", json!([{"resourceType": "ACCESS_KEY", "uid": KEY}]), json!([{}])),

@@ -1,39 +1,39 @@
-//! AWS Health event (the `detail` of its EventBridge event, and the event's `resources`) -> [`Incident`].
+//! AWS Health event (the `detail` of its EventBridge event, and the event's `resources`) -> [`Alert`].
 //!
-//! Paths: AWS Health user guide, "Reference: AWS Health events Amazon EventBridge schema"; what a RISK event has in
-//! them: the captured event of aws-samples/notify-and-remediate-exposed-access-key. AWS names the key three times, and
-//! each may be masked or something else, so all are read. The owner is the affected account: the event's own is whoever
-//! got it. Invariant: only a RISK event about credentials exposes a key.
+//! Paths: AWS Health user guide, "Reference: AWS Health events Amazon EventBridge schema". Values in a RISK event: the
+//! captured event of aws-samples/notify-and-remediate-exposed-access-key. AWS names the key in three places, and each
+//! can be masked or hold something else, so all are parsed. The owner is the affected account, because the event's own
+//! account is its recipient. Invariant: only a RISK event about credentials exposes a key.
 
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::{Alert, Exposure, Ignored, Origin, Unactionable, Unreadable, each, hint, keys, moment, text};
+use super::{Alert, Exposure, Ignored, Origin, Unactionable, Unreadable, each, hint, keys, text, timestamp};
 use crate::names::{AccessKeyId, AccountId};
 use crate::safe_text::SafeText;
 
-/// Whether `value` is the detail of an event by itself, or what the Health API says of an event.
-pub(super) fn is_one(value: &Value) -> bool {
+/// Tests for a bare event, or the Health API's description of an event.
+pub(super) fn recognises(value: &Value) -> bool {
     value.get("eventTypeCode").is_some() && value.get("service").is_some()
 }
 
-/// The codes of RISK events that are about keys contain one of these. New ones appear, and AWS lists them nowhere but
-/// in `health:DescribeEventTypes`; known are `AWS_RISK_CREDENTIALS_EXPOSED`, `_EXPOSURE_SUSPECTED`, `_COMPROMISED`,
-/// `_COMPROMISE_SUSPECTED` and `AWS_RISK_IAM_QUARANTINE` (hmrc/platsec-compliance-alerting, `EVENT_TYPE_CODES`).
+/// Parts of the codes of RISK events about keys. AWS adds codes, and lists them only in `health:DescribeEventTypes`.
+/// Known are `AWS_RISK_CREDENTIALS_EXPOSED`, `_EXPOSURE_SUSPECTED`, `_COMPROMISED`, `_COMPROMISE_SUSPECTED` and
+/// `AWS_RISK_IAM_QUARANTINE` (hmrc/platsec-compliance-alerting, `EVENT_TYPE_CODES`).
 const ABOUT_KEYS: [&str; 2] = ["CREDENTIALS", "IAM_QUARANTINE"];
 
 const KEYS: &str = "a key in detail.affectedEntities[].entityValue, detail.eventMetadata.publicKey or resources[]";
 
-/// Reads one event that came without its envelope.
+/// Parses one event that arrived without its envelope.
 pub(super) fn read(event: &Value) -> Vec<Alert> {
     read_with(event, &[])
 }
 
-/// Reads one event. A long list of entities comes as several events, its pages; each names its own.
+/// Parses one event. A long list of entities arrives in several events, one for each page.
 pub(super) fn read_with(event: &Value, resources: &[String]) -> Vec<Alert> {
-    // Made safe whole, and then cut: half a secret has no shape that tells.
+    // Sanitised before it is split, because half a secret is not recognisable.
     let arn = text(event, "/eventArn").map(SafeText::of);
     let id = arn.as_ref().and_then(|arn| arn.as_str().rsplit('/').next());
     let mut origin = Origin {
@@ -52,13 +52,13 @@ fn exposures(event: &Value, resources: &[String], origin: &mut Origin) -> Result
     if service != "RISK" || !ABOUT_KEYS.iter().any(|part| code.contains(part)) {
         return Err(Ignored::NoAccessKey { what: SafeText::of(code) }.into());
     }
-    // No AWS page says when a RISK event is closed. We take it that its case is settled then, the key gone or found to
-    // be safe, and that the open event came before.
+    // No AWS page says when a RISK event is closed. We assume that its case is settled, because the key is gone or was
+    // found to be safe, and that the open event arrived before.
     if text(event, "/statusCode") == Some("closed") {
         return Err(Ignored::Closed { state: "closed" }.into());
     }
-    let keys = keys(KEYS, named(event, resources), origin)?;
-    // One field alone is not to be trusted: AWS's sample has the key ID in the first.
+    let keys = keys(KEYS, candidates(event, resources), origin)?;
+    // No single field is reliable: AWS's sample has the key ID in the first.
     let account = hint("detail.affectedAccount", text(event, "/affectedAccount"), origin)
         .or_else(|| hint("detail.eventMetadata.accountId", text(event, "/eventMetadata/accountId"), origin));
     let owners = owners(event);
@@ -70,8 +70,8 @@ fn exposures(event: &Value, resources: &[String], origin: &mut Origin) -> Result
     Ok(keys.into_iter().map(exposure).collect())
 }
 
-/// What stands where keys stand, each text once. Entities can be a user's name or an account as well.
-fn named<'a>(event: &'a Value, resources: &'a [String]) -> Vec<&'a str> {
+/// Returns the texts in all key fields, each once. An entity can also be a user name or an account.
+fn candidates<'a>(event: &'a Value, resources: &'a [String]) -> Vec<&'a str> {
     let entities = each(event, "/affectedEntities").filter_map(|entity| text(entity, "/entityValue"));
     let mut seen = HashSet::new();
     entities
@@ -82,17 +82,18 @@ fn named<'a>(event: &'a Value, resources: &'a [String]) -> Vec<&'a str> {
         .collect()
 }
 
-/// The account of each entity that says it (Health API reference, "AffectedEntity").
+/// Maps entities to their accounts, if they name one (Health API reference, "AffectedEntity").
 fn owners(event: &Value) -> HashMap<&str, AccountId> {
     let owner =
         |entity| Some((text(entity, "/entityValue")?.trim_ascii(), text(entity, "/awsAccountId")?.parse().ok()?));
     each(event, "/affectedEntities").filter_map(owner).collect()
 }
 
-/// The schema has RFC 1123 times, `Wed, 12 Feb 2025 00:37:54 GMT`; tools that send events on write RFC 3339.
+/// Parses the start time. The schema has RFC 1123 times, `Wed, 12 Feb 2025 00:37:54 GMT`. Tools that forward events
+/// write RFC 3339.
 fn started(event: &Value) -> Option<DateTime<Utc>> {
     let rfc_1123 = |text| DateTime::parse_from_rfc2822(text).ok();
-    text(event, "/startTime").and_then(rfc_1123).map(|time| time.to_utc()).or_else(|| moment(event, "/startTime"))
+    text(event, "/startTime").and_then(rfc_1123).map(|time| time.to_utc()).or_else(|| timestamp(event, "/startTime"))
 }
 
 #[cfg(test)]
@@ -122,7 +123,7 @@ mod tests {
     }
 
     fn read(event: &Value, resources: &[&str]) -> Alert {
-        assert!(is_one(event));
+        assert!(recognises(event));
         let resources: Vec<String> = resources.iter().map(ToString::to_string).collect();
         only(read_with(event, &resources))
     }
@@ -137,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exposed_key_is_read_with_its_owner_and_nothing_else_that_looks_like_a_key() {
+    fn exposed_key_is_parsed_with_its_owner() {
         let alert = read(&event(), &[KEY]);
         assert_eq!(keys_of(&alert), [KEY]);
         let exposure = &alert.exposures.unwrap()[0];
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_is_read_wherever_aws_names_it_and_every_one_of_several() {
+    fn keys_are_parsed_from_every_key_field() {
         let nowhere = with(&[("/affectedEntities", json!([])), ("/eventMetadata/publicKey", json!(null))]);
         assert_eq!(keys_of(&read(&nowhere, &[KEY])), [KEY]);
         assert_eq!(keys_of(&read(&with(&[("/affectedEntities", json!("oops"))]), &[])), [KEY]);
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_resources_of_an_eventbridge_event_get_here() {
+    fn resources_of_eventbridge_event_are_parsed() {
         let detail = with(&[("/affectedEntities", json!([])), ("/eventMetadata/publicKey", json!(""))]);
         let event =
             json!({"detail-type": "AWS Health Event", "source": "aws.health", "resources": [KEY], "detail": detail});
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn entities_that_are_no_keys_are_set_aside_and_an_error_only_where_nothing_else_is_there() {
+    fn other_entities_are_an_error_only_without_a_key() {
         let entities = json!([{"entityValue": "deploy-user"}, {"entityValue": "111122223333"}, {"entityValue": KEY}]);
         let alert = read(&with(&[("/affectedEntities", entities)]), &["deploy-user", KEY]);
         assert_eq!((keys_of(&alert), alert.origin.ignored_fields.len()), (vec![KEY], 2));
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_owner_is_the_first_of_three_fields_that_holds_an_account() {
+    fn owner_is_the_first_valid_of_three_fields() {
         let (first, second) = ("/affectedAccount", "/eventMetadata/accountId");
         assert_eq!(owner_of(&with(&[(first, json!(KEY))])).as_deref(), Some("444455556666"));
         assert_eq!(owner_of(&with(&[(first, json!(null)), (second, json!("me"))])).as_deref(), Some("777788889999"));
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn every_risk_code_about_credentials_is_acted_on_and_no_other_event() {
+    fn only_risk_codes_about_credentials_expose_keys() {
         for code in
             ["AWS_RISK_CREDENTIALS_COMPROMISE_SUSPECTED", "AWS_RISK_IAM_QUARANTINE", "AWS_RISK_NEW_CREDENTIALS_WORD"]
         {
@@ -206,13 +207,13 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_event_is_not_acted_on() {
+    fn closed_event_is_ignored() {
         let reason = reason_of(&with(&[("/statusCode", json!("closed"))]));
         assert_eq!(reason, Ignored::Closed { state: "closed" }.into());
     }
 
     #[test]
-    fn a_temporary_credential_is_ignored() {
+    fn temporary_key_is_ignored() {
         let temporary =
             with(&[("/affectedEntities/0/entityValue", json!("ASIAIOSFODNN7EXAMPLE")), ("/eventMetadata", json!({}))]);
         let reason = refusal(read(&temporary, &[]));
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_without_its_kind_is_an_error() {
+    fn missing_service_or_type_code_is_an_error() {
         let reason = reason_of(&with(&[("/service", json!(null))]));
         assert_eq!(reason, Unreadable::Missing { field: "detail.service" }.into());
         let reason = reason_of(&with(&[("/eventTypeCode", json!({"type": "string"}))]));
@@ -228,14 +229,14 @@ mod tests {
     }
 
     #[test]
-    fn what_the_health_api_says_of_an_event_names_no_key_and_is_not_acted_on() {
+    fn health_api_description_has_no_key() {
         let described = json!({"arn": "arn:aws:health:us-east-1::event/RISK/A/B", "service": "RISK", "region": "us-east-1",
                                "eventTypeCode": "AWS_RISK_CREDENTIALS_EXPOSED", "startTime": 1_795_489_012.5});
         assert_eq!(refusal(read(&described, &[])), Unreadable::Missing { field: KEYS }.into());
     }
 
     #[test]
-    fn the_time_is_read_in_both_forms() {
+    fn start_time_is_parsed_in_both_forms() {
         for (start, read_as) in [
             (json!("2026-11-24T02:58:00Z"), Some("2026-11-24T02:58:00+00:00")),
             (json!("Tue, 3 Nov 2026 05:01:10 GMT"), Some("2026-11-03T05:01:10+00:00")),
@@ -248,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_in_any_field_gets_nowhere() {
+    fn secrets_never_leave_the_parser() {
         for path in [
             "/eventArn",
             "/eventTypeCode",

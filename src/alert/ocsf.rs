@@ -1,19 +1,19 @@
-//! OCSF findings (Security Hub's EventBridge event "Findings Imported V2", rows of Security Lake) -> [`Incident`]s.
+//! OCSF findings (Security Hub's EventBridge event "Findings Imported V2", rows of Security Lake) -> [`Alert`]s.
 //!
 //! Paths: Security Hub user guide, "OCSF findings in Security Hub", and the OCSF schema, class "Detection Finding". The
-//! rules of who may name a key, and of which types, are those of the same findings in ASFF. The owner is that of the
-//! resource, else `cloud`. Invariant: a key comes from the `uid` of a resource of type `AWS::IAM::AccessKey`; those in
-//! `actor` belong to callers, and are never read.
+//! rules for products and types are those of the same findings in ASFF. The owner is that of the resource, else
+//! `cloud`. Invariant: a key comes from the `uid` of a resource of type `AWS::IAM::AccessKey`. Keys in `actor` belong
+//! to callers, and are never exposed.
 
 use chrono::DateTime;
 use serde_json::Value;
 
 use super::finding::{
-    Buckets, Fields, Named, Reading, Resource, alerts, best_id, expose, is_null, is_sample, is_sample_name, listed,
-    no_key, read_all, with_bucket,
+    Buckets, Candidate, Fields, Reading, Resource, alerts, best_id, expose, is_null, is_sample, is_sample_name, listed,
+    no_key, object_path, read_all,
 };
 use super::finding_type::{Claim, expects_key, is_guardduty_arn, names_guardduty};
-use super::{Alert, Ignored, Origin, each, moment, text};
+use super::{Alert, Ignored, Origin, each, text, timestamp};
 use crate::safe_text::SafeText;
 
 const FIELDS: Fields = Fields {
@@ -22,8 +22,8 @@ const FIELDS: Fields = Fields {
     region: "detail.findings[].cloud.region",
 };
 
-/// Whether `value` is an event of OCSF's, or a list of findings.
-pub(super) fn is_one(value: &Value) -> bool {
+/// Tests for an OCSF event, or a list of findings.
+pub(super) fn recognises(value: &Value) -> bool {
     let is_event = |event: &Value| {
         number(event, "/class_uid").is_some()
             || event.get("finding_info").is_some_and(Value::is_object)
@@ -32,7 +32,7 @@ pub(super) fn is_one(value: &Value) -> bool {
     listed(value).into_iter().any(is_event)
 }
 
-/// Reads the findings of one event.
+/// Parses the findings of one event.
 pub(super) fn read(detail: &Value) -> Vec<Alert> {
     read_all(detail, "aws.securityhub", "detail.findings", read_one)
 }
@@ -44,7 +44,7 @@ fn read_one(finding: &Value) -> Vec<Alert> {
         id: text(finding, "/finding_info/uid").or_else(|| text(finding, "/metadata/uid")).map(SafeText::of),
         kind: claim.kind().map(SafeText::of),
         severity: number(finding, "/severity_id").map(|severity| f64::from(u8::try_from(severity).unwrap_or(0))),
-        observed_at: last_seen.or_else(|| moment(finding, "/finding_info/last_seen_time_dt")),
+        observed_at: last_seen.or_else(|| timestamp(finding, "/finding_info/last_seen_time_dt")),
         ..Origin::of("aws.securityhub")
     };
     let exposures = exposures(finding, &claim, &mut origin);
@@ -55,23 +55,25 @@ fn exposures(finding: &Value, claim: &Claim, origin: &mut Origin) -> Reading {
     if let Some(not_a_threat) = other_class(finding, claim) {
         return Err(not_a_threat.into());
     }
-    let named: Vec<Named> = resources(finding, Resource::Key).map(|resource| named(resource, finding)).collect();
-    if sample(finding) || named.iter().any(|named| is_sample_name(named.id)) {
+    let candidates: Vec<Candidate> =
+        resources(finding, Resource::Key).map(|resource| candidate(resource, finding)).collect();
+    if sample(finding) || candidates.iter().any(|candidate| is_sample_name(candidate.id)) {
         return Err(Ignored::Sample.into());
     }
     if let Some(state) = closed(finding) {
         return Err(Ignored::Closed { state }.into());
     }
-    let surprise = named.is_empty() && claim.guardduty && claim.kind().is_some_and(expects_key);
-    let named: Vec<Named> = named.into_iter().filter(|named| !is_null(named.id)).collect();
-    if named.is_empty() && !surprise {
+    let key_expected = candidates.is_empty() && claim.guardduty && claim.kind().is_some_and(expects_key);
+    let candidates: Vec<Candidate> = candidates.into_iter().filter(|candidate| !is_null(candidate.id)).collect();
+    if candidates.is_empty() && !key_expected {
         return Err(no_key(all(finding).filter_map(|resource| text(resource, "/type"))).into());
     }
     claim.judge()?;
-    expose(&FIELDS, &named, buckets(finding, origin), origin)
+    expose(&FIELDS, &candidates, buckets(finding, origin), origin)
 }
 
-/// Classes that are no threat (OCSF schema). None for those that may be one, and where the class was cut off.
+/// Returns the reason for a class that is not a threat (OCSF schema), or nothing for a possible threat or a missing
+/// class.
 fn other_class(finding: &Value, claim: &Claim) -> Option<Ignored> {
     let class = number(finding, "/class_uid")?;
     let name = SafeText::of(text(finding, "/class_name").unwrap_or("an event of another class"));
@@ -83,7 +85,7 @@ fn other_class(finding: &Value, claim: &Claim) -> Option<Ignored> {
         paths.into_iter().any(|path| text(finding, path).is_some_and(|id| !is_null(id)))
     };
     match class {
-        // Security Finding (of old), Detection Finding, Incident Finding, Data Security Finding.
+        // Security Finding (deprecated), Detection Finding, Incident Finding, Data Security Finding.
         2001 | 2004 | 2005 | 2006 => None,
         2000..=2999 if has_key() => Some(Ignored::Check { kind: kind() }),
         _ if has_caller() => Some(Ignored::Caller { call: call() }),
@@ -102,17 +104,17 @@ fn claim(finding: &Value) -> Claim<'_> {
         field: "detail.findings[].finding_info.types",
         product: (product, "detail.findings[].metadata.product.uid"),
         guardduty,
-        checked: finding.get("compliance").is_some_and(|compliance| !compliance.is_null()),
-        by_person: false,
+        is_check: finding.get("compliance").is_some_and(|compliance| !compliance.is_null()),
+        custom_action: false,
     }
 }
 
-/// What stands in the key field of a resource. Some of Security Lake's rows have the key with a prefix, as in ASFF.
-fn named<'a>(resource: &'a Value, finding: &'a Value) -> Named<'a> {
+/// Returns the candidate in a resource. Some of Security Lake's rows have the key with a prefix, as in ASFF.
+fn candidate<'a>(resource: &'a Value, finding: &'a Value) -> Candidate<'a> {
     let accounts = ["/owner/account/uid", "/account/uid", "/account_uid"].map(|path| resource.pointer(path));
     let account = accounts.into_iter().flatten().find(|account| !account.is_null());
     let own = text(resource, "/region").filter(|region| *region != "global");
-    Named {
+    Candidate {
         id: best_id([text(resource, "/uid"), text(resource, "/name")]),
         account: account
             .or_else(|| finding.pointer("/cloud/account/uid"))
@@ -121,19 +123,19 @@ fn named<'a>(resource: &'a Value, finding: &'a Value) -> Named<'a> {
     }
 }
 
-/// Security Lake keeps what OCSF has no field for in `unmapped`, by its ASFF path.
+/// Tests for a sample. Security Lake keeps fields that OCSF does not have in `unmapped`, by their ASFF path.
 fn sample(finding: &Value) -> bool {
     let unmapped = finding.get("unmapped").and_then(Value::as_object).into_iter().flatten();
-    let says = |field: &str| {
+    let is_mark = |field: &str| {
         field == "Sample"
             || field.ends_with("service/additionalInfo/sample")
             || field.ends_with("service/additionalInfo/value")
     };
-    unmapped.into_iter().any(|(field, value)| says(field) && is_sample(value))
+    unmapped.into_iter().any(|(field, value)| is_mark(field) && is_sample(value))
 }
 
-/// OCSF schema, "Detection Finding": `activity_id` 3 is Close; `status_id` 3 to 6. Where `status` is given it says what is
-/// meant: some tools write other numbers beside it.
+/// Returns the state of a closed finding (OCSF schema, "Detection Finding": `activity_id` 3 is Close; `status_id` 3 to
+/// 6). `status` takes precedence over the numbers, because some tools write wrong numbers beside it.
 fn closed(finding: &Value) -> Option<&'static str> {
     let by_number = || match number(finding, "/status_id") {
         Some(3) => Some("suppressed"),
@@ -161,7 +163,7 @@ fn buckets<'a>(finding: &'a Value, origin: &mut Origin) -> Buckets<'a> {
         let [uid, uid_alt, name] = ["/uid", "/uid_alt", "/name"].map(|path| text(resource, path));
         let names = match Resource::of(text(resource, "/type")) {
             Resource::Bucket => [uid, uid_alt, name],
-            Resource::Object => [with_bucket(uid), with_bucket(uid_alt), None],
+            Resource::Object => [object_path(uid), object_path(uid_alt), None],
             _ => continue,
         };
         buckets.add(FIELDS.key, names, text(resource, "/region"), origin);
@@ -173,12 +175,12 @@ fn resources(finding: &Value, kind: Resource) -> impl Iterator<Item = &Value> {
     all(finding).filter(move |resource| Resource::of(text(resource, "/type")) == kind)
 }
 
-/// Old versions of OCSF have one resource and no list.
+/// Iterates over the resources. Old versions of OCSF have one resource and no list.
 fn all(finding: &Value) -> impl Iterator<Item = &Value> {
     each(finding, "/resources").chain(finding.get("resource"))
 }
 
-/// A number, which some rows of Security Lake write as text.
+/// Returns the number at a JSON pointer. Some rows of Security Lake write it as text.
 fn number(value: &Value, pointer: &str) -> Option<i64> {
     let number = value.pointer(pointer)?;
     number.as_i64().or_else(|| number.as_str()?.parse().ok())
@@ -230,9 +232,9 @@ mod tests {
     }
 
     #[test]
-    fn the_key_of_a_finding_is_read_with_the_owner_of_its_resource() {
+    fn key_is_parsed_with_owner_of_its_resource() {
         for detail in [finding(), json!({"findings": [finding()]})] {
-            assert!(is_one(&detail));
+            assert!(recognises(&detail));
             let Alert { origin, exposures } = read(&detail);
             assert_eq!(exposures.unwrap(), [exposure(KEY, &[], "444455556666", "eu-west-1")]);
             assert_eq!(origin.kind, Some(SafeText::of("UnauthorizedAccess:IAMUser/MaliciousIPCaller")));
@@ -242,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_security_lake_is_read_with_its_prefix_and_the_owner_of_the_cloud() {
+    fn security_lake_row_uses_prefix_and_cloud_owner() {
         let mut row = finding();
         row["finding_info"]["types"] = json!(["TTPs/Discovery/IAMUser-AnomalousBehavior"]);
         row["class_uid"] = json!("2001");
@@ -258,20 +260,20 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_that_was_cut_down_is_still_known() {
+    fn partial_finding_is_recognised() {
         let mut cut = finding();
         for field in ["class_uid", "cloud", "status", "status_id", "activity_id"] {
             cut.as_object_mut().unwrap().remove(field);
         }
         cut["metadata"] = json!({"product": {"name": "GuardDuty"}});
-        assert!(is_one(&cut));
-        let told: Vec<_> =
+        assert!(recognises(&cut));
+        let found: Vec<_> =
             exposed(&cut).into_iter().map(|exposure| (exposure.key.to_string(), exposure.region)).collect();
-        assert_eq!(told, [(KEY.to_owned(), None)]);
+        assert_eq!(found, [(KEY.to_owned(), None)]);
     }
 
     #[test]
-    fn buckets_are_read_with_their_region() {
+    fn buckets_are_parsed_with_their_region() {
         let finding = with(
             "/resources",
             json!([
@@ -290,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rules_of_types_hold_in_any_order() {
+    fn type_rules_hold_in_any_order() {
         let kind = "Policy:S3/BucketBlockPublicAccessDisabled";
         for types in [json!(["Threats", kind]), json!([kind, "Threats"]), json!([kind])] {
             assert_eq!(
@@ -305,17 +307,17 @@ mod tests {
     }
 
     #[test]
-    fn whoever_claims_to_be_guardduty_without_its_arn_is_refused() {
+    fn guardduty_claim_needs_its_product_arn() {
         let product = json!("arn:aws:securityhub:eu-west-1:111122223333:product/111122223333/default");
-        let mut stranger = with("/metadata/product/uid", product);
+        let mut imported = with("/metadata/product/uid", product);
         let forged: Unactionable = Unreadable::Forged { field: "detail.findings[].metadata.product.uid" }.into();
-        assert_eq!(reason_of(&stranger), forged);
-        stranger["metadata"]["product"]["name"] = json!("Own");
-        assert_eq!(reason_of(&stranger), forged, "the ID says so");
-        stranger["finding_info"]["uid"] = json!("x");
-        assert_eq!(exposed(&stranger).len(), 1, "a threat that somebody else sees");
-        stranger["finding_info"]["types"] = json!(["Posture Management"]);
-        assert_eq!(reason_of(&stranger), Ignored::Check { kind: SafeText::of("Posture Management") }.into());
+        assert_eq!(reason_of(&imported), forged);
+        imported["metadata"]["product"]["name"] = json!("Own");
+        assert_eq!(reason_of(&imported), forged, "by its ID");
+        imported["finding_info"]["uid"] = json!("x");
+        assert_eq!(exposed(&imported).len(), 1, "a threat from another product");
+        imported["finding_info"]["types"] = json!(["Posture Management"]);
+        assert_eq!(reason_of(&imported), Ignored::Check { kind: SafeText::of("Posture Management") }.into());
     }
 
     #[test]
@@ -339,11 +341,11 @@ mod tests {
             assert_eq!(reason_of(&closed), Ignored::Closed { state }.into(), "{id}");
         }
         assert_eq!(reason_of(&with("/activity_id", json!(3))), Ignored::Closed { state: "closed" }.into());
-        assert_eq!(exposed(&with("/status_id", json!(3))).len(), 1, "the name of the state says New");
+        assert_eq!(exposed(&with("/status_id", json!(3))).len(), 1, "status takes precedence");
     }
 
     #[test]
-    fn a_finding_without_a_key_is_ignored_and_one_with_an_unreadable_key_is_an_error() {
+    fn malformed_key_is_an_error_and_no_key_is_ignored() {
         let without = |kind: &str| {
             let mut finding =
                 with("/resources", json!([{"type": "AWS::S3::Object", "uid": format!("{KEY}/{KEY}")}, {"uid": KEY}]));
@@ -368,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn other_classes_expose_no_key_though_they_name_callers() {
+    fn other_classes_expose_no_key() {
         let kind = SafeText::of("UnauthorizedAccess:IAMUser/MaliciousIPCaller");
         assert_eq!(reason_of(&with("/class_uid", json!(2003))), Ignored::Check { kind }.into());
         let mut call = with("/class_uid", json!(6003));
@@ -379,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_that_is_no_account_is_an_error_and_stops_no_other_key() {
+    fn malformed_owner_stops_only_its_own_key() {
         let mut finding = with("/resources/0/owner/account/uid", json!("me"));
         assert!(reason_of(&finding).to_string().contains("owner.account.uid is not an account ID"));
         finding["resources"][1] = json!({"type": "AwsIamAccessKey", "uid": OTHER_KEY});
@@ -390,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn no_wrong_type_anywhere_makes_it_panic() {
+    fn wrong_types_never_panic() {
         for odd in [
             json!(null),
             json!(i64::MIN),

@@ -1,19 +1,19 @@
-//! Security Hub CSPM findings (ASFF; the `detail` of its EventBridge events) -> [`Incident`]s, one a finding.
+//! Security Hub CSPM findings (ASFF; the `detail` of its EventBridge events) -> [`Alert`]s.
 //!
-//! Paths: Security Hub user guide, "AWS Security Finding Format (ASFF)". Many products put findings in, and anybody who
-//! may call `BatchImportFindings`: one that is GuardDuty's follows GuardDuty's rules, one that only says so is refused, and
-//! of others only threats are acted on. The owner is `AwsAccountId` and `Region` of the finding: the envelope's are those
-//! of the administrator. Invariant: a key comes from a resource of type `AwsIamAccessKey`, or from the actors' credentials
-//! of GuardDuty's attack sequence, and from nowhere else.
+//! Paths: Security Hub user guide, "AWS Security Finding Format (ASFF)". Findings come from many products, and from any
+//! caller of `BatchImportFindings`. GuardDuty's follow GuardDuty's rules, those that only claim to be GuardDuty's are
+//! an error, and others expose a key only as threats. The owner is `AwsAccountId` and `Region` of the finding, because
+//! the envelope's are those of the administrator account. Invariant: a key comes only from a resource of type
+//! `AwsIamAccessKey`, or from the actors' credentials of GuardDuty's attack sequence.
 
 use serde_json::Value;
 
 use super::finding::{
-    Buckets, Fields, Named, Reading, Resource, alerts, best_id, expose, is_key, is_null, is_sample, is_sample_name,
-    listed, no_key, read_all, with_bucket,
+    Buckets, Candidate, Fields, Reading, Resource, alerts, best_id, expose, is_key, is_null, is_sample, is_sample_name,
+    listed, no_key, object_path, read_all,
 };
 use super::finding_type::{Claim, expects_key, is_guardduty_arn, is_sequence, names_guardduty};
-use super::{Alert, Ignored, Origin, each, moment, ocsf, text};
+use super::{Alert, Ignored, Origin, each, ocsf, text, timestamp};
 use crate::safe_text::SafeText;
 
 const FIELDS: Fields = Fields {
@@ -22,8 +22,8 @@ const FIELDS: Fields = Fields {
     region: "detail.findings[].Region",
 };
 
-/// Whether `value` is a finding, a list of them as in events and the output of `GetFindings`, or the results of an insight.
-pub(super) fn is_one(value: &Value) -> bool {
+/// Tests for a finding, a list of findings as in events and the output of `GetFindings`, or the results of an insight.
+pub(super) fn recognises(value: &Value) -> bool {
     let is_finding = |finding: &Value| {
         let has = |field| finding.get(field).is_some();
         has("Resources") && ["AwsAccountId", "ProductArn", "SchemaVersion", "Types"].into_iter().any(has)
@@ -31,28 +31,28 @@ pub(super) fn is_one(value: &Value) -> bool {
     value.get("insightResults").is_some() || listed(value).into_iter().any(is_finding)
 }
 
-/// Reads the findings of one event.
+/// Parses the findings of one event.
 pub(super) fn read(detail: &Value) -> Vec<Alert> {
     if detail.get("insightResults").is_some() {
         let what = SafeText::of("the results of an insight");
         return vec![Alert::without_key(Origin::of("aws.securityhub"), Ignored::NoAccessKey { what })];
     }
     // Only events of custom actions have it (Security Hub user guide, "EventBridge event formats").
-    let by_person = detail.get("actionName").is_some();
-    read_all(detail, "aws.securityhub", "detail.findings", |finding| match ocsf::is_one(finding) {
+    let custom_action = detail.get("actionName").is_some();
+    read_all(detail, "aws.securityhub", "detail.findings", |finding| match ocsf::recognises(finding) {
         true => ocsf::read(finding),
-        false => read_one(finding, by_person),
+        false => read_one(finding, custom_action),
     })
 }
 
-fn read_one(finding: &Value, by_person: bool) -> Vec<Alert> {
-    let claim = claim(finding, by_person);
+fn read_one(finding: &Value, custom_action: bool) -> Vec<Alert> {
+    let claim = claim(finding, custom_action);
     let mut origin = Origin {
         id: text(finding, "/Id").map(SafeText::of),
         product_arn: text(finding, "/ProductArn").map(SafeText::of),
         kind: claim.kind().map(SafeText::of),
         severity: finding.pointer("/Severity/Normalized").and_then(Value::as_f64),
-        observed_at: moment(finding, "/LastObservedAt").or_else(|| moment(finding, "/UpdatedAt")),
+        observed_at: timestamp(finding, "/LastObservedAt").or_else(|| timestamp(finding, "/UpdatedAt")),
         ..Origin::of("aws.securityhub")
     };
     let exposures = exposures(finding, &claim, &mut origin);
@@ -60,23 +60,24 @@ fn read_one(finding: &Value, by_person: bool) -> Vec<Alert> {
 }
 
 fn exposures(finding: &Value, claim: &Claim, origin: &mut Origin) -> Reading {
-    let named = named(finding, claim);
-    if sample(finding) || named.iter().any(|named| is_sample_name(named.id)) {
+    let candidates = candidates(finding, claim);
+    if sample(finding) || candidates.iter().any(|candidate| is_sample_name(candidate.id)) {
         return Err(Ignored::Sample.into());
     }
     if let Some(state) = closed(finding) {
         return Err(Ignored::Closed { state }.into());
     }
-    let named: Vec<Named> = named.into_iter().filter(|named| !is_null(named.id)).collect();
-    let surprise = claim.guardduty && claim.kind().is_some_and(expects_key) && key_resources(finding).next().is_none();
-    if named.is_empty() && !surprise {
+    let candidates: Vec<Candidate> = candidates.into_iter().filter(|candidate| !is_null(candidate.id)).collect();
+    let key_expected =
+        claim.guardduty && claim.kind().is_some_and(expects_key) && key_resources(finding).next().is_none();
+    if candidates.is_empty() && !key_expected {
         return Err(no_key(each(finding, "/Resources").filter_map(|resource| text(resource, "/Type"))).into());
     }
     claim.judge()?;
-    expose(&FIELDS, &named, buckets(finding, origin), origin)
+    expose(&FIELDS, &candidates, buckets(finding, origin), origin)
 }
 
-fn claim(finding: &Value, by_person: bool) -> Claim<'_> {
+fn claim(finding: &Value, custom_action: bool) -> Claim<'_> {
     let product = text(finding, "/ProductArn");
     let fields = finding.get("ProductFields").and_then(Value::as_object);
     let names = [product, text(finding, "/ProductName"), text(finding, "/ProductFields/aws~1securityhub~1ProductName")];
@@ -84,50 +85,54 @@ fn claim(finding: &Value, by_person: bool) -> Claim<'_> {
     let guardduty = names.into_iter().flatten().any(names_guardduty)
         || ids.into_iter().flatten().any(is_guardduty_arn)
         || fields.is_some_and(|fields| fields.keys().any(|field| field.starts_with("aws/guardduty/")));
-    // `BatchUpdateFindings` lets people change `Types`; what the product gave is kept in `FindingProviderFields`.
+    // `BatchUpdateFindings` lets people change `Types`. `FindingProviderFields` keeps the product's own.
     let types = each(finding, "/Types").chain(each(finding, "/FindingProviderFields/Types"));
     Claim {
         types: types.filter_map(Value::as_str).collect(),
         field: "detail.findings[].Types",
         product: (product, "detail.findings[].ProductArn"),
         guardduty,
-        checked: finding.get("Compliance").is_some_and(|compliance| !compliance.is_null()),
-        by_person,
+        is_check: finding.get("Compliance").is_some_and(|compliance| !compliance.is_null()),
+        custom_action,
     }
 }
 
-/// What stands in the finding's key fields: key IDs or not.
-fn named<'a>(finding: &'a Value, claim: &Claim) -> Vec<Named<'a>> {
+/// Returns the candidates in all key fields of the finding.
+fn candidates<'a>(finding: &'a Value, claim: &Claim) -> Vec<Candidate<'a>> {
     let account = finding.get("AwsAccountId");
-    let mut named = Vec::new();
+    let mut candidates = Vec::new();
     for resource in key_resources(finding) {
         let id = best_id([text(resource, "/Id"), text(resource, "/Details/AwsIamAccessKey/AccessKeyId")]);
-        named.push(Named { id, account, region: text(finding, "/Region").or_else(|| text(resource, "/Region")) });
+        candidates.push(Candidate {
+            id,
+            account,
+            region: text(finding, "/Region").or_else(|| text(resource, "/Region")),
+        });
     }
-    // ASFF has no resources of a sequence (API model, `Sequence`), and GuardDuty alone writes it.
+    // ASFF has no resources of a sequence (API model, `Sequence`), and only GuardDuty writes sequences.
     if claim.guardduty && claim.types.iter().any(|kind| is_sequence(kind)) {
         let credentials = each(finding, "/Detection/Sequence/Actors").map(|actor| text(actor, "/User/CredentialUid"));
         for id in credentials.flatten().filter(|id| is_key(id)) {
-            named.push(Named { id, account, region: text(finding, "/Region") });
+            candidates.push(Candidate { id, account, region: text(finding, "/Region") });
         }
     }
-    named
+    candidates
 }
 
 fn key_resources(finding: &Value) -> impl Iterator<Item = &Value> {
     each(finding, "/Resources").filter(|resource| Resource::of(text(resource, "/Type")) == Resource::Key)
 }
 
-/// GuardDuty's marks of a sample are flattened into `ProductFields`; those of 2018 have no prefix.
+/// Tests for a sample. GuardDuty's marks are flattened into `ProductFields`. Those of 2018 have no prefix.
 fn sample(finding: &Value) -> bool {
     let fields = finding.get("ProductFields").and_then(Value::as_object).into_iter().flatten();
-    let info = |field: &str| {
+    let is_mark = |field: &str| {
         ["additionalInfo", "additionalInfo/sample", "additionalInfo/value"]
             .iter()
             .any(|end| field.strip_suffix(end).is_some_and(|start| matches!(start, "" | "aws/guardduty/service/")))
     };
     finding.get("Sample").is_some_and(is_sample)
-        || fields.into_iter().any(|(field, value)| info(field) && is_sample(value))
+        || fields.into_iter().any(|(field, value)| is_mark(field) && is_sample(value))
 }
 
 fn closed(finding: &Value) -> Option<&'static str> {
@@ -151,7 +156,7 @@ fn buckets<'a>(finding: &'a Value, origin: &mut Origin) -> Buckets<'a> {
         let id = text(resource, "/Id");
         let names = match Resource::of(text(resource, "/Type")) {
             Resource::Bucket => [id, text(resource, "/Details/AwsS3Bucket/Name")],
-            Resource::Object => [with_bucket(id), None],
+            Resource::Object => [object_path(id), None],
             _ => continue,
         };
         buckets.add(FIELDS.key, names, text(resource, "/Region"), origin);
@@ -211,14 +216,14 @@ mod tests {
     }
 
     #[test]
-    fn the_key_of_a_finding_is_read_wherever_the_finding_stands() {
+    fn key_is_parsed_in_every_wrapper() {
         for detail in [
             finding(),
             json!({"findings": [finding()]}),
             json!({"Findings": [finding()]}),
             json!({"findings": finding()}),
         ] {
-            assert!(is_one(&detail));
+            assert!(recognises(&detail));
             let Alert { origin, exposures } = read(&detail);
             assert_eq!(exposures.unwrap(), [exposure(KEY, &[], "eu-west-1")]);
             assert_eq!(origin.kind, Some(SafeText::of("TTPs/Discovery/IAMUser-AnomalousBehavior")));
@@ -229,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn every_spelling_of_a_key_is_read_and_each_key_once() {
+    fn every_spelling_of_a_key_is_parsed_once() {
         let user = "arn:aws:iam::111122223333:user/bob";
         let finding = with_resources(json!([
             {"Type": "AWSIAMAccessKey", "Id": KEY},
@@ -243,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn buckets_are_read_with_their_region() {
+    fn buckets_are_parsed_with_their_region() {
         let finding = with_resources(json!([
             {"Type": "AwsIamAccessKey", "Id": KEY, "Region": "us-east-1"},
             {"Type": "AwsS3Bucket", "Id": "arn:aws:s3:::photos", "Region": "us-east-2"},
@@ -257,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attack_sequence_exposes_its_actors_credentials_and_nothing_else_does() {
+    fn only_attack_sequences_expose_actors() {
         let actors = json!({"Sequence": {"Actors": [
             {"User": {"Uid": DECOY, "Name": DECOY, "CredentialUid": OTHER_KEY}}, {"User": {"CredentialUid": "AIDAX"}}, null
         ]}});
@@ -272,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_without_a_key_is_ignored_and_one_with_an_unreadable_key_is_an_error() {
+    fn malformed_key_is_an_error_and_no_key_is_ignored() {
         let null = with_resources(json!([{"Type": "AwsIamAccessKey", "Id": "AWS::IAM::AccessKey:null"}]));
         assert_eq!(reason_of(&null), Ignored::NoAccessKey { what: SafeText::of("AwsIamAccessKey") }.into());
         let mut check =
@@ -324,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rules_of_types_hold_also_for_what_the_product_gave_before_people_changed_it() {
+    fn type_rules_hold_for_provider_fields() {
         let kind = "Effects/Data Exposure/Policy:S3-BucketBlockPublicAccessDisabled";
         for path in ["/Types", "/FindingProviderFields"] {
             let types = json!([kind]);
@@ -337,27 +342,27 @@ mod tests {
     }
 
     #[test]
-    fn whoever_claims_to_be_guardduty_without_its_arn_is_refused() {
+    fn guardduty_claim_needs_its_product_arn() {
         let forged: Unactionable = Unreadable::Forged { field: "detail.findings[].ProductArn" }.into();
-        let mut stranger = with("/ProductArn", json!(OWN_PRODUCT));
-        assert_eq!(reason_of(&stranger), forged);
-        stranger["Id"] = json!("x");
-        assert_eq!(reason_of(&stranger), forged, "ProductFields say so");
-        stranger["ProductFields"] = json!({});
-        assert_eq!(exposed(&stranger).len(), 1, "a threat that somebody else sees");
+        let mut imported = with("/ProductArn", json!(OWN_PRODUCT));
+        assert_eq!(reason_of(&imported), forged);
+        imported["Id"] = json!("x");
+        assert_eq!(reason_of(&imported), forged, "by its ProductFields");
+        imported["ProductFields"] = json!({});
+        assert_eq!(exposed(&imported).len(), 1, "a threat from another product");
         for (field, value) in [
             ("ProductName", json!("GuardDuty")),
             ("ProductFields", json!({"aws/securityhub/ProductName": "GuardDuty"})),
             ("GeneratorId", json!("arn:aws-cn:guardduty:cn-north-1:111122223333:detector/d")),
         ] {
-            let mut stranger = stranger.clone();
-            stranger[field] = value;
-            assert_eq!(reason_of(&stranger), forged, "{field}");
+            let mut imported = imported.clone();
+            imported[field] = value;
+            assert_eq!(reason_of(&imported), forged, "{field}");
         }
     }
 
     #[test]
-    fn a_check_about_a_key_is_ignored_even_if_a_person_sends_it_and_anything_else_a_person_sends_is_not() {
+    fn custom_action_exposes_all_but_checks() {
         let mut own = finding();
         (own["Id"], own["ProductArn"], own["ProductFields"]) = (json!("x"), json!(OWN_PRODUCT), json!({}));
         let mut check = own.clone();
@@ -376,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn each_finding_of_an_event_makes_an_incident_also_one_in_ocsf() {
+    fn every_finding_makes_an_alert_also_in_ocsf() {
         let ocsf = json!({"class_uid": 2003, "class_name": "Compliance Finding"});
         let alerts = super::read(&json!({"findings": [finding(), null, ocsf, finding()]}));
         assert_eq!(alerts.iter().map(|alert| alert.exposures.is_ok()).collect::<Vec<_>>(), [true, false, false, true]);
@@ -385,15 +390,15 @@ mod tests {
     }
 
     #[test]
-    fn the_results_of_an_insight_name_no_key() {
+    fn insight_results_have_no_key() {
         let results = json!({"insightName": "x", "insightResults": [{KEY: 5}]});
-        assert!(is_one(&results));
+        assert!(recognises(&results));
         let what = SafeText::of("the results of an insight");
         assert_eq!(refusal(read(&results)), Ignored::NoAccessKey { what }.into());
     }
 
     #[test]
-    fn an_owner_of_another_form_is_an_error() {
+    fn malformed_owner_is_an_error() {
         assert!(
             reason_of(&with("/AwsAccountId", json!("me"))).to_string().contains("AwsAccountId is not an account ID")
         );
@@ -401,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn no_wrong_type_anywhere_makes_it_panic() {
+    fn wrong_types_never_panic() {
         for odd in [json!(null), json!(-1.5), json!("\u{e9}"), json!([[]]), json!({"": {"a": []}}), json!(true)] {
             assert_eq!(super::read(&odd).len(), 1);
             for field in finding().as_object().unwrap().keys() {

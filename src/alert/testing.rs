@@ -1,20 +1,20 @@
-//! For the readers' tests: the keys in their samples, samples with changes, and what was read.
+//! Sample payloads -> changed samples and their parsed alerts, for the tests of the parsers.
 
 use serde_json::Value;
 
 use super::envelope::{Delivery, open};
 use super::{Alert, Exposure, Unactionable};
 
-/// The key that a sample exposes.
+/// Key that a sample exposes.
 pub(super) const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
-/// A second key.
+/// Second exposed key.
 pub(super) const OTHER_KEY: &str = "AKIAI44QH8DHBEXAMPLE";
-/// Stands where no source puts an exposed key.
+/// Key in places where no source puts an exposed key.
 pub(super) const DECOY: &str = "AKIAAAAAAAAAAAAAAAAA";
-/// A secret access key.
+/// AWS's example of a secret access key.
 pub(super) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 
-/// `sample` with new values at JSON pointers, whose parents it has.
+/// Sets the values at JSON pointers, whose parents must exist.
 pub(super) fn changed(mut sample: Value, changes: &[(&str, Value)]) -> Value {
     for (pointer, new) in changes {
         let (parent, field) = pointer.rsplit_once('/').unwrap();
@@ -23,7 +23,7 @@ pub(super) fn changed(mut sample: Value, changes: &[(&str, Value)]) -> Value {
     sample
 }
 
-/// Reads the payload of one invocation that is no batch of a queue.
+/// Parses the payload of one invocation that is not an SQS batch.
 pub(super) fn read_payload(payload: &Value) -> Vec<Alert> {
     match open(&payload.to_string()) {
         Delivery::Together(messages) => super::read(&messages, 20),
@@ -31,23 +31,23 @@ pub(super) fn read_payload(payload: &Value) -> Vec<Alert> {
     }
 }
 
-/// The only one of `alerts`.
+/// Returns the only alert.
 pub(super) fn only(mut alerts: Vec<Alert>) -> Alert {
     assert_eq!(alerts.len(), 1, "{alerts:?}");
     alerts.remove(0)
 }
 
-/// The exposed keys.
+/// Returns the exposed keys.
 pub(super) fn keys_of(alert: &Alert) -> Vec<&str> {
     alert.exposures.as_ref().unwrap().iter().map(|exposure| exposure.key.as_str()).collect()
 }
 
-/// Why the alert exposes no key.
+/// Returns the reason why the alert exposes no key.
 pub(super) fn refusal(alert: Alert) -> Unactionable {
     alert.exposures.unwrap_err()
 }
 
-/// What a finding exposes.
+/// Builds the exposure of a finding.
 pub(super) fn exposure(key: &str, buckets: &[&str], account: &str, region: &str) -> Exposure {
     Exposure {
         buckets: buckets.iter().map(|name| name.parse().unwrap()).collect(),

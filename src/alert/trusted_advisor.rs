@@ -1,8 +1,8 @@
-//! Trusted Advisor check item (the `detail` of its EventBridge event) -> [`Incident`].
+//! Trusted Advisor check item (the `detail` of its EventBridge event) -> [`Alert`].
 //!
 //! Paths: AWS Support user guide, "Monitoring AWS Trusted Advisor check results with Amazon EventBridge", and the event
-//! of the check "Exposed Access Keys" in the CloudWatch Events user guide, "Event types". The owner is not in the item.
-//! Invariant: the key comes from `check-item-detail["Access Key ID"]` of that one check and from nowhere else.
+//! of the check "Exposed Access Keys" in the CloudWatch Events user guide, "Event types". The item does not name the
+//! owner. Invariant: the key comes only from `check-item-detail["Access Key ID"]` of that one check.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -10,15 +10,15 @@ use serde_json::Value;
 use super::{Alert, Exposure, Ignored, Origin, Unactionable, Unreadable, keys, text};
 use crate::safe_text::SafeText;
 
-/// The check that is about exposed keys (AWS Support user guide, "Security", check 12Fnkpl8Y5).
+/// Name of the check for exposed keys (AWS Support user guide, "Security", check 12Fnkpl8Y5).
 const CHECK: &str = "Exposed Access Keys";
 
-/// Whether `value` is a check item by itself.
-pub(super) fn is_one(value: &Value) -> bool {
+/// Tests for a bare check item.
+pub(super) fn recognises(value: &Value) -> bool {
     value.get("check-name").is_some() && value.get("check-item-detail").is_some()
 }
 
-/// Reads one check item.
+/// Parses one check item.
 pub(super) fn read(item: &Value) -> Vec<Alert> {
     let check = text(item, "/check-name").map(str::trim_ascii);
     let kind = match (check, text(item, "/check-item-detail/Fraud Type")) {
@@ -41,15 +41,15 @@ fn exposures(item: &Value, check: Option<&str>, origin: &mut Origin) -> Result<V
     if check != CHECK {
         return Err(Ignored::NoAccessKey { what: SafeText::of(check) }.into());
     }
-    acts(item.get("status"))?;
+    check_status(item.get("status"))?;
     let named = text(item, "/check-item-detail/Access Key ID").filter(|id| !id.is_empty());
     let keys = keys("detail.check-item-detail[\"Access Key ID\"]", named, origin)?;
     Ok(keys.into_iter().map(Exposure::of).collect())
 }
 
-/// Whether the status says that the key is exposed. A key that is an item of this check is one that AWS found in
-/// public: only `OK` takes that back. A status that we do not know might, too, so a person must look.
-fn acts(status: Option<&Value>) -> Result<(), Unactionable> {
+/// Checks that the status reports an exposure. AWS found every key of this check in public, and only `OK` takes that
+/// back. An unknown status might as well, so it is an error.
+fn check_status(status: Option<&Value>) -> Result<(), Unactionable> {
     const FIELD: &str = "detail.status";
     const ACCEPTED: &str = "ERROR, WARN, INFO or OK";
     match status {
@@ -63,7 +63,7 @@ fn acts(status: Option<&Value>) -> Result<(), Unactionable> {
     }
 }
 
-/// `Time Updated` is milliseconds since 1970 as text.
+/// Parses `Time Updated`, which is milliseconds since 1970 as text.
 fn updated(item: &Value) -> Option<DateTime<Utc>> {
     let milliseconds = text(item, "/check-item-detail/Time Updated")?.parse().ok()?;
     DateTime::from_timestamp_millis(milliseconds)
@@ -93,7 +93,7 @@ mod tests {
     }
 
     fn read(item: &Value) -> Alert {
-        assert!(is_one(item));
+        assert!(recognises(item));
         only(super::read(item))
     }
 
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exposed_key_is_read_and_nothing_else_that_looks_like_one() {
+    fn only_the_key_field_is_exposed() {
         let alert = read(&item());
         let exposures = alert.exposures.unwrap();
         assert_eq!(exposures.len(), 1);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn every_status_but_recovery_is_acted_on() {
+    fn every_status_but_ok_exposes_the_key() {
         for status in ["ERROR", "WARN", "INFO", "warn"] {
             assert_eq!(keys_of(&read(&with("/status", json!(status)))), [KEY], "{status}");
         }
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn another_check_has_no_key_even_if_something_in_it_looks_like_one() {
+    fn other_checks_have_no_key() {
         for check in ["IAM Access Key Rotation", "Amazon S3 Bucket Versioning"] {
             let reason = reason_of(&with("/check-name", json!(check)));
             assert_eq!(reason, Ignored::NoAccessKey { what: SafeText::of(check) }.into());
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_an_error_and_a_temporary_one_ignored() {
+    fn malformed_key_is_an_error_and_temporary_ignored() {
         for masked in ["ACCESS_KEY_ID_HERE", "AKIA****************"] {
             let reason = reason_of(&with("/check-item-detail/Access Key ID", json!(masked)));
             assert!(matches!(reason, Unactionable::Unreadable(Unreadable::Name { .. })), "{reason}");
@@ -151,13 +151,13 @@ mod tests {
     }
 
     #[test]
-    fn an_item_without_its_check_is_an_error() {
+    fn missing_check_name_is_an_error() {
         let reason = reason_of(&with("/check-name", json!(null)));
         assert_eq!(reason, Unreadable::Missing { field: "detail.check-name" }.into());
     }
 
     #[test]
-    fn what_only_describes_the_item_may_be_malformed() {
+    fn malformed_description_keeps_the_key() {
         let mut odd = with("/check-item-detail/Time Updated", json!("99999999999999999999"));
         odd["uuid"] = json!(null);
         odd["check-item-detail"]["Fraud Type"] = json!([]);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_in_any_field_gets_nowhere() {
+    fn secrets_never_leave_the_parser() {
         for path in
             ["/check-name", "/status", "/uuid", "/check-item-detail/Access Key ID", "/check-item-detail/Fraud Type"]
         {

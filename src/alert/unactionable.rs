@@ -1,6 +1,6 @@
-//! Why an alert names no key to act on: the closed lists of reasons, and the words in which people read them.
+//! Parsed alert -> reason why it exposes no key: the closed lists of reasons and their texts.
 //!
-//! Invariant: a reason describes what stood in the alert and never repeats it, but for names that are made safe.
+//! Invariant: a reason describes the values of the alert and never repeats them, except for sanitised names.
 
 use serde_json::Value;
 use thiserror::Error;
@@ -9,157 +9,155 @@ use crate::alert::envelope::{ACCEPTED, EnvelopeError, kind};
 use crate::names::{AccessKeyId, NameError};
 use crate::safe_text::SafeText;
 
-/// Why an alert names no key to act on.
+/// Reason why an alert has no key to act on.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum Unactionable {
-    /// It names more keys than may be deleted without a person.
+    /// More keys than the function may delete without a person's approval.
     #[error(transparent)]
     TooMany(#[from] TooMany),
-    /// It is well understood and exposes no bucket key.
+    /// An alert that exposes no bucket key.
     #[error(transparent)]
     Ignored(#[from] Ignored),
-    /// It should name a key, and none could be read.
+    /// An alert that should name a key, but has no valid one.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
 }
 
-/// One delivery names so many keys that a person must approve. Nothing has been sent to AWS.
+/// One delivery that names so many keys that a person must approve. Nothing has been sent to AWS.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[error(
     "{} keys are named at once, and MAX_KEYS_PER_ALERT allows {allowed}: nothing was deleted; the first are {}",
     named.len(), named.iter().take(*allowed).map(ToString::to_string).collect::<Vec<_>>().join(", ")
 )]
 pub struct TooMany {
-    /// The keys.
+    /// All keys that the delivery names.
     pub named: Vec<AccessKeyId>,
-    /// How many are allowed.
+    /// The operator's limit, MAX_KEYS_PER_ALERT.
     pub allowed: usize,
 }
 
-/// An alert that is well understood and exposes no bucket key. Nothing has been sent to AWS.
+/// An alert that was understood and exposes no bucket key. Nothing has been sent to AWS.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum Ignored {
-    /// A sample finding. It reached us, so the path from its source to this function works.
+    /// A sample finding. Its arrival shows that the path from the source to this function works.
     #[error("this is a sample finding: it arrived and was read, and a real one would have been acted on")]
     Sample,
-    /// Somebody archived, suppressed or resolved it before it came here.
+    /// An alert that was archived, suppressed or resolved before it arrived.
     #[error("it is {state}")]
     Closed {
-        /// Which of them.
+        /// State, as a past participle.
         state: &'static str,
     },
-    /// The key made a configuration change that is reported; nothing says that it leaked.
+    /// A report of a configuration change that the key made. Nothing says that the key leaked.
     #[error("the key is only the actor of a configuration change ({kind}); nothing says that it is exposed")]
     ActorOnly {
-        /// The finding type.
+        /// Finding type.
         kind: SafeText,
     },
-    /// The key made a call that is on record; nothing says that it leaked.
+    /// A record of a call that the key made. Nothing says that the key leaked.
     #[error("the key is the caller of an API call ({call}): used, and nothing says that it is exposed")]
     Caller {
-        /// The call.
+        /// Service and operation.
         call: SafeText,
     },
-    /// A check of settings that happens to be about a key: too old, unused.
+    /// A check of settings that concerns a key, such as a key that is old or unused.
     #[error("it is a check of settings ({kind}), and says nothing of an exposure")]
     Check {
-        /// The type of the finding.
+        /// Finding type.
         kind: SafeText,
     },
     /// An alert about something that has no access key.
     #[error("it is about {what} and names no access key")]
     NoAccessKey {
-        /// What it is about.
+        /// Subject of the alert.
         what: SafeText,
     },
-    /// The source knows the key and does not say it.
-    #[error(
-        "{source_name} does not send the key: look up the access key ID there, and invoke this function by hand with it"
-    )]
+    /// An alert of a source that knows the key and does not send it.
+    #[error("{source_name} does not send the key: look up the access key ID there, and send a manual event with it")]
     NotTold {
-        /// The source.
+        /// Name of the source.
         source_name: &'static str,
     },
     /// A temporary STS credential.
     #[error("the key {0}")]
     Temporary(NameError),
-    /// Somebody else's message on a queue or topic.
-    #[error("it is no alert for this function: {0}")]
+    /// Another system's message on a queue or topic.
+    #[error("it is not an alert for this function: {0}")]
     Foreign(String),
 }
 
-/// An alert that should name a key, and none could be read. Caused by the sender; nothing has been sent to AWS.
+/// An alert that should name a key, but has no valid one. Caused by the sender. Nothing has been sent to AWS.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum Unreadable {
-    /// The payload holds no alert at all.
+    /// A payload without an alert in it.
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
-    /// Our own code panicked while reading it.
+    /// A panic of this function while it parsed the alert.
     #[error("this function's own code panicked while reading the event; the log line before this one says where")]
     Panicked,
-    /// A required field is not there.
+    /// A required field that is missing.
     #[error("{field} is missing; accepted: {ACCEPTED}")]
     Missing {
-        /// The field.
+        /// Path of the field.
         field: &'static str,
     },
-    /// A field is of another JSON type.
+    /// A field of another JSON type.
     #[error("{field} is {kind}, not {accepted}")]
     WrongType {
-        /// The field.
+        /// Path of the field.
         field: &'static str,
-        /// What it is instead.
+        /// Its type.
         kind: &'static str,
-        /// What it may be.
+        /// Accepted types.
         accepted: &'static str,
     },
-    /// A field that we do not know. It might ask for caution ("dry run"), so nothing is done.
+    /// An unknown field. It might ask for caution, such as a dry run, so nothing is deleted.
     #[error("unknown field {field:?}; accepted: {accepted}")]
     UnknownField {
-        /// The field.
+        /// Path of the field.
         field: String,
-        /// The fields that are known.
+        /// Known fields.
         accepted: &'static str,
     },
-    /// A field holds no such name.
+    /// A field whose value is not a valid name.
     #[error("{field} {error}")]
     Name {
-        /// The field.
+        /// Path of the field.
         field: &'static str,
-        /// What is wrong with it.
+        /// Parse error.
         error: NameError,
     },
-    /// A finding in somebody else's name.
+    /// A finding that claims to be GuardDuty's and was imported by another product.
     #[error(
-        "it claims to be GuardDuty's, and {field} is not: whoever imports findings may not have keys deleted in \
-         GuardDuty's name; if the key leaked, invoke this function by hand with it"
+        "it claims to be GuardDuty's, and {field} is not: another product may not have keys deleted in GuardDuty's \
+         name; if the key leaked, send a manual event with it"
     )]
     Forged {
-        /// The field that gives it away.
+        /// Field that contradicts the claim.
         field: &'static str,
     },
-    /// Alerts that arrived together say that the key is of several accounts.
+    /// Alerts of one delivery that name several accounts as the owner of the key.
     #[error(
-        "{key} is named as a key of {owners} accounts at once: only the first is looked at, see to the others by hand"
+        "{key} is named as a key of {owners} accounts at once: only the first is searched, check the others manually"
     )]
     Owners {
-        /// The key.
+        /// Key ID.
         key: AccessKeyId,
-        /// How many accounts.
+        /// Number of accounts.
         owners: usize,
     },
-    /// An event of a shape that this version does not read.
+    /// An event that no parser of this version accepts.
     #[error("no reader for detail-type {detail_type:?} from source {source_name:?}; accepted: {ACCEPTED}")]
     UnknownEvent {
-        /// The event's `detail-type`.
+        /// `detail-type` of the event.
         detail_type: String,
-        /// The event's `source`.
+        /// `source` of the event.
         source_name: String,
     },
 }
 
 impl Unreadable {
-    /// `field` is `found`, which is of another JSON type.
+    /// The error for `field` with the value `found`, which has the wrong JSON type.
     pub(super) fn wrong_type(field: &'static str, found: &Value, accepted: &'static str) -> Self {
         Self::WrongType { field, kind: kind(found), accepted }
     }

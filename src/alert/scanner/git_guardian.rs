@@ -1,28 +1,28 @@
-//! Incident of GitGuardian's custom webhook -> [`Incident`] without a key.
+//! Incident of GitGuardian's custom webhook -> [`Alert`] without a key.
 //!
-//! Paths: GitGuardian docs, "Custom webhook". It carries hashes of the secret and never the key ID, so all that can be
-//! said is what a person must look up there. Invariant: nothing here ever exposes a key.
+//! Paths: GitGuardian docs, "Custom webhook". The webhook carries hashes of the secret and never the key ID, so a
+//! person must look up the key there. Invariant: this parser never exposes a key.
 
 use serde_json::Value;
 
-use crate::alert::{Alert, Ignored, Origin, Unactionable, Unreadable, moment, text};
+use crate::alert::{Alert, Ignored, Origin, Unactionable, Unreadable, text, timestamp};
 use crate::safe_text::SafeText;
 
 const NAME: &str = "GitGuardian";
 
-/// Whether `value` is the body of the webhook.
-pub(super) fn is_one(value: &Value) -> bool {
+/// Tests for the body of the webhook.
+pub(super) fn recognises(value: &Value) -> bool {
     text(value, "/source") == Some(NAME) && value.get("incident").is_some()
 }
 
-/// Reads one incident.
+/// Parses one incident of GitGuardian.
 pub(super) fn read(body: &Value) -> Alert {
     let id = body.pointer("/incident/id").and_then(Value::as_u64);
     let detector = text(body, "/incident/detector/name");
     let origin = Origin {
         id: id.map(|id| SafeText::of(&id.to_string())),
         kind: detector.map(SafeText::of),
-        observed_at: moment(body, "/timestamp"),
+        observed_at: timestamp(body, "/timestamp"),
         ..Origin::of(NAME)
     };
     Alert::without_key(origin, reason(body, detector))
@@ -59,12 +59,12 @@ mod tests {
     }
 
     fn reason_of(body: &Value) -> Unactionable {
-        assert!(is_one(body));
+        assert!(recognises(body));
         refusal(read(body))
     }
 
     #[test]
-    fn an_open_incident_about_aws_does_not_tell_the_key() {
+    fn open_aws_incident_does_not_name_the_key() {
         for (detector, action) in
             [("aws_iam", "incident_triggered"), ("aws_iam", "incident_regression"), ("aws_iam_ses", "new")]
         {
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_settled_incident_is_closed() {
+    fn settled_incident_is_closed() {
         for (action, status, state) in [
             ("incident_resolved", json!("resolved"), "resolved"),
             ("incident_ignored", json!("ignored"), "ignored"),
@@ -92,13 +92,13 @@ mod tests {
     }
 
     #[test]
-    fn another_detector_has_no_access_key() {
+    fn other_detector_has_no_access_key() {
         let reason = reason_of(&alert("slack_bot_token", "incident_triggered", json!("triggered")));
         assert_eq!(reason, Ignored::NoAccessKey { what: SafeText::of("slack_bot_token") }.into());
     }
 
     #[test]
-    fn an_incident_without_its_detector_is_an_error() {
+    fn missing_detector_is_an_error() {
         for odd in [json!(null), json!({"detector": KEY}), json!([])] {
             let body = json!({"source": "GitGuardian", "incident": odd});
             assert_eq!(reason_of(&body), Unreadable::Missing { field: "incident.detector.name" }.into());

@@ -1,31 +1,31 @@
-//! Alert of GitHub secret scanning -> [`Incident`].
+//! Alert of GitHub secret scanning -> [`Alert`].
 //!
 //! Paths: GitHub's "Webhook events and payloads", `secret_scanning_alert` (`action`, `alert`, `repository`), and "REST
-//! API endpoints for secret scanning", whose alert is the same object by itself. GitHub's own webhook leaves `secret`
-//! out (octokit/openapi-webhooks, `secret-scanning-alert-webhook`); the REST alert has it, and so has what a script
-//! sends on. Invariant: `secret` is looked at only where the alert's type says that it is a key ID, because of the
-//! other types it is the secret itself.
+//! API endpoints for secret scanning", whose alert is the same object bare. GitHub's own webhook omits `secret`
+//! (octokit/openapi-webhooks, `secret-scanning-alert-webhook`). The REST alert has it, and so has a script that
+//! forwards it. Invariant: `secret` is parsed only if the alert's type says that it is a key ID, because in other types
+//! it is the secret itself.
 
 use serde_json::Value;
 
-use crate::alert::{Alert, Exposure, Ignored, Origin, Unactionable, Unreadable, keys, moment, text};
+use crate::alert::{Alert, Exposure, Ignored, Origin, Unactionable, Unreadable, keys, text, timestamp};
 use crate::safe_text::SafeText;
 
 const NAME: &str = "GitHub secret scanning";
 
-/// Types whose secret is a key ID (GitHub docs, "Supported secret scanning patterns", Amazon AWS).
+/// Alert types whose secret is a key ID (GitHub docs, "Supported secret scanning patterns", Amazon AWS).
 const IDS: [&str; 2] = ["aws_access_key_id", "aws_temporary_access_key_id"];
 
-/// Types whose secret goes with a key ID that the alert does not say (same page). `aws_api_key` is something
+/// Alert types whose secret belongs to a key ID that the alert does not name (same page). `aws_api_key` is something
 /// else.
 const SECRETS: [&str; 2] = ["aws_secret_access_key", "aws_session_token"];
 
-/// Whether `value` is the body of the webhook, or an alert by itself.
-pub(super) fn is_one(value: &Value) -> bool {
+/// Tests for the body of the webhook, or a bare alert.
+pub(super) fn recognises(value: &Value) -> bool {
     value.get("secret_type").is_some() || value.pointer("/alert/secret_type").is_some()
 }
 
-/// Reads one alert.
+/// Parses one alert.
 pub(super) fn read(body: &Value) -> Alert {
     let (found, field) = match body.get("alert") {
         Some(found) if found.get("secret_type").is_some() => (found, "alert.secret"),
@@ -36,7 +36,7 @@ pub(super) fn read(body: &Value) -> Alert {
     let mut origin = Origin {
         id: number.map(|number| SafeText::of(&format!("{repository}#{number}"))),
         kind: text(found, "/secret_type").map(SafeText::of),
-        observed_at: moment(found, "/updated_at").or_else(|| moment(found, "/created_at")),
+        observed_at: timestamp(found, "/updated_at").or_else(|| timestamp(found, "/created_at")),
         ..Origin::of(NAME)
     };
     let exposures = exposures(body, found, field, &mut origin);
@@ -68,9 +68,9 @@ fn exposures(
     Ok(keys(field, [secret], origin)?.into_iter().map(Exposure::of).collect())
 }
 
-/// Somebody settled it, as revoked, false positive or otherwise. All other actions tell something new of an open alert.
-/// The webhook's alert has no `state`, and keeps nothing but a `resolution`; the action `revoked` is of old GitHub
-/// Enterprise Servers.
+/// Tests for an alert that was settled as revoked, false positive or otherwise. All other actions update an open alert.
+/// The webhook's alert has no `state` and only a `resolution`. The action `revoked` is of old GitHub Enterprise
+/// Servers.
 fn is_resolved(action: Option<&str>, found: &Value) -> bool {
     match (action, text(found, "/state")) {
         (Some("resolved" | "revoked"), _) | (_, Some("resolved")) => true,
@@ -101,7 +101,7 @@ mod tests {
     }
 
     fn read(body: &Value) -> Alert {
-        assert!(is_one(body));
+        assert!(recognises(body));
         super::read(body)
     }
 
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_of_a_webhook_with_a_secret_is_read_and_nothing_else_that_looks_like_one() {
+    fn only_the_secret_of_a_webhook_is_exposed() {
         let alert = read(&body());
         assert_eq!(keys_of(&alert), [KEY]);
         let exposure = &alert.exposures.unwrap()[0];
@@ -121,13 +121,13 @@ mod tests {
     }
 
     #[test]
-    fn the_key_of_an_alert_by_itself_is_read() {
+    fn key_of_a_bare_alert_is_parsed() {
         let origin = json!({"number": 9, "state": "open", "secret_type": "aws_access_key_id", "secret": KEY, "validity": "inactive"});
         assert_eq!(keys_of(&read(&origin)), [KEY]);
     }
 
     #[test]
-    fn a_webhook_without_the_secret_does_not_tell_the_key() {
+    fn webhook_without_secret_does_not_name_the_key() {
         for hidden in [json!(null), json!("")] {
             assert_eq!(reason_of(&with(&[("/alert/secret", hidden)])), Ignored::NotTold { source_name: NAME }.into());
         }
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_secret_of_a_secret_type_is_never_looked_at() {
+    fn secret_of_a_secret_type_is_never_parsed() {
         for (kind, secret) in
             [("aws_secret_access_key", SECRET), ("aws_session_token", SECRET), ("aws_secret_access_key", KEY)]
         {
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_of_any_other_type_is_no_access_key() {
+    fn other_secret_types_have_no_access_key() {
         for kind in ["aws_api_key", "adafruit_io_key", "alibaba_cloud_access_key_id", "my_pattern"] {
             let reason = reason_of(&with(&[("/alert/secret_type", json!(kind))]));
             assert_eq!(reason, Ignored::NoAccessKey { what: SafeText::of(kind) }.into());
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_resolved_alert_is_not_acted_on_and_one_open_again_is() {
+    fn resolved_alert_is_closed_until_reopened() {
         let closed: Unactionable = Ignored::Closed { state: "resolved" }.into();
         for changes in [
             [("/action", json!("resolved")), ("/alert/resolution", json!("false_positive"))],
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_an_error_that_does_not_repeat_it_and_a_temporary_one_ignored() {
+    fn malformed_key_is_an_error_and_temporary_ignored() {
         for masked in [SECRET.to_owned(), format!("{KEY}:{SECRET}"), "AKIASHORT".to_owned()] {
             let reason = reason_of(&with(&[("/alert/secret", json!(masked))]));
             assert!(

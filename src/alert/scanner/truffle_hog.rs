@@ -1,9 +1,9 @@
-//! Finding of TruffleHog, one line of its `--json` output -> [`Incident`].
+//! Finding of TruffleHog, one line of its `--json` output -> [`Alert`].
 //!
-//! Paths: trufflesecurity/trufflehog, `pkg/output/json.go`; what the AWS detectors put there: `pkg/detectors/aws`.
-//! `Raw` and `Redacted` are the key ID; `RawV2` and `SecretParts` are the secret. A finding that TruffleHog could not
-//! verify still stands in a place that it scanned, and a canary's key is on no bucket, so both are read like any other.
-//! Invariant: no field but those two is looked at for a key.
+//! Paths: trufflesecurity/trufflehog, `pkg/output/json.go`. Values of the AWS detectors: `pkg/detectors/aws`. `Raw` and
+//! `Redacted` are the key ID. `RawV2` and `SecretParts` are the secret. A key that TruffleHog could not verify is still
+//! exposed in a place that it scanned, and a canary's key is on no bucket, so both are parsed like any other finding.
+//! Invariant: a key comes only from `Raw` or `Redacted`.
 
 use std::borrow::Cow;
 
@@ -14,19 +14,19 @@ use serde_json::Value;
 use crate::alert::{Alert, Exposure, Ignored, Origin, Unactionable, Unreadable, is_key_id, keys, text};
 use crate::safe_text::SafeText;
 
-/// Detectors whose finding is a key ID: long-term keys, and temporary ones.
+/// Names of the detectors that find key IDs, of long-term keys and of temporary ones.
 const DETECTORS: [&str; 2] = ["AWS", "AWSSessionKey"];
 
-/// Number of the detector `AWS`, for findings without the name (`proto/detectors.proto`).
+/// Number of the detector `AWS`, for findings without its name (`proto/detectors.proto`).
 const DETECTOR_TYPE: u64 = 2;
 
-/// Whether `value` is a finding.
-pub(super) fn is_one(value: &Value) -> bool {
+/// Tests for a finding.
+pub(super) fn recognises(value: &Value) -> bool {
     let has = |field| value.get(field).is_some();
     (has("DetectorName") || has("DetectorType")) && (has("Raw") || has("SourceMetadata"))
 }
 
-/// Reads one finding.
+/// Parses one finding.
 pub(super) fn read(finding: &Value) -> Alert {
     let verified = match finding.get("Verified").and_then(Value::as_bool) {
         Some(true) => "verified",
@@ -52,16 +52,17 @@ fn exposures(finding: &Value, detector: Option<&str>, origin: &mut Origin) -> Re
             return Err(Ignored::NoAccessKey { what }.into());
         }
     }
-    let said: Vec<Cow<str>> = ["/Raw", "/Redacted"].iter().filter_map(|path| text(finding, path)).map(decode).collect();
-    let named = said.iter().find(|said| is_key_id(said)).or(said.first());
-    let keys = keys("Raw", named.map(AsRef::as_ref), origin)?;
-    // `ExtraData.account` is the account of the key's IAM user. Nobody has published in whose account the users are that
-    // Lightsail makes for its bucket keys, and if that is AWS's, the alert would be about a foreign account.
+    let texts: Vec<Cow<str>> =
+        ["/Raw", "/Redacted"].iter().filter_map(|path| text(finding, path)).map(decode).collect();
+    let best = texts.iter().find(|text| is_key_id(text)).or(texts.first());
+    let keys = keys("Raw", best.map(AsRef::as_ref), origin)?;
+    // `ExtraData.account` is the account of the key's IAM user, and not used as the owner. AWS has not published which
+    // account has the users that Lightsail makes for its bucket keys. If it is AWS's own, the owner would be wrong.
     Ok(keys.into_iter().map(Exposure::of).collect())
 }
 
-/// `Raw` is a `[]byte`, and Go's `encoding/json` writes it in Base64; newer versions write text. A key ID is Base64 as
-/// well, so plain text goes first.
+/// Decodes a `[]byte` such as `Raw`, which Go's `encoding/json` writes in Base64. Newer versions write text. A key ID
+/// is valid Base64 too, so plain text takes precedence.
 fn decode(text: &str) -> Cow<'_, str> {
     let inner = || String::from_utf8(BASE64_STANDARD.decode(text.trim_ascii()).ok()?).ok();
     if is_key_id(text) { text.into() } else { inner().filter(|inner| is_key_id(inner)).map_or(text.into(), Cow::from) }
@@ -88,7 +89,7 @@ mod tests {
     }
 
     fn read(finding: &Value) -> Alert {
-        assert!(is_one(finding));
+        assert!(recognises(finding));
         super::read(finding)
     }
 
@@ -97,16 +98,16 @@ mod tests {
     }
 
     #[test]
-    fn the_key_and_its_owner_are_read_and_nothing_else_that_looks_like_a_key() {
+    fn only_raw_is_exposed_and_without_an_owner() {
         let alert = read(&finding());
         assert_eq!(keys_of(&alert), [KEY]);
-        assert_eq!(alert.exposures.as_ref().unwrap()[0].account, None, "the user's account is not the bucket's");
+        assert_eq!(alert.exposures.as_ref().unwrap()[0].account, None, "the user's account is not the owner");
         assert_eq!(alert.origin.kind.as_ref().unwrap().as_str(), "AWS, verified");
         assert!(!format!("{alert:?}").contains("wJalr"));
     }
 
     #[test]
-    fn raw_is_read_in_base64_too_and_redacted_where_raw_is_no_key() {
+    fn raw_as_base64_and_redacted_are_parsed() {
         assert_eq!(keys_of(&read(&with(&[("/Raw", json!(BASE64_STANDARD.encode(KEY)))]))), [KEY]);
         for raw in [json!("****"), json!(null), json!(7), json!(SECRET), json!(BASE64_STANDARD.encode(SECRET))] {
             assert_eq!(keys_of(&read(&with(&[("/Raw", raw), ("/Redacted", json!(KEY))]))), [KEY]);
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_raw_nor_redacted_a_key_is_an_error_that_repeats_neither() {
+    fn malformed_key_is_an_error_without_the_secret() {
         for raw in [
             json!(SECRET),
             json!(BASE64_STANDARD.encode(SECRET)),
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unverified_finding_and_a_canary_are_read_like_any_other() {
+    fn unverified_finding_and_canary_are_parsed() {
         let failed = [("/Verified", json!(false)), ("/VerificationError", json!(SECRET)), ("/ExtraData", json!(null))];
         let alert = read(&with(&failed));
         assert_eq!(alert.origin.kind.as_ref().unwrap().as_str(), "AWS, unverified");
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn another_detector_finds_no_access_key() {
+    fn other_detectors_have_no_access_key() {
         for detector in ["URI", "PrivateKey", "CustomRegex"] {
             let reason = reason_of(&with(&[("/DetectorName", json!(detector))]));
             assert_eq!(reason, Ignored::NoAccessKey { what: SafeText::of(detector) }.into());
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_temporary_credential_is_ignored() {
+    fn temporary_key_is_ignored() {
         for raw in ["ASIAIOSFODNN7EXAMPLE".to_owned(), BASE64_STANDARD.encode("ASIAIOSFODNN7EXAMPLE")] {
             let reason = reason_of(&with(&[
                 ("/DetectorName", json!("AWSSessionKey")),
