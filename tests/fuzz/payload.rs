@@ -1,9 +1,9 @@
-//! Any bytes as a payload -> the reading half of the function, which must not panic, must not drop anything, and must not
-//! expose a key that the payload does not literally hold.
+//! Arbitrary bytes as a payload -> checked alerts. The parsing modules must not panic, must not drop a message, and
+//! must not expose a key that is not literally in the payload.
 //!
-//! Only the reading modules are compiled, by their paths: the whole crate brings Lightsail's SDK, which would take an hour
-//! under the fuzzer's instrumentation and has no part in reading. `tests/reading` has the properties that need to know what
-//! was planted; this asserts what holds of every payload, and looks in the places that no generator thinks of.
+//! Only the parsing modules are compiled, by their paths, because the Lightsail SDK of the whole crate would take an
+//! hour under the fuzzer's instrumentation and is not needed. `tests/reading` has the properties that depend on the
+//! generated keys. This target checks those of every payload, and finds payloads that no generator makes.
 
 #![no_main]
 
@@ -11,8 +11,8 @@ use std::collections::HashSet;
 
 use libfuzzer_sys::fuzz_target;
 
-// An inline module for the sake of its path: `alert` finds its own files below it. The sources name each other from
-// the root of the crate.
+// The inline module sets the directory in which `alert` finds its files. The sources name each other from the root of
+// the crate.
 #[path = "../../src"]
 #[expect(dead_code, unreachable_pub, reason = "the stages that use the rest are not compiled here")]
 mod reading {
@@ -28,37 +28,37 @@ mod held;
 use alert::envelope::{Delivery, Message};
 use names::AccessKeyId;
 
-/// As many keys as may be deleted without a person, by default.
-const MOST: usize = 20;
+/// Default of MAX_KEYS_PER_ALERT.
+const MAX_KEYS: usize = 20;
 
 fuzz_target!(|bytes: &[u8]| {
     let payload = String::from_utf8_lossy(bytes);
     match alert::envelope::open(&payload) {
         Delivery::Together(messages) => check(&payload, &messages),
         Delivery::Queue(items) => {
-            assert!(!items.is_empty(), "a batch without items");
+            assert!(!items.is_empty(), "batch without items");
             items.iter().for_each(|item| check(&payload, &item.messages));
         }
     }
 });
 
-/// What holds of all that is read together.
+/// Checks the alerts of messages that are parsed together.
 fn check(payload: &str, messages: &[Message]) {
-    assert!(!messages.is_empty(), "nothing in the delivery, so nothing would be recorded");
-    let alerts = alert::read(messages, MOST);
-    assert!(!alerts.is_empty(), "a delivery without an incident, so nothing would be recorded");
+    assert!(!messages.is_empty(), "delivery without a message, so there would be no record");
+    let alerts = alert::read(messages, MAX_KEYS);
+    assert!(!alerts.is_empty(), "delivery without an alert, so there would be no record");
     let mut keys = HashSet::new();
     for alert in &alerts {
-        let line = serde_json::to_string(&alert.origin).expect("the alert goes into the record");
+        let line = serde_json::to_string(&alert.origin).expect("the origin is serialisable");
         assert!(!line.contains(['\r', '\n', '\u{1b}', '\u{2028}', '\u{2029}']), "more than one line: {line}");
         match &alert.exposures {
             Ok(exposures) => {
-                assert!(!exposures.is_empty(), "an incident that exposes no key and does not say why");
+                assert!(!exposures.is_empty(), "alert with neither a key nor a reason");
                 for exposure in exposures {
                     let key = exposure.key.as_str();
-                    assert_eq!(key.parse::<AccessKeyId>().as_ref(), Ok(&exposure.key), "a key that does not parse");
-                    assert!(keys.insert(key), "a key that is exposed twice");
-                    assert!(held::holds(payload, key), "a key that is nowhere in the payload: {key}");
+                    assert_eq!(key.parse::<AccessKeyId>().as_ref(), Ok(&exposure.key), "malformed key");
+                    assert!(keys.insert(key), "key exposed twice");
+                    assert!(held::holds(payload, key), "key is not in the payload: {key}");
                 }
             }
             Err(reason) => {
@@ -67,5 +67,5 @@ fn check(payload: &str, messages: &[Message]) {
             }
         }
     }
-    assert!(keys.len() <= MOST, "more keys than may be deleted without a person");
+    assert!(keys.len() <= MAX_KEYS, "more keys than MAX_KEYS_PER_ALERT");
 }

@@ -1,12 +1,12 @@
-//! Choices -> an alert of one source, in the shape in which that source sends it, with keys in its key fields and decoys,
-//! which look the same, everywhere else.
+//! Choices -> an alert of one source in the source's own shape, with keys in its key fields and decoys, which look the
+//! same, everywhere else.
 //!
-//! Written from each vendor's documentation and not from the readers. A decoy stands only where the source puts something
-//! else: a caller, a tag, a name, free text.
+//! Written from each vendor's documentation and not from the parsers. Invariant: a decoy is only in a field where the
+//! source puts something else: a caller, a tag, a name, free text.
 
 use serde_json::{Map, Value, json};
 
-/// Bytes that decide, one after another; when there are no more, always the first choice. Proptest makes them smaller.
+/// Stream of bytes, one for each choice. After its end, the first choice is taken, so that proptest can shrink cases.
 #[derive(Clone)]
 pub(crate) struct Choices(std::vec::IntoIter<u8>);
 
@@ -28,7 +28,7 @@ impl Choices {
     }
 }
 
-/// The key IDs of one delivery. No two are the same, and their letters change from case to case.
+/// Generator of the key IDs of one delivery. They are distinct, and their letters depend on the seed.
 pub(crate) struct Names {
     seed: u64,
     made: usize,
@@ -54,25 +54,25 @@ impl Names {
     }
 }
 
-/// An alert, and what must be read out of it.
+/// An alert and its expected parse result.
 #[derive(Clone, Debug)]
 pub(crate) struct Alert {
     pub(crate) source: &'static str,
     pub(crate) payload: Value,
     pub(crate) keys: Vec<String>,
     pub(crate) buckets: Vec<String>,
-    /// Account and Region of the owner, where the source has them.
+    /// Account and Region of the owner, if the source has them.
     pub(crate) owner: Option<(String, String)>,
-    /// Whether a field that is not known is a wish, and no alert is to be read past it.
-    pub(crate) by_hand: bool,
+    /// True for a manual event, in which an unknown field is an error.
+    pub(crate) manual: bool,
 }
 
 const ACCOUNT: &str = "111122223333";
 const REGION: &str = "eu-west-1";
 
-/// Alerts that expose one to three keys each, and (the last two) alerts that expose none.
+/// Generators of alerts that expose one to three keys each. The last two expose none.
 const SOURCES: [fn(&mut Choices, &mut Names) -> Alert; 11] = [
-    by_hand,
+    manual,
     guardduty,
     attack_sequence,
     health,
@@ -85,7 +85,7 @@ const SOURCES: [fn(&mut Choices, &mut Names) -> Alert; 11] = [
     gitguardian,
 ];
 
-/// An alert of any source.
+/// Generates an alert of any source.
 pub(crate) fn any(choices: &mut Choices, names: &mut Names) -> Alert {
     choices.of(&SOURCES)(choices, names)
 }
@@ -110,11 +110,12 @@ fn event(source: &str, detail_type: &str, detail: Value, choices: &mut Choices) 
     event
 }
 
+/// Puts the detail into an event in half of the cases.
 fn bare_or_event(source: &str, detail_type: &str, detail: Value, choices: &mut Choices) -> Value {
     if choices.yes() { event(source, detail_type, detail, choices) } else { detail }
 }
 
-fn by_hand(choices: &mut Choices, names: &mut Names) -> Alert {
+fn manual(choices: &mut Choices, names: &mut Names) -> Alert {
     let (keys, buckets) = (keys(choices, names), buckets(choices));
     let mut object = json!({"accessKeyId": keys, "reason": format!("not {}, which is another", names.decoy())});
     if keys.len() == 1 && choices.yes() {
@@ -125,7 +126,7 @@ fn by_hand(choices: &mut Choices, names: &mut Names) -> Alert {
         object["bucketName"] = json!(bucket);
     }
     let payload = bare_or_event("example.scanner", "Lightsail Bucket Access Key Exposed", object, choices);
-    Alert { source: "by hand", payload, keys, buckets, owner: None, by_hand: true }
+    Alert { source: "manual", payload, keys, buckets, owner: None, manual: true }
 }
 
 fn guardduty(choices: &mut Choices, names: &mut Names) -> Alert {
@@ -160,10 +161,10 @@ fn guardduty(choices: &mut Choices, names: &mut Names) -> Alert {
             }}
         }
     });
-    // The API's casing: tools put such findings into events.
+    // The CLI's casing, which tools put into events.
     let finding = if choices.below(4) == 3 { capitalised(finding) } else { finding };
     let payload = bare_or_event("aws.guardduty", "GuardDuty Finding", finding, choices);
-    Alert { source: "GuardDuty", payload, keys: vec![key], buckets, owner: owner(), by_hand: false }
+    Alert { source: "GuardDuty", payload, keys: vec![key], buckets, owner: owner(), manual: false }
 }
 
 fn attack_sequence(choices: &mut Choices, names: &mut Names) -> Alert {
@@ -200,7 +201,7 @@ fn attack_sequence(choices: &mut Choices, names: &mut Names) -> Alert {
         }}}
     });
     let payload = bare_or_event("aws.guardduty", "GuardDuty Finding", finding, choices);
-    Alert { source: "attack sequence", payload, keys, buckets, owner: owner(), by_hand: false }
+    Alert { source: "attack sequence", payload, keys, buckets, owner: owner(), manual: false }
 }
 
 fn health(choices: &mut Choices, names: &mut Names) -> Alert {
@@ -228,7 +229,7 @@ fn health(choices: &mut Choices, names: &mut Names) -> Alert {
             event
         }
     };
-    Alert { source: "Health", payload, keys, buckets: Vec::new(), owner: None, by_hand: false }
+    Alert { source: "Health", payload, keys, buckets: Vec::new(), owner: None, manual: false }
 }
 
 fn trusted_advisor(choices: &mut Choices, names: &mut Names) -> Alert {
@@ -242,7 +243,7 @@ fn trusted_advisor(choices: &mut Choices, names: &mut Names) -> Alert {
     });
     let payload =
         bare_or_event("aws.trustedadvisor", "Trusted Advisor Check Item Refresh Notification", detail, choices);
-    Alert { source: "Trusted Advisor", payload, keys: vec![key], buckets: Vec::new(), owner: None, by_hand: false }
+    Alert { source: "Trusted Advisor", payload, keys: vec![key], buckets: Vec::new(), owner: None, manual: false }
 }
 
 fn security_hub(choices: &mut Choices, names: &mut Names) -> Alert {
@@ -288,7 +289,7 @@ fn security_hub(choices: &mut Choices, names: &mut Names) -> Alert {
             event("aws.securityhub", "Security Hub Findings - Custom Action", detail, choices)
         }
     };
-    Alert { source: "Security Hub", payload, keys, buckets, owner: owner(), by_hand: false }
+    Alert { source: "Security Hub", payload, keys, buckets, owner: owner(), manual: false }
 }
 
 fn ocsf(choices: &mut Choices, names: &mut Names) -> Alert {
@@ -319,7 +320,7 @@ fn ocsf(choices: &mut Choices, names: &mut Names) -> Alert {
     } else {
         finding
     };
-    Alert { source: "OCSF", payload, keys, buckets, owner: owner(), by_hand: false }
+    Alert { source: "OCSF", payload, keys, buckets, owner: owner(), manual: false }
 }
 
 fn github(choices: &mut Choices, names: &mut Names) -> Alert {
@@ -333,7 +334,7 @@ fn github(choices: &mut Choices, names: &mut Names) -> Alert {
         "sender": {"login": names.decoy()}
     });
     let payload = bare_or_event("github.com", "secret_scanning_alert", hook, choices);
-    Alert { source: "GitHub", payload, keys: vec![key], buckets: Vec::new(), owner: None, by_hand: false }
+    Alert { source: "GitHub", payload, keys: vec![key], buckets: Vec::new(), owner: None, manual: false }
 }
 
 fn trufflehog(choices: &mut Choices, names: &mut Names) -> Alert {
@@ -347,7 +348,7 @@ fn trufflehog(choices: &mut Choices, names: &mut Names) -> Alert {
         "StructuredData": null
     });
     let payload = bare_or_event("example.trufflehog", "finding", found, choices);
-    Alert { source: "TruffleHog", payload, keys: vec![key], buckets: Vec::new(), owner: None, by_hand: false }
+    Alert { source: "TruffleHog", payload, keys: vec![key], buckets: Vec::new(), owner: None, manual: false }
 }
 
 fn cloudtrail(choices: &mut Choices, names: &mut Names) -> Alert {
@@ -359,7 +360,7 @@ fn cloudtrail(choices: &mut Choices, names: &mut Names) -> Alert {
         "responseElements": {"accessKey": {"accessKeyId": names.decoy()}}
     });
     let payload = bare_or_event("aws.iam", "AWS API Call via CloudTrail", record, choices);
-    Alert { source: "CloudTrail", payload, keys: Vec::new(), buckets: Vec::new(), owner: None, by_hand: false }
+    Alert { source: "CloudTrail", payload, keys: Vec::new(), buckets: Vec::new(), owner: None, manual: false }
 }
 
 fn gitguardian(choices: &mut Choices, names: &mut Names) -> Alert {
@@ -371,7 +372,7 @@ fn gitguardian(choices: &mut Choices, names: &mut Names) -> Alert {
         }
     });
     let payload = bare_or_event("example.gitguardian", "incident", hook, choices);
-    Alert { source: "GitGuardian", payload, keys: Vec::new(), buckets: Vec::new(), owner: None, by_hand: false }
+    Alert { source: "GitGuardian", payload, keys: Vec::new(), buckets: Vec::new(), owner: None, manual: false }
 }
 
 fn owner() -> Option<(String, String)> {
@@ -389,7 +390,7 @@ fn capitalised(value: Value) -> Value {
     }
 }
 
-/// By hand: the decoder that is tested must not be what encodes.
+/// Encodes without the crate whose decoder is under test.
 fn base64(text: &str) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut encoded = String::new();

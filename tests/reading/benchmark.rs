@@ -1,7 +1,7 @@
-//! How long it takes to read a payload, from its text to the incidents, by kind and by size.
+//! Payload -> time to parse it, from the text to the alerts, by kind and by size.
 //!
-//! Reading stands between the alert and the delete: a megabyte is to take less than 20 ms. And time in proportion to size
-//! means that no alert, however it is made, keeps the function busy.
+//! Parsing delays the delete, so a megabyte must take less than 20 ms. Time in proportion to size shows that no crafted
+//! alert keeps the function busy.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
@@ -15,15 +15,15 @@ use serde_json::{Value, json};
 
 const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 
-/// A kind of payload: its name, what makes one of about so many bytes, and how many keys it exposes.
+/// Kind of payload: name, generator for a size in bytes, and number of exposed keys.
 type Kind = (&'static str, fn(usize) -> String, usize);
 
 const KINDS: [Kind; 5] = [
     ("finding with unrelated fields", finding, 1),
     ("batch of ten messages", batch, 10),
-    ("by hand, refused: wide and deep", by_hand, 0),
-    ("list of what is no key, and buckets", names, 1),
-    ("notification in a message, all escaped", escaped, 1),
+    ("manual event with unknown fields, wide and deep", manual, 0),
+    ("finding with many buckets", names, 1),
+    ("notification in a message", escaped, 1),
 ];
 
 fn reading(criterion: &mut Criterion) {
@@ -33,7 +33,7 @@ fn reading(criterion: &mut Criterion) {
         for size in [10_000, 100_000, 1_000_000] {
             let payload = make(size);
             let exposed = read(&payload).iter().filter_map(|alert| alert.exposures.as_ref().ok()).flatten().count();
-            assert_eq!(exposed, keys, "{name} of {size} is not read as it is meant to be");
+            assert_eq!(exposed, keys, "unexpected number of keys in {name} of {size}");
             group.throughput(Throughput::Bytes(payload.len().try_into().unwrap()));
             group.bench_with_input(BenchmarkId::from_parameter(size), &payload, |bencher, payload| {
                 bencher.iter(|| read(black_box(payload)));
@@ -61,7 +61,7 @@ fn guardduty(key: &str, filling: &Value, buckets: &[Value]) -> Value {
     })
 }
 
-/// Fields of some 100 bytes, until there are enough.
+/// Makes fields of about 100 bytes each, `size` bytes in total.
 fn filling(size: usize) -> Value {
     let field = |number: usize| {
         let value =
@@ -84,7 +84,7 @@ fn batch(size: usize) -> String {
     json!({"Records": (0..10).map(record).collect::<Vec<_>>()}).to_string()
 }
 
-fn by_hand(size: usize) -> String {
+fn manual(size: usize) -> String {
     let deep = (0..100).fold(json!("the bottom"), |inner, _| json!({"down": [inner]}).get("down").unwrap().clone());
     let mut object = filling(size);
     object["accessKeyId"] = json!(KEY);

@@ -1,11 +1,10 @@
-//! A directory of published events and its `manifest.tsv` -> a confusion table, and a line for every event that is read
-//! otherwise than a careful person read it. `make corpus CORPUS_DIR=...` runs it.
+//! Directory of published events and its `manifest.tsv` -> a confusion table, and a line for every event whose parse
+//! result differs from the manifest. `make corpus CORPUS_DIR=...` runs it.
 //!
-//! The events are other people's, so they are not in this repository, and this is a program rather than a test: it is
-//! asked for with a directory, and it fails when that is not there. Expected are the keys that the manifest calls
-//! compromised or used suspiciously and that can be keys of a Lightsail bucket, with the buckets named beside them;
-//! anything else that is read as exposed is wrong. Exits 0 when nothing is wrong, 1 when something is, 2 when it could not
-//! be told.
+//! The events belong to other projects, so they are not in this repository. This is a program and not a test, because
+//! it needs a directory and fails without it. Expected are the keys that the manifest calls compromised or suspiciously
+//! used and that can be keys of a Lightsail bucket, with the buckets named beside them. Any other exposed key is wrong.
+//! The exit code is 0 if nothing is wrong, 1 if something is, and 2 if the check itself failed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -18,22 +17,22 @@ use lightsail_key_responder::alert::envelope::{self, Delivery};
 use lightsail_key_responder::alert::{self, Alert, Unactionable};
 use serde_json::{Value, json};
 
-/// The columns of the manifest that are used, and how many there are.
+/// Used columns of the manifest, and their total number.
 const FILE: usize = 0;
 const FORMAT: usize = 1;
 const KEYS: usize = 5;
 const BUCKETS: usize = 6;
-const NOTES: usize = 7;
+const MAX_NOTES: usize = 7;
 const COLUMNS: usize = 8;
 
-/// As many keys as may be deleted without a person, by default.
-const MOST: usize = 20;
+/// Default of MAX_KEYS_PER_ALERT.
+const MAX_KEYS: usize = 20;
 
 fn main() -> ExitCode {
     let directory = env::args_os().nth(1);
     let report = match directory {
         Some(directory) => measure(Path::new(&directory)),
-        None => Err("a directory is wanted: cargo run --example corpus -- DIR".to_owned()),
+        None => Err("a directory is required: cargo run --example corpus -- DIR".to_owned()),
     };
     let (text, code) = match report {
         Ok(report) => (report.to_string(), u8::from(report.wrong())),
@@ -44,7 +43,7 @@ fn main() -> ExitCode {
     ExitCode::from(if written.is_ok() { code } else { 2 })
 }
 
-/// Reads every event of the manifest in every way that it comes.
+/// Parses every event of the manifest, bare and in its envelope.
 fn measure(directory: &Path) -> Result<Report, String> {
     let manifest = directory.join("manifest.tsv");
     let text = fs::read_to_string(&manifest).map_err(|error| format!("{}: {error}", manifest.display()))?;
@@ -61,7 +60,7 @@ fn measure(directory: &Path) -> Result<Report, String> {
     Ok(report)
 }
 
-/// What a careful person would read out of one event.
+/// Expected parse result of one event.
 struct Row<'a> {
     file: &'a str,
     format: &'a str,
@@ -78,7 +77,7 @@ impl<'a> Row<'a> {
         }
         let names = |column: usize| columns[column].split(',').map(str::trim).filter(|name| !name.is_empty());
         let role =
-            columns[NOTES].strip_prefix("key_role=").map(|notes| notes.split(';').next().unwrap_or(notes).trim());
+            columns[MAX_NOTES].strip_prefix("key_role=").map(|notes| notes.split(';').next().unwrap_or(notes).trim());
         let named = names(KEYS).next().is_some();
         let (exposed, role_unknown) = match role {
             Some("compromised" | "suspicious-use") => (true, false),
@@ -93,7 +92,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Written down again and not taken from `names`, which is among what is measured.
+/// Tests for a long-term key without `names`, which is under test.
 fn is_long_term_key(text: &str) -> bool {
     text.len() == 20 && text.starts_with("AKIA") && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
 }
@@ -131,7 +130,7 @@ impl Report {
         let counts = self.formats.entry(row.format.to_owned()).or_default();
         counts.files += 1;
         counts.unknown += usize::from(row.role_unknown);
-        self.read(row, "as it is", payload);
+        self.read(row, "as published", payload);
         let kind = row.file.split('/').next().unwrap_or_default();
         if is_bare(kind) {
             match wrapped(kind, payload) {
@@ -146,7 +145,7 @@ impl Report {
             return self.fault(row, way, "the reader panicked");
         };
         if alerts.is_empty() {
-            self.fault(row, way, "no incident at all, so there would be no record");
+            self.fault(row, way, "no alert, so there would be no record");
         }
         let exposures: Vec<_> = alerts.iter().filter_map(|alert| alert.exposures.as_ref().ok()).flatten().collect();
         let found: BTreeSet<String> = exposures.iter().map(|exposure| exposure.key.to_string()).collect();
@@ -154,7 +153,7 @@ impl Report {
             exposures.iter().flat_map(|exposure| &exposure.buckets).map(ToString::to_string).collect();
         let missed: Vec<&String> = row.keys.difference(&found).collect();
         let extra: Vec<&String> = found.difference(&row.keys).collect();
-        // Buckets are hints to a key: where no expected key was read, the missed key is the fault.
+        // Buckets are hints to a key, so without an expected key only the missed key is reported.
         let buckets_wrong = !row.keys.is_disjoint(&found) && hints != row.buckets;
 
         let mut lines = Vec::new();
@@ -199,17 +198,17 @@ impl Report {
 
 fn read(payload: &str) -> Vec<Alert> {
     match envelope::open(payload) {
-        Delivery::Together(messages) => alert::read(&messages, MOST),
-        Delivery::Queue(items) => items.iter().flat_map(|item| alert::read(&item.messages, MOST)).collect(),
+        Delivery::Together(messages) => alert::read(&messages, MAX_KEYS),
+        Delivery::Queue(items) => items.iter().flat_map(|item| alert::read(&item.messages, MAX_KEYS)).collect(),
     }
 }
 
-/// Whether events of this kind stand in the corpus without the envelope in which they come.
+/// Tests for a kind of event that the corpus has without its envelope.
 fn is_bare(kind: &str) -> bool {
     kind == "ocsf-finding" || ["raw", "detail", "record", "asff"].iter().any(|word| kind.contains(word))
 }
 
-/// The EventBridge event in which a bare one would have come.
+/// Wraps a bare event in its EventBridge event.
 fn wrapped(kind: &str, payload: &str) -> Result<String, String> {
     let bare: Value = serde_json::from_str(payload).map_err(|error| format!("cannot be wrapped: {error}"))?;
     let findings = |bare: Value| json!({"findings": if bare.is_array() { bare } else { json!([bare]) }});
@@ -234,7 +233,7 @@ fn wrapped(kind: &str, payload: &str) -> Result<String, String> {
     Ok(event.to_string())
 }
 
-/// Its account and Region are not the finding's: they are where the event was delivered.
+/// Makes an EventBridge event. Its account and Region are those of the delivery, and differ from the finding's.
 fn event(source: &str, detail_type: &str, detail: &Value) -> Value {
     json!({
         "version": "0", "id": "6a7e8feb-b491-4cf7-a9f1-bf3703467718", "detail-type": detail_type, "source": source,
@@ -242,7 +241,7 @@ fn event(source: &str, detail_type: &str, detail: &Value) -> Value {
     })
 }
 
-/// How an incident ended: the outcome, and the name of the reason.
+/// Returns the result of an alert and the name of the reason.
 fn end(alert: &Alert) -> String {
     let (outcome, reason) = match &alert.exposures {
         Ok(_) => return "exposed".to_owned(),
@@ -254,11 +253,11 @@ fn end(alert: &Alert) -> String {
 }
 
 fn ends(alerts: &[Alert]) -> String {
-    let said = |alert: &Alert| match &alert.exposures {
+    let describe = |alert: &Alert| match &alert.exposures {
         Ok(_) => "exposed another key".to_owned(),
         Err(reason) => format!("{}: {}", end(alert), reason.to_string().chars().take(160).collect::<String>()),
     };
-    alerts.iter().map(said).collect::<Vec<_>>().join("; ")
+    alerts.iter().map(describe).collect::<Vec<_>>().join("; ")
 }
 
 impl std::fmt::Display for Report {

@@ -1,18 +1,19 @@
-//! Alerts -> the payload of one invocation: wrapped as AWS wraps them, printed as JSON may be printed, damaged as software
-//! may damage them.
+//! Alerts -> the payload of one invocation: wrapped as AWS wraps them, printed in any JSON style, damaged as software
+//! can damage them.
 
 use serde_json::{Map, Value, json};
 
 use crate::alerts::Choices;
 
-/// How JSON is printed: all of these are the same JSON.
+/// Style of printing. Every style of a value is the same JSON.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Style {
-    /// The last field first.
+    /// Prints the last field first.
     pub(crate) reversed: bool,
-    /// Of every string a sixth of the characters as `\uXXXX`; all of them would be two hundredfold in three wrappers.
+    /// Prints a sixth of the characters of every string as `\uXXXX`. All of them would grow two hundredfold in three
+    /// wrappers.
     pub(crate) escaped: bool,
-    /// White space wherever it may stand.
+    /// Prints white space in all places that allow it.
     pub(crate) spaced: bool,
 }
 
@@ -22,7 +23,7 @@ impl Style {
     }
 }
 
-/// Prints `value`. serde_json's own `Map` has only one order, so this does not go through it.
+/// Prints `value`, without serde_json because its `Map` has only one order.
 pub(crate) fn print(value: &Value, style: Style) -> String {
     let mut text = String::new();
     write(value, style, &mut text);
@@ -83,7 +84,7 @@ fn quote(string: &str, style: Style, text: &mut String) {
     }
 }
 
-/// Puts alerts into one of the wrappers in which they come; several into one that holds several.
+/// Puts alerts into one of their wrappers, and several alerts into one that holds several.
 pub(crate) fn wrap(alerts: &[Value], choices: &mut Choices) -> Value {
     let style = Style::any(choices);
     let texts: Vec<String> = alerts.iter().map(|alert| print(alert, style)).collect();
@@ -97,7 +98,7 @@ pub(crate) fn wrap(alerts: &[Value], choices: &mut Choices) -> Value {
             let bodies = texts.iter().map(|text| print(&notification(text), style));
             json!({"Records": bodies.map(|body| sqs(&body)).collect::<Vec<_>>()})
         }
-        // A pipe sends the records without the object around them.
+        // An EventBridge pipe sends the records without the object around them.
         5 => Value::Array(texts.iter().map(|text| sqs(text)).collect()),
         6 => {
             json!({"Records": [sqs("KILL"), sqs(&lines), sqs(r#"{"Type": "SubscriptionConfirmation", "TopicArn": "t"}"#)]})
@@ -123,7 +124,7 @@ fn notification(text: &str) -> Value {
            "Timestamp": "2026-11-24T03:00:00Z", "UnsubscribeURL": "https://example.com/"})
 }
 
-/// Damages `value` in one to four places, so that nothing comes into a field in which it was not before.
+/// Damages `value` in one to four places, and moves no value into another field.
 pub(crate) fn damage(value: &mut Value, choices: &mut Choices, stray: &str) {
     for _ in 0..=choices.below(4) {
         let places = places(value);
@@ -154,8 +155,8 @@ pub(crate) fn damage(value: &mut Value, choices: &mut Choices, stray: &str) {
     }
 }
 
-/// Adds fields that nobody knows to objects of `value`, and takes none away.
-pub(crate) fn embroider(value: &mut Value, choices: &mut Choices, stray: &str) {
+/// Adds unknown fields to objects of `value`.
+pub(crate) fn add_unknown_fields(value: &mut Value, choices: &mut Choices, stray: &str) {
     for place in places(value) {
         if choices.below(3) == 0
             && let Some(found) = value.pointer_mut(&place)
@@ -167,8 +168,8 @@ pub(crate) fn embroider(value: &mut Value, choices: &mut Choices, stray: &str) {
     }
 }
 
-/// Puts `text` beside, around or into one text, or into the name of a field.
-pub(crate) fn plant(value: &mut Value, choices: &mut Choices, text: &str) {
+/// Inserts `text` beside or into one text, or as a field name.
+pub(crate) fn insert_text(value: &mut Value, choices: &mut Choices, text: &str) {
     let places = places(value);
     let place = &places[(choices.below(256) * 256 + choices.below(256)) % places.len()];
     let Some(found) = value.pointer_mut(place) else { return };
@@ -185,7 +186,7 @@ pub(crate) fn plant(value: &mut Value, choices: &mut Choices, text: &str) {
     });
 }
 
-/// The JSON pointers of all that is in `value`, and of itself.
+/// Returns the JSON pointers of `value` and of all values in it.
 fn places(value: &Value) -> Vec<String> {
     fn walk(value: &Value, place: &str, places: &mut Vec<String>) {
         places.push(place.to_owned());

@@ -1,14 +1,14 @@
-//! A payload and a key -> whether the key literally stands in it. What the properties and the fuzzer hold every exposed
-//! key against, so it shares no line with the readers that it checks.
+//! Payload and key -> true if the key is literally in the payload. The properties and the fuzzer check every exposed
+//! key with it. Invariant: it shares no code with the parsers that it checks.
 
 use serde_json::Value;
 
-/// Text in text in text: an event in a notification in a message is three, base64 in it four.
-const DEEPEST: usize = 8;
+/// Limit of nested texts. An event in a notification in a message makes three, and base64 in it four.
+const MAX_DEPTH: usize = 8;
 
-/// Whether `key` stands in the payload, in a JSON string of it, or in the JSON text or base64 text of such a string.
+/// Tests for `key` in the payload, in one of its JSON strings, or in the JSON text or base64 text of such a string.
 pub(crate) fn holds(payload: &str, key: &str) -> bool {
-    payload.contains(key) || opened(payload, key, DEEPEST)
+    payload.contains(key) || opened(payload, key, MAX_DEPTH)
 }
 
 fn opened(text: &str, key: &str, depth: usize) -> bool {
@@ -26,7 +26,7 @@ fn within(value: &Value, key: &str, depth: usize) -> bool {
     }
 }
 
-/// The most lenient decoder there is: what is not of the alphabet is passed over.
+/// Decodes leniently: characters outside the alphabet are skipped.
 fn from_base64(text: &str) -> String {
     let mut bytes = Vec::new();
     let (mut bits, mut held) = (0_u32, 0);

@@ -1,8 +1,8 @@
-//! What holds of every payload: properties of the reading half over generated alerts of every source, in every wrapper,
-//! whole and damaged, and over arbitrary JSON and text.
+//! Generated payloads -> checked properties of the parsing modules: alerts of every source, in every wrapper, whole and
+//! damaged, and arbitrary JSON and text.
 //!
-//! `alerts` makes them, `deliveries` wraps, prints and damages them, `held` is the independent look for a key. Examples of
-//! single shapes are beside the readers; the events that others published are read by `corpus`.
+//! `alerts` generates alerts, `deliveries` wraps, prints and damages them, and `held` looks for a key independently.
+//! Examples of single shapes are in the unit tests of the parsers. `corpus` parses published events.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
@@ -21,20 +21,20 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use serde_json::{Value, json};
 
-/// As many keys as may be deleted without a person, by default.
-const MOST: usize = 20;
+/// Default of MAX_KEYS_PER_ALERT.
+const MAX_KEYS: usize = 20;
 
-/// What one case is made from: bytes that decide, and the letters of its key IDs.
+/// Seeds of one case: the bytes for the choices, and the letters of the key IDs.
 fn seeds() -> impl Strategy<Value = (Vec<u8>, u64)> {
     (prop::collection::vec(any::<u8>(), 0..160), any::<u64>())
 }
 
-/// One to three alerts, and what must not be read out of them.
+/// One to three alerts, and the decoys in them.
 struct Case {
     choices: Choices,
     alerts: Vec<alerts::Alert>,
     decoys: Vec<String>,
-    /// One more that is nowhere yet.
+    /// Key ID that is in none of the alerts.
     stray: String,
 }
 
@@ -65,7 +65,7 @@ impl Case {
     }
 }
 
-/// Messages that are read together: all, or those of each item of a queue.
+/// Groups the messages that are parsed together: all of them, or those of each SQS item.
 fn groups(payload: &str) -> Vec<Vec<Message>> {
     match envelope::open(payload) {
         Delivery::Together(messages) => vec![messages],
@@ -74,10 +74,10 @@ fn groups(payload: &str) -> Vec<Vec<Message>> {
 }
 
 fn read(payload: &str) -> Vec<Alert> {
-    groups(payload).iter().flat_map(|messages| alert::read(messages, MOST)).collect()
+    groups(payload).iter().flat_map(|messages| alert::read(messages, MAX_KEYS)).collect()
 }
 
-/// An exposure without an order: key, buckets, account, Region.
+/// Comparable form of an exposure: key, buckets, account, Region.
 type Found = (String, BTreeSet<String>, Option<String>, Option<String>);
 
 fn found(payload: &str) -> BTreeSet<Found> {
@@ -97,14 +97,14 @@ fn exposed(payload: &str) -> BTreeSet<String> {
     found(payload).into_iter().map(|(key, ..)| key).collect()
 }
 
-/// What holds of every payload, whoever made it.
-fn holds_of_every_payload(payload: &str) -> Result<(), TestCaseError> {
+/// Checks the properties that hold for every payload.
+fn check_any_payload(payload: &str) -> Result<(), TestCaseError> {
     let groups = groups(payload);
-    prop_assert!(!groups.is_empty(), "a delivery without anything in it");
+    prop_assert!(!groups.is_empty(), "empty delivery");
     for messages in &groups {
-        prop_assert!(!messages.is_empty(), "a delivery or item without a message");
+        prop_assert!(!messages.is_empty(), "delivery or item without a message");
         let together = alert::read(messages, usize::MAX);
-        prop_assert!(!together.is_empty(), "a delivery or item without an incident");
+        prop_assert!(!together.is_empty(), "delivery or item without an alert");
         let keys = |alerts: &[Alert]| -> Vec<AccessKeyId> {
             let exposures = alerts.iter().filter_map(|alert| alert.exposures.as_ref().ok()).flatten();
             exposures.map(|exposure| exposure.key.clone()).collect()
@@ -112,27 +112,27 @@ fn holds_of_every_payload(payload: &str) -> Result<(), TestCaseError> {
         let named = keys(&together);
         for key in &named {
             prop_assert_eq!(&key.as_str().parse::<AccessKeyId>().unwrap(), key);
-            prop_assert!(held::holds(payload, key.as_str()), "{} is nowhere in the payload", key);
+            prop_assert!(held::holds(payload, key.as_str()), "{} is not in the payload", key);
         }
         let distinct: BTreeSet<&AccessKeyId> = named.iter().collect();
-        prop_assert_eq!(distinct.len(), named.len(), "a key that would be acted on twice");
+        prop_assert_eq!(distinct.len(), named.len(), "key exposed twice");
 
-        // Nothing is lost by being read together: each message has its incident, or its keys are in another's.
+        // Parsing messages together loses nothing: each has an alert, or its keys are in the alert of another message.
         let mut unactionable = 0;
         for message in messages {
             let alone = alert::read(std::slice::from_ref(message), usize::MAX);
-            prop_assert!(!alone.is_empty(), "a message without an incident");
-            prop_assert!(keys(&alone).iter().all(|key| distinct.contains(key)), "a key lost among others");
+            prop_assert!(!alone.is_empty(), "message without an alert");
+            prop_assert!(keys(&alone).iter().all(|key| distinct.contains(key)), "key lost in the merge");
             unactionable += alone.iter().filter(|alert| alert.exposures.is_err()).count();
         }
         prop_assert_eq!(together.iter().filter(|alert| alert.exposures.is_err()).count(), unactionable);
         for alert in &together {
             prop_assert!(alert.exposures.as_ref().map_or(true, |exposures| !exposures.is_empty()));
-            prop_assert!(!said(alert).contains(['\r', '\n', '\u{1b}', '\u{2028}', '\u{2029}']), "more than one line");
+            prop_assert!(!output(alert).contains(['\r', '\n', '\u{1b}', '\u{2028}', '\u{2029}']), "more than one line");
         }
 
-        // The limit stops all or nothing.
-        for most in [1, MOST] {
+        // The limit stops all keys or none.
+        for most in [1, MAX_KEYS] {
             let limited = alert::read(messages, most);
             let too_many = limited.iter().filter(|one| matches!(one.exposures, Err(Unactionable::TooMany(_)))).count();
             if named.len() > most {
@@ -145,14 +145,14 @@ fn holds_of_every_payload(payload: &str) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// All text that can leave the function by an incident: the alert goes into the record, the reason into record, log and
-/// error.
-fn said(alert: &Alert) -> String {
+/// Returns all text of an alert that can leave the function: the origin goes into the record, and the reason into
+/// record, log and error.
+fn output(alert: &Alert) -> String {
     let reason = alert.exposures.as_ref().err().map(|reason| format!("{reason} {reason:?}")).unwrap_or_default();
     format!("{:?} {} {reason}", alert.origin, serde_json::to_string(&alert.origin).unwrap())
 }
 
-fn same_printed_another_way(payload: &str) -> Result<(), TestCaseError> {
+fn check_other_styles(payload: &str) -> Result<(), TestCaseError> {
     let values: Vec<Value> =
         serde_json::Deserializer::from_str(payload).into_iter().collect::<Result<_, _>>().unwrap_or_default();
     if values.is_empty() {
@@ -167,7 +167,7 @@ fn same_printed_another_way(payload: &str) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Any JSON, with the words in it that readers look for.
+/// Generates any JSON, with words that the parsers look for.
 fn json() -> impl Strategy<Value = Value> {
     const WORDS: [&str; 48] = [
         "Records",
@@ -235,7 +235,7 @@ fn json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A secret access key: 40 characters, and not all of one case.
+/// Generates a secret access key: 40 characters in mixed case.
 fn secret() -> impl Strategy<Value = String> {
     "[a-z][A-Z][0-9][A-Za-z0-9/+]{37}"
 }
@@ -248,7 +248,7 @@ proptest! {
     })]
 
     #[test]
-    fn every_planted_key_is_exposed_and_nothing_else(seeds in seeds()) {
+    fn only_the_generated_keys_are_exposed(seeds in seeds()) {
         let mut case = Case::new(seeds);
         let payload = case.payload();
         prop_assert_eq!(exposed(&payload), case.keys(), "{}", payload);
@@ -269,48 +269,48 @@ proptest! {
     }
 
     #[test]
-    fn damage_exposes_no_decoy_and_drops_nothing(seeds in seeds()) {
+    fn damaged_alert_exposes_no_decoy(seeds in seeds()) {
         let mut case = Case::new(seeds).damaged();
         let payload = case.payload();
-        holds_of_every_payload(&payload)?;
+        check_any_payload(&payload)?;
         let exposed = exposed(&payload);
-        prop_assert!(case.decoys.iter().all(|decoy| !exposed.contains(decoy)), "a decoy is exposed: {}", payload);
+        prop_assert!(case.decoys.iter().all(|decoy| !exposed.contains(decoy)), "decoy exposed: {}", payload);
         prop_assert!(exposed.is_subset(&case.keys()), "{}", payload);
     }
 
     #[test]
-    fn a_damaged_wrapper_exposes_no_decoy_and_drops_nothing(seeds in seeds()) {
+    fn damaged_wrapper_exposes_no_decoy(seeds in seeds()) {
         let mut case = Case::new(seeds);
         let mut wrapped = serde_json::from_str(&case.payload()).unwrap();
         deliveries::damage(&mut wrapped, &mut case.choices, &case.stray);
         let payload = wrapped.to_string();
-        holds_of_every_payload(&payload)?;
+        check_any_payload(&payload)?;
         prop_assert!(exposed(&payload).is_subset(&case.keys()), "{}", payload);
     }
 
     #[test]
-    fn the_same_json_printed_another_way_exposes_the_same(seeds in seeds()) {
+    fn style_of_the_json_changes_nothing(seeds in seeds()) {
         let mut case = Case::new(seeds);
         if case.choices.yes() {
             case = case.damaged();
         }
-        same_printed_another_way(&case.payload())?;
+        check_other_styles(&case.payload())?;
     }
 
     #[test]
-    fn members_that_nobody_knows_change_nothing(seeds in seeds()) {
+    fn unknown_fields_change_nothing(seeds in seeds()) {
         let mut case = Case::new(seeds);
         let mut choices = case.choices.clone();
         let before = found(&case.payload());
-        for origin in case.alerts.iter_mut().filter(|origin| !origin.by_hand) {
-            deliveries::embroider(&mut origin.payload, &mut choices, &case.stray);
+        for origin in case.alerts.iter_mut().filter(|origin| !origin.manual) {
+            deliveries::add_unknown_fields(&mut origin.payload, &mut choices, &case.stray);
         }
         let payload = case.payload();
         prop_assert_eq!(found(&payload), before, "{}", payload);
     }
 
     #[test]
-    fn a_member_that_nobody_knows_stops_what_is_given_by_hand(seeds in seeds(), field in "[a-zA-Z-]{1,12}") {
+    fn unknown_field_stops_manual_event(seeds in seeds(), field in "[a-zA-Z-]{1,12}") {
         prop_assume!(!["accessKeyId", "bucketName", "region", "reason"].contains(&field.as_str()));
         let mut names = Names::new(seeds.1);
         let mut object = json!({"accessKeyId": names.key(), "bucketName": "photos"});
@@ -321,11 +321,11 @@ proptest! {
     }
 
     #[test]
-    fn more_keys_than_allowed_are_none_to_act_on(count in 0_usize..30, most in 0_usize..30, seeds in seeds()) {
+    fn too_many_keys_expose_none(count in 0_usize..30, most in 0_usize..30, seeds in seeds()) {
         let mut names = Names::new(seeds.1);
         let mut choices = Choices::new(seeds.0);
         let keys: Vec<String> = (0..count).map(|_| names.key()).collect();
-        // Some in a list, some alone, some twice.
+        // Some keys in a list, some alone, some twice.
         let (list, alone) = keys.split_at(choices.below(count + 1));
         let mut alerts = vec![json!({"accessKeyId": list})];
         alerts.extend(alone.iter().map(|key| json!({"accessKeyId": key})));
@@ -335,7 +335,7 @@ proptest! {
         let actionable = alerts.iter().filter_map(|alert| alert.exposures.as_ref().ok()).flatten().count();
         if count > most {
             prop_assert_eq!((alerts.len(), actionable), (1, 0));
-            let Err(Unactionable::TooMany(reason)) = &alerts[0].exposures else { return Err(TestCaseError::fail("not too many")) };
+            let Err(Unactionable::TooMany(reason)) = &alerts[0].exposures else { return Err(TestCaseError::fail("unexpected reason")) };
             prop_assert_eq!(reason.named.len(), count);
         } else {
             prop_assert_eq!(actionable, count);
@@ -343,35 +343,35 @@ proptest! {
     }
 
     #[test]
-    fn a_secret_in_any_place_is_in_no_text_that_leaves(seeds in seeds(), secret in secret()) {
+    fn secret_never_leaves_the_parser(seeds in seeds(), secret in secret()) {
         let mut case = Case::new(seeds);
         for origin in &mut case.alerts {
-            deliveries::plant(&mut origin.payload, &mut case.choices, &secret);
+            deliveries::insert_text(&mut origin.payload, &mut case.choices, &secret);
         }
         let payload = case.payload();
         for alert in read(&payload) {
-            let said = said(&alert);
-            // Half of it would be a leak as well.
+            let output = output(&alert);
+            // A part of the secret is a leak as well.
             for part in [&secret[..20], &secret[10..30], &secret[20..]] {
-                prop_assert!(!said.contains(part), "{} of {} is in {}", part, secret, said);
+                prop_assert!(!output.contains(part), "{} of {} is in {}", part, secret, output);
             }
         }
     }
 
     #[test]
-    fn any_json_is_read_without_a_panic_and_nothing_is_dropped(value in json(), most_nested in 0_usize..200) {
-        holds_of_every_payload(&value.to_string())?;
-        same_printed_another_way(&value.to_string())?;
+    fn any_json_is_parsed_without_panic(value in json(), most_nested in 0_usize..200) {
+        check_any_payload(&value.to_string())?;
+        check_other_styles(&value.to_string())?;
         let nested = (0..most_nested).fold(value.to_string(), |inner, _| format!("[{inner}]"));
-        holds_of_every_payload(&nested)?;
+        check_any_payload(&nested)?;
     }
 
     #[test]
-    fn any_text_is_read_without_a_panic_and_nothing_is_dropped(text in any::<String>(), value in json(), cut in any::<prop::sample::Index>()) {
-        holds_of_every_payload(&text)?;
+    fn any_text_is_parsed_without_panic(text in any::<String>(), value in json(), cut in any::<prop::sample::Index>()) {
+        check_any_payload(&text)?;
         let json = value.to_string();
         let short: String = json.chars().take(cut.index(json.len() + 1)).collect();
-        holds_of_every_payload(&short)?;
-        holds_of_every_payload(&format!("{json}{text}{json}"))?;
+        check_any_payload(&short)?;
+        check_any_payload(&format!("{json}{text}{json}"))?;
     }
 }

@@ -1,6 +1,6 @@
-//! The reading half of the function, by the paths of its files and nothing else.
+//! The parsing modules of the function, compiled by their paths.
 
-// An inline module for the sake of its path: `alert` finds its own files below it.
+// The inline module sets the directory in which `alert` finds its files.
 #[path = "../../src"]
 mod half {
     pub mod alert;
