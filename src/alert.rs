@@ -1,7 +1,7 @@
 //! Messages -> [`Alert`]s: the exposed keys, the buckets and owner named with each, and the reason where there is no
 //! key.
 //!
-//! Each source has one parser file below `alert/`. A new source is a new file and a line in [`reader`]. A parser reads
+//! Each source has one parser file below `alert/`. A new source is a new file and a line in `reader`. A parser reads
 //! only the paths that its source documents, because samples that vendors publish have look-alikes of key IDs in eTags,
 //! tags and caller fields. Invariants: a key outside the source's key fields is never an [`Exposure`]. Every message
 //! yields at least one alert, unless another message already exposes all its keys.
@@ -146,7 +146,7 @@ fn read_message(message: &Message) -> Vec<Alert> {
     }
 }
 
-/// Tells messages of other systems, because queues and topics carry them too. Such a message is not an error.
+/// Tests for a message of another system. Queues and topics carry such messages too, and they are not errors.
 fn is_unrelated(envelope: &Envelope) -> bool {
     match envelope {
         Envelope::Bare(value) => recognise(value).is_none(),

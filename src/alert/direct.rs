@@ -24,8 +24,8 @@ pub(super) fn recognises(value: &Value) -> bool {
 
 /// Parses one manual event. Each malformed key of a list is an alert of its own.
 pub(super) fn read(value: &Value) -> Vec<Alert> {
-    let nothing = Map::new();
-    let fields = value.as_object().unwrap_or(&nothing);
+    let empty = Map::new();
+    let fields = value.as_object().unwrap_or(&empty);
     let mut origin = Origin::of("direct");
     origin.reason = text(fields, "reason").ok().flatten().map(SafeText::of);
     let ids = match ids(fields) {

@@ -220,7 +220,7 @@ fn open_event(mut fields: Map<String, Value>) -> Result<Envelope, EnvelopeError>
         };
     }
     let time = fields.remove("time").and_then(|time| time.as_str()?.parse().ok());
-    // The detail stays out of the deserialization, because it can be large and would be copied.
+    // The detail stays out of the deserialisation, because it can be large and would be copied.
     let detail = fields.insert("detail".to_owned(), Value::Null).unwrap_or_default();
     let mut event: EventBridgeEvent<Value> = serde_json::from_value(Value::Object(fields))
         .map_err(|_| EnvelopeError::NotEventBridge { field: "a field" })?;

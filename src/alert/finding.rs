@@ -89,13 +89,9 @@ pub(super) fn is_sample(info: &Value) -> bool {
 /// Kind of a finding's resource.
 #[derive(PartialEq)]
 pub(super) enum Resource {
-    /// Access key.
     Key,
-    /// Bucket.
     Bucket,
-    /// Object in a bucket.
     Object,
-    /// Any other resource.
     Other,
 }
 
@@ -252,13 +248,13 @@ pub(super) fn no_key<'a>(types: impl Iterator<Item = &'a str>) -> Ignored {
 
 /// Makes one alert with all exposures, and one for each distinct reason why a key cannot be acted on.
 pub(super) fn alerts(origin: &Origin, reading: Reading) -> Vec<Alert> {
-    let all = match reading {
-        Ok(all) => all,
+    let results = match reading {
+        Ok(results) => results,
         Err(reason) => return vec![Alert::without_key(origin.clone(), reason)],
     };
     let (mut exposures, mut refused) = (Vec::new(), Vec::new());
-    for exposure in all {
-        match exposure {
+    for result in results {
+        match result {
             Ok(exposure) => exposures.push(exposure),
             Err(reason) if refused.contains(&reason) => {}
             Err(reason) => refused.push(reason),

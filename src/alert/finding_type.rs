@@ -74,7 +74,7 @@ impl<'a> Claim<'a> {
         let in_namespace = |namespaces: &[&str]| {
             self.types.iter().find(|kind| namespaces.iter().any(|namespace| in_namespace(kind, namespace)))
         };
-        let named = || SafeText::of(self.kind().unwrap_or("no type"));
+        let kind_name = || SafeText::of(self.kind().unwrap_or("no type"));
         let (product, field) = self.product;
         if self.guardduty && product.is_some_and(|arn| !is_guardduty(arn)) {
             return Err(Unreadable::Forged { field }.into());
@@ -84,15 +84,15 @@ impl<'a> Claim<'a> {
         }
         // A custom action on a check that a key is old does not say that the key leaked.
         if self.is_check || in_namespace(&CHECKS).is_some() {
-            return Err(Ignored::Check { kind: named() }.into());
+            return Err(Ignored::Check { kind: kind_name() }.into());
         }
         match self.kind() {
             Some(_) if self.guardduty && self.types.iter().any(|kind| is_full(kind) && is_suspect(kind)) => Ok(()),
-            Some(kind) if self.guardduty && is_full(kind) => Err(Ignored::ActorOnly { kind: named() }.into()),
+            Some(kind) if self.guardduty && is_full(kind) => Err(Ignored::ActorOnly { kind: kind_name() }.into()),
             // The full type is unknown, and it may report the key only as an actor.
             _ if self.guardduty => Err(Unreadable::Missing { field: self.field }.into()),
             _ if self.custom_action || in_namespace(&THREATS).is_some() => Ok(()),
-            Some(_) => Err(Ignored::Check { kind: named() }.into()),
+            Some(_) => Err(Ignored::Check { kind: kind_name() }.into()),
             None => Err(Unreadable::Missing { field: self.field }.into()),
         }
     }
@@ -117,12 +117,12 @@ fn in_namespace(kind: &str, namespace: &str) -> bool {
 /// in it. `productv2` is Security Hub V2's, and `overbridge` is in findings of the preview of 2018.
 fn is_guardduty(arn: &str) -> bool {
     let mut parts = arn.split(':');
-    let aws = parts.next() == Some("arn") && parts.next().is_some_and(|partition| partition.starts_with("aws"));
+    let is_aws = parts.next() == Some("arn") && parts.next().is_some_and(|partition| partition.starts_with("aws"));
     let (service, _region) = (parts.next(), parts.next());
     let rest: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
     match service {
-        Some("securityhub") => aws && matches!(rest[..], ["product/aws/guardduty" | "productv2/aws/guardduty"]),
-        Some("overbridge") => aws && rest == ["provider", "aws/guardduty"],
+        Some("securityhub") => is_aws && matches!(rest[..], ["product/aws/guardduty" | "productv2/aws/guardduty"]),
+        Some("overbridge") => is_aws && rest == ["provider", "aws/guardduty"],
         _ => false,
     }
 }

@@ -33,10 +33,10 @@ pub(super) fn recognises(value: &Value) -> bool {
     listed(value).into_iter().any(|finding| {
         let has = |path| at(finding, path).is_some();
         // Only GuardDuty's types have the form `purpose:resource/what`.
-        let typed = text_at(finding, "type").is_some_and(|kind| kind.contains(':') && kind.contains('/'));
+        let has_type = text_at(finding, "type").is_some_and(|kind| kind.contains(':') && kind.contains('/'));
         is_scan(finding)
             || has("accountId") && has("resource") && has("service")
-            || typed && (has("accountId") || has("resource"))
+            || has_type && (has("accountId") || has("resource"))
     })
 }
 

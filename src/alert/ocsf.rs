@@ -55,8 +55,7 @@ fn exposures(finding: &Value, claim: &Claim, origin: &mut Origin) -> Reading {
     if let Some(not_a_threat) = other_class(finding, claim) {
         return Err(not_a_threat.into());
     }
-    let candidates: Vec<Candidate> =
-        resources(finding, Resource::Key).map(|resource| candidate(resource, finding)).collect();
+    let candidates: Vec<Candidate> = key_resources(finding).map(|resource| candidate(resource, finding)).collect();
     if sample(finding) || candidates.iter().any(|candidate| is_sample_name(candidate.id)) {
         return Err(Ignored::Sample.into());
     }
@@ -66,7 +65,7 @@ fn exposures(finding: &Value, claim: &Claim, origin: &mut Origin) -> Reading {
     let key_expected = candidates.is_empty() && claim.guardduty && claim.kind().is_some_and(expects_key);
     let candidates: Vec<Candidate> = candidates.into_iter().filter(|candidate| !is_null(candidate.id)).collect();
     if candidates.is_empty() && !key_expected {
-        return Err(no_key(all(finding).filter_map(|resource| text(resource, "/type"))).into());
+        return Err(no_key(resources(finding).filter_map(|resource| text(resource, "/type"))).into());
     }
     claim.judge()?;
     expose(&FIELDS, &candidates, buckets(finding, origin), origin)
@@ -79,7 +78,7 @@ fn other_class(finding: &Value, claim: &Claim) -> Option<Ignored> {
     let name = SafeText::of(text(finding, "/class_name").unwrap_or("an event of another class"));
     let kind = || claim.kind().map_or_else(|| name.clone(), SafeText::of);
     let call = || text(finding, "/api/operation").map_or_else(|| name.clone(), SafeText::of);
-    let has_key = || resources(finding, Resource::Key).next().is_some();
+    let has_key = || key_resources(finding).next().is_some();
     let has_caller = || {
         let paths = ["/actor/user/credential_uid", "/actor/session/credential_uid"];
         paths.into_iter().any(|path| text(finding, path).is_some_and(|id| !is_null(id)))
@@ -135,7 +134,7 @@ fn sample(finding: &Value) -> bool {
 }
 
 /// Returns the state of a closed finding (OCSF schema, "Detection Finding": `activity_id` 3 is Close; `status_id` 3 to
-/// 6). `status` takes precedence over the numbers, because some tools write wrong numbers beside it.
+/// 6). `status` takes precedence over the numbers, because some tools write other numbers beside it.
 fn closed(finding: &Value) -> Option<&'static str> {
     let by_number = || match number(finding, "/status_id") {
         Some(3) => Some("suppressed"),
@@ -159,7 +158,7 @@ fn closed(finding: &Value) -> Option<&'static str> {
 
 fn buckets<'a>(finding: &'a Value, origin: &mut Origin) -> Buckets<'a> {
     let mut buckets = Buckets::default();
-    for resource in all(finding) {
+    for resource in resources(finding) {
         let [uid, uid_alt, name] = ["/uid", "/uid_alt", "/name"].map(|path| text(resource, path));
         let names = match Resource::of(text(resource, "/type")) {
             Resource::Bucket => [uid, uid_alt, name],
@@ -171,12 +170,12 @@ fn buckets<'a>(finding: &'a Value, origin: &mut Origin) -> Buckets<'a> {
     buckets
 }
 
-fn resources(finding: &Value, kind: Resource) -> impl Iterator<Item = &Value> {
-    all(finding).filter(move |resource| Resource::of(text(resource, "/type")) == kind)
+fn key_resources(finding: &Value) -> impl Iterator<Item = &Value> {
+    resources(finding).filter(|resource| Resource::of(text(resource, "/type")) == Resource::Key)
 }
 
 /// Iterates over the resources. Old versions of OCSF have one resource and no list.
-fn all(finding: &Value) -> impl Iterator<Item = &Value> {
+fn resources(finding: &Value) -> impl Iterator<Item = &Value> {
     each(finding, "/resources").chain(finding.get("resource"))
 }
 

@@ -37,7 +37,7 @@ pub(super) fn read(detail: &Value) -> Vec<Alert> {
         let what = SafeText::of("the results of an insight");
         return vec![Alert::without_key(Origin::of("aws.securityhub"), Ignored::NoAccessKey { what })];
     }
-    // Only events of custom actions have it (Security Hub user guide, "EventBridge event formats").
+    // Only events of custom actions have `actionName` (Security Hub user guide, "EventBridge event formats").
     let custom_action = detail.get("actionName").is_some();
     read_all(detail, "aws.securityhub", "detail.findings", |finding| match ocsf::recognises(finding) {
         true => ocsf::read(finding),

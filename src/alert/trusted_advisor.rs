@@ -42,8 +42,8 @@ fn exposures(item: &Value, check: Option<&str>, origin: &mut Origin) -> Result<V
         return Err(Ignored::NoAccessKey { what: SafeText::of(check) }.into());
     }
     check_status(item.get("status"))?;
-    let named = text(item, "/check-item-detail/Access Key ID").filter(|id| !id.is_empty());
-    let keys = keys("detail.check-item-detail[\"Access Key ID\"]", named, origin)?;
+    let id = text(item, "/check-item-detail/Access Key ID").filter(|id| !id.is_empty());
+    let keys = keys("detail.check-item-detail[\"Access Key ID\"]", id, origin)?;
     Ok(keys.into_iter().map(Exposure::of).collect())
 }
 

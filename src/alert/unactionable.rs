@@ -45,7 +45,7 @@ pub enum Ignored {
     /// An alert that was archived, suppressed or resolved before it arrived.
     #[error("it is {state}")]
     Closed {
-        /// State, as a past participle.
+        /// State of the alert, such as `archived`.
         state: &'static str,
     },
     /// A report of a configuration change that the key made. Nothing says that the key leaked.

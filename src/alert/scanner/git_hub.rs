@@ -2,9 +2,9 @@
 //!
 //! Paths: GitHub's "Webhook events and payloads", `secret_scanning_alert` (`action`, `alert`, `repository`), and "REST
 //! API endpoints for secret scanning", whose alert is the same object bare. GitHub's own webhook omits `secret`
-//! (octokit/openapi-webhooks, `secret-scanning-alert-webhook`). The REST alert has it, and so has a script that
-//! forwards it. Invariant: `secret` is parsed only if the alert's type says that it is a key ID, because in other types
-//! it is the secret itself.
+//! (octokit/openapi-webhooks, `secret-scanning-alert-webhook`). The REST alert has it, and so have alerts that a script
+//! forwards. Invariant: `secret` is parsed only if the alert's type says that it is a key ID, because in other types it
+//! is the secret itself.
 
 use serde_json::Value;
 
