@@ -2,9 +2,10 @@
 
 use chrono::SecondsFormat;
 
+use super::record::failure;
 use crate::alert::Exposure;
 use crate::aws::lightsail::{LastUsed, Operation};
-use crate::case::{CaseFile, Evidence, Obstacle, Unread, Verdict, Visit};
+use crate::case::{CaseFile, Evidence, FoundBy, Obstacle, Unread, Verdict, Visit};
 use crate::names::AccountId;
 use crate::outcome::Outcome;
 
@@ -23,6 +24,10 @@ pub(super) fn message(case: &CaseFile, verdict: &Verdict<'_>) -> String {
             told.ends(),
             told.after(),
             told.last_use()
+        ),
+        Outcome::AlreadyAbsent if told.is_sighted() => format!(
+            "Access key {key}{place} is already gone: the search saw it there, and a moment later it was not listed{}",
+            told.unknown_delete()
         ),
         Outcome::AlreadyAbsent => format!(
             "Access key {key} is already gone: it is not on the bucket that was named, nor on any other{}{}",
@@ -130,10 +135,14 @@ impl Sentence<'_> {
 
     /// Effect of a failed delete, as far as it is known.
     fn effect(&self) -> &'static str {
-        match self.visit.and_then(Visit::verified_absent) {
+        // What was read before a panic or a missing session is not about that failure.
+        let visit = self.visit.filter(|_| self.case.obstacle.is_none());
+        let may_have_taken_effect = failure(self.case, self.visit).is_some_and(|failure| failure.may_have_taken_effect);
+        match visit.and_then(Visit::verified_absent) {
             Some(false) => "it is still listed",
             Some(true) => "but it is no longer listed",
-            None if self.case.may_have_taken_effect() => "the delete may have taken effect",
+            None if may_have_taken_effect => "the delete may have taken effect",
+            None if visit.is_some() => "nothing was deleted there",
             None => "nothing was deleted",
         }
     }
@@ -167,8 +176,17 @@ impl Sentence<'_> {
         })
     }
 
+    /// Whether the search saw the key on the visited bucket.
+    fn is_sighted(&self) -> bool {
+        self.visit.is_some_and(|visit| visit.target.found_by == FoundBy::Search)
+    }
+
+    /// A delete that may be the reason why the key is gone. After a sighting only one on that bucket can be.
     fn unknown_delete(&self) -> &'static str {
-        if self.case.may_have_taken_effect() {
+        let here = self.visit.filter(|_| self.is_sighted()).and_then(|visit| visit.delete.as_ref());
+        let may_have_taken_effect = here
+            .map_or_else(|| self.case.may_have_taken_effect(), |delete| delete.transmission.may_have_taken_effect());
+        if may_have_taken_effect {
             "; a delete by this function, whose result is not known, may have removed it"
         } else {
             ""
@@ -197,7 +215,7 @@ impl Sentence<'_> {
     }
 
     fn failure(&self) -> String {
-        let failure = super::record::failure(self.case, self.visit);
+        let failure = failure(self.case, self.visit);
         failure.map_or_else(|| "no reason is known".to_owned(), |failure| failure.to_string())
     }
 }

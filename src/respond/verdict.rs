@@ -68,8 +68,9 @@ fn settled(case: &CaseFile) -> Option<Verdict<'_>> {
 /// Returns the verdict of hints that settle nothing, and of a search that did not see the key.
 fn searched(case: &CaseFile) -> Verdict<'_> {
     let last = |wanted| case.visits.iter().rfind(|visit| finding(visit, case.mode) == wanted);
-    let accepted = last(Finding::AcceptedWithoutOperation);
     let without_key = last(Finding::NotListed);
+    let accepted = case.visits.iter().filter(|visit| finding(visit, case.mode) == Finding::AcceptedWithoutOperation);
+    let accepted = accepted.max_by_key(|visit| visit.sighting().is_some());
     let coverage = case.coverage.as_ref();
     // The search reads a hinted bucket again, unless it excludes that Region.
     let in_search = |visit: &Visit| coverage.is_some_and(|coverage| coverage.includes(&visit.target.region));
@@ -79,13 +80,13 @@ fn searched(case: &CaseFile) -> Verdict<'_> {
     let failed = case.visits.iter().filter(failed).max_by_key(|visit| finding(visit, case.mode) == Finding::Unread);
     let complete = coverage.is_some_and(|coverage| coverage.is_complete());
     let (outcome, visit) = match (accepted, unread, without_key) {
-        // Only a sighting tells that the key was there to be deleted.
+        // Only a sighting tells that the key was there to be deleted. A key is on one bucket only.
         (Some(visit), ..) if complete && visit.sighting().is_some() => (Outcome::Revoked, Some(visit)),
-        (Some(visit), ..) if complete => (Outcome::AlreadyAbsent, Some(visit)),
-        (Some(visit), ..) => (Outcome::Unconfirmed, Some(visit)),
         (_, Some(visit), _) if complete => (Outcome::Failed, Some(visit)),
+        (Some(visit), ..) if complete => (Outcome::AlreadyAbsent, Some(visit)),
         (_, _, Some(visit)) if complete => (Outcome::AlreadyAbsent, Some(visit)),
         (_, None, None) if complete => (Outcome::NotLightsailKey, None),
+        (Some(visit), ..) => (Outcome::Unconfirmed, Some(visit)),
         (_, None, Some(visit)) => (Outcome::SearchIncomplete, Some(visit)),
         _ if failed.is_some() => (Outcome::Failed, failed),
         (_, _, visit) => (Outcome::SearchIncomplete, visit),

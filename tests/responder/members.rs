@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::scene::{
     ACCOUNT, EXTERNAL_ID, FOREIGN_ACCOUNT, KEY, MEMBER, OTHER_MEMBER, ROLE, SIBLING, Scene, event, key_only,
+    manual_event,
 };
 
 fn alert_for(account: &str) -> Value {

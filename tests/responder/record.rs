@@ -73,9 +73,9 @@ async fn revoked_by_search() {
 
 #[tokio::test]
 async fn already_absent() {
-    let scene = Scene::new().await.seeded("us-east-1", "photos", &[SIBLING]);
-    let scene = scene.seeded("eu-central-1", "photos", &[]);
+    let scene = Scene::new().await.seeded("eu-central-1", "photos", &[SIBLING]);
     snapshot("already_absent", scene.respond(&event("exposed-key-event")).await);
+    let scene = Scene::new().await.seeded("us-east-1", "photos", &[SIBLING]);
     snapshot("already_absent_manual_event", scene.respond(&manual_event()).await);
 }
 
