@@ -180,7 +180,7 @@ def scenarios() -> list[Scenario]:
 
 def lightsail_regions() -> list[str]:
     """The Regions that the function searches, in the order of its own list."""
-    (body,) = re.findall(r"REGIONS: \[\(&str, bool\); \d+\] = \[(.*?)\];", (ROOT / "src/locate.rs").read_text(), re.S)
+    (body,) = re.findall(r"REGIONS: \[\(&str, bool\); \d+\] = \[(.*?)\];", (ROOT / "src/regions.rs").read_text(), re.S)
     return re.findall(r'"([a-z0-9-]+)"', body)
 
 

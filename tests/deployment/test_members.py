@@ -152,9 +152,10 @@ def statements(role):
 
 
 def test_the_role_allows_exactly_the_lightsail_calls_of_the_code_and_nothing_else(stack, root):
-    source = (root / "src/lightsail.rs").read_text()
+    source = (root / "src/aws/lightsail.rs").read_text()
     called = re.findall(r"self\s*\.client\s*\.(\w+)\(\)", source)
-    assert len(called) == source.count(".send()") > 0, "a call is made in a way that this test does not see"
+    assert len(called) == source.count("send!(") > 0, "a call is made in a way that this test does not see"
+    assert ".send()" not in source
     operations = botocore.session.get_session().get_service_model("lightsail").operation_names
     names = {xform_name(operation): operation for operation in operations}
     role = stack()["MemberRole"]
@@ -179,8 +180,8 @@ def test_it_deletes_in_its_own_account_only(stack):
 
 def test_only_the_responders_role_may_assume_it_and_only_in_a_session_that_is_named_for_an_alert(stack, code):
     (trust,) = stack()["MemberRole"]["AssumeRolePolicyDocument"]["Statement"]
-    # Who may name a session like this: src/member.rs.
-    prefix = code("member.rs", r'Self\("([^"]+)"\.chars\(\)\.chain')
+    # The function names its sessions in src/respond/accounts.rs.
+    prefix = code("respond/accounts.rs", r'Self\("([^"]+)"\.chars\(\)\.chain')
     assert trust == {
         "Effect": "Allow",
         "Principal": {"AWS": f"arn:aws:iam::{RESPONDER}:root"},
@@ -207,9 +208,9 @@ def test_an_external_id_is_asked_for_where_one_is_given(stack):
 
 def test_the_code_assumes_a_role_of_that_name_without_a_path_for_no_longer_than_it_may(stack, code):
     role = stack()["MemberRole"]
-    assert code("member.rs", r'format!\("(arn:aws:iam::\{\}:role/\{role\})"') and "Path" not in role
+    assert code("aws/sts.rs", r'format!\("(arn:aws:iam::\{account\}:role/\{role\})"') and "Path" not in role
     assert role["RoleName"] == "lightsail-key-responder"
-    assert int(code("member.rs", r"const SESSION_SECONDS: i32 = (\d+)")) <= role["MaxSessionDuration"] == 3600
+    assert int(code("aws/sts.rs", r"const SESSION_SECONDS: i32 = (\d+)")) <= role["MaxSessionDuration"] == 3600
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def test_revoked(event, photos, start):
     evidence = record["unmapped"]["access_key"]["evidence"]
     known = {
         "listed": "never used, as far as AWS knows",
-        "already_gone": "its last use is not known: gone before it could be read",
+        "already_gone": "its last use is not known: the key was gone before it could be read",
     }
     assert record["message"].endswith(f"; {known[evidence]}")
     assert evidence == "listed" or event is BY_HAND, "a search lists the key before the delete"
@@ -138,7 +138,7 @@ IGNORED = {
     "temporary credential": ("manual-temporary-credential.json", "ASIA"),
     "source without the key": (
         "gitguardian.json",
-        "look up the access key ID there, and invoke this function by hand with it",
+        "look up the access key ID there, and send a manual event with it",
     ),
 }
 
@@ -383,7 +383,7 @@ UNREADABLE = {
     "no key": (alerts.by_hand(accessKeyId=None), "accepted: "),
     "unknown field": (
         {**BY_HAND, "onlyIfUnused": True},
-        'unknown member "onlyIfUnused"; accepted: accessKeyId, bucketName, region, accountId, reason, dryRun',
+        'unknown field "onlyIfUnused"; accepted: accessKeyId, bucketName, region, accountId, reason, dryRun',
     ),
     "`dryRun` not boolean": ({**BY_HAND, "dryRun": "true"}, "dryRun is a string, not a boolean"),
     "malformed account": (alerts.by_hand(accountId="1234-5678-9012"), "accountId"),
