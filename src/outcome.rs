@@ -1,41 +1,42 @@
-//! The closed list of outcomes: what each means to Lambda, to OCSF, and to the log.
+//! The closed list of outcomes, and what each means to Lambda, to OCSF and to the log.
 //!
-//! Invariant: an outcome that is no error to Lambda means that we looked, and no live Lightsail bucket key with this ID
-//! remains, or that the alert exposes none. Everything else is an error, so that Lambda's retries, failure queue and
-//! alarms work.
+//! Invariant: an outcome is a success to Lambda only if this function looked and no live Lightsail bucket key with this
+//! ID remains, if the alert exposes no such key, or in a dry run. Every other outcome is an error, so that Lambda's
+//! retries, failure queue and alarms work.
 
 use std::fmt;
 
 use lambda_runtime::Diagnostic;
 
-/// How the work on one key, or on an event without one, ended.
+/// Result of the work on one key, or on an event without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    /// We deleted it, the operation ended well, and a read shows it gone.
+    /// This function deleted the key, the operation succeeded, and a read shows the key gone.
     Revoked,
-    /// It is not on the bucket that the alert named, and a complete search found it nowhere else.
+    /// The key is not on the named bucket, and a complete search found it on no other.
     AlreadyAbsent,
-    /// No bucket of ours was named, and a complete search found no bucket with this key: it is some other credential.
+    /// The alert names no existing bucket, and a complete search found the key on none: it was deleted before, or it is
+    /// another kind of credential.
     NotLightsailKey,
-    /// The alert exposes no bucket key; the record says why.
+    /// The alert exposes no bucket key. The record has the reason.
     Ignored,
-    /// The key was found and would have been deleted, had `RESPONDER_MODE` not been `dry_run`.
+    /// The key was found and not deleted, because `RESPONDER_MODE` or a manual event asks for a dry run.
     DryRun,
-    /// The event is of no known shape, or no key could be read out of it.
+    /// The event has no known shape, or no key could be parsed from it.
     Unreadable,
     /// The alert is about an account that this function may not act in.
     WrongAccount,
-    /// The operator's policy forbids it: nothing was deleted, someone must decide.
+    /// The operator's policy forbids the delete. Nothing was deleted, and an operator must decide.
     Protected,
-    /// Some Region or bucket could not be read, so "nowhere" cannot be said.
+    /// The key was not found, but some account, Region or bucket could not be read.
     SearchIncomplete,
-    /// The delete was accepted, but its end or the absence of the key was not seen before the deadline.
+    /// AWS accepted the delete, but the key is not confirmed gone.
     Unconfirmed,
-    /// Refused, throttled out, unreachable, or the operation failed.
+    /// AWS refused or throttled a call, was unreachable, or reported that the operation failed. Also a panic.
     Failed,
 }
 
-/// Every outcome, from best to worst: an invocation is judged by the worst of its records.
+/// All outcomes, from best to worst. The worst record of an invocation decides its result.
 pub const ALL: [Outcome; 11] = [
     Outcome::Revoked,
     Outcome::AlreadyAbsent,
@@ -50,11 +51,11 @@ pub const ALL: [Outcome; 11] = [
     Outcome::Failed,
 ];
 
-/// OCSF `status_id` and its caption; for 99 the caption is the source's own text (OCSF 1.8, Remediation Activity).
+/// OCSF `status_id` and its caption. For 99 the caption is the source's own text (OCSF 1.8, Remediation Activity).
 type OcsfStatus = (u8, &'static str);
 
 impl Outcome {
-    /// OCSF `status_code`: the name of the outcome in records, metrics and documentation.
+    /// Returns OCSF `status_code`: the name of the outcome in records, metrics and documentation.
     pub fn code(self) -> &'static str {
         match self {
             Self::Revoked => "revoked",
@@ -71,7 +72,7 @@ impl Outcome {
         }
     }
 
-    /// OCSF `status_id` and `status`.
+    /// Returns OCSF `status_id` and `status`.
     pub fn ocsf_status(self) -> OcsfStatus {
         match self {
             Self::Revoked => (1, "Success"),
@@ -86,7 +87,8 @@ impl Outcome {
         }
     }
 
-    /// OCSF `severity_id`: 1 Informational, 4 High, 5 Critical. High: a credential was destroyed, or a person must look.
+    /// Returns OCSF `severity_id`: 1 Informational, 4 High, 5 Critical. High means that a credential was destroyed, or
+    /// that a person must look.
     pub fn ocsf_severity(self) -> u8 {
         match self {
             Self::Ignored | Self::AlreadyAbsent | Self::DryRun => 1,
@@ -100,7 +102,7 @@ impl Outcome {
         }
     }
 
-    /// The `errorType` that Lambda reports, or none where the invocation succeeds. These names are an interface.
+    /// Returns the `errorType` that Lambda reports. None for a success. These names are an interface.
     pub fn error_type(self) -> Option<&'static str> {
         match self {
             Self::Revoked | Self::AlreadyAbsent | Self::NotLightsailKey | Self::Ignored | Self::DryRun => None,
@@ -113,7 +115,7 @@ impl Outcome {
         }
     }
 
-    /// What a person does next, who is told nothing else: OCSF `remediation.desc`.
+    /// Returns OCSF `remediation.desc`: the next step for a person who has no other information.
     pub fn next_step(self) -> &'static str {
         match self {
             Self::Revoked => {
@@ -140,22 +142,22 @@ impl Outcome {
         }
     }
 
-    /// Level of the record's log line. Never below `WARN`: with JSON logging Lambda drops lines below the function's
-    /// `ApplicationLogLevel`, and a destroyed credential is never mere `INFO` (Lambda guide, "Log-level filtering").
+    /// Returns the level of the record's log line. It is never below `WARN`, because with JSON logging Lambda drops
+    /// lines below the function's `ApplicationLogLevel` (Lambda guide, "Log-level filtering").
     pub fn log_level(self) -> &'static str {
         if self.error_type().is_some() { "ERROR" } else { "WARN" }
     }
 }
 
-/// What Lambda is told when at least one record of an invocation is an error.
+/// Error response to Lambda, for an invocation with at least one record that is an error.
 pub struct InvocationError {
-    /// The stable `errorType`.
+    /// `errorType` of the worst record. See [`Outcome::error_type`].
     pub error_type: &'static str,
-    /// The messages of the failed records.
+    /// Messages of the records that are errors.
     pub message: String,
 }
 
-/// `lambda_runtime` logs a returned error by its `Debug`.
+/// Written by hand, because `lambda_runtime` logs a returned error by its `Debug`.
 impl fmt::Debug for InvocationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.error_type, self.message)
@@ -173,14 +175,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_is_complete_ordered_and_without_repeats() {
+    fn outcomes_are_ordered_with_unique_codes() {
         assert!(ALL.is_sorted());
         let codes: std::collections::BTreeSet<_> = ALL.iter().map(|outcome| outcome.code()).collect();
         assert_eq!(codes.len(), ALL.len());
     }
 
     #[test]
-    fn errors_are_worse_than_everything_that_is_none() {
+    fn error_outcomes_rank_worse_than_successes() {
         let first_error = ALL.iter().position(|outcome| outcome.error_type().is_some()).unwrap();
         assert!(ALL[first_error..].iter().all(|outcome| outcome.error_type().is_some()));
         assert!(ALL.iter().all(|outcome| matches!(outcome.log_level(), "WARN" | "ERROR")));

@@ -1,18 +1,19 @@
-//! Record -> metrics, as members of the record's own log line: CloudWatch makes metrics of what `_aws` names.
+//! Record -> CloudWatch metrics, as fields of the record's own log line.
 //!
-//! CloudWatch user guide, "Specification: Embedded metric format": `_aws.CloudWatchMetrics` names members at the root of the
-//! line, and dimensions that are members there too. On the record's line they cannot be dropped by Lambda's log filter
-//! without the record. Invariant: the names here are an interface, which the template's alarms and dashboard use.
+//! `_aws.CloudWatchMetrics` lists the fields at the root of the line that are metrics, and those that are dimensions
+//! (CloudWatch user guide, "Specification: Embedded metric format"). Lambda's log filter drops the metrics only
+//! together with the record, because they are on one line. Invariant: the names are an interface, which the template's
+//! alarms and dashboard use.
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Record;
 
-/// CloudWatch's namespace of all metrics of this function.
+/// CloudWatch namespace of all metrics of this function.
 const NAMESPACE: &str = "LightsailKeyResponder";
 
-/// The metrics of one record.
+/// Metrics of one record.
 #[derive(Serialize)]
 pub(super) struct Metrics {
     #[serde(rename = "_aws")]
@@ -21,31 +22,31 @@ pub(super) struct Metrics {
     function_name: String,
     #[serde(rename = "Outcome")]
     outcome: &'static str,
-    /// Always one.
+    /// Always 1.
     #[serde(rename = "Records")]
     records: u8,
     #[serde(flatten)]
-    measured: Measured,
+    optional: OptionalMetrics,
 }
 
-/// What not every record has.
+/// Metrics that not every record has.
 #[derive(Serialize)]
-struct Measured {
+struct OptionalMetrics {
     /// Milliseconds from the alert to the first delete on the wire.
     #[serde(rename = "AlertToDelete", skip_serializing_if = "Option::is_none")]
     alert_to_delete: Option<u64>,
     /// Milliseconds from the start of the invocation to the first delete on the wire.
     #[serde(rename = "InvocationToDelete", skip_serializing_if = "Option::is_none")]
     invocation_to_delete: Option<u64>,
-    /// Milliseconds from the start of the invocation until the key that we deleted was seen to be gone.
+    /// Milliseconds from the start of the invocation until a read showed the deleted key gone.
     #[serde(rename = "InvocationToGone", skip_serializing_if = "Option::is_none")]
     invocation_to_gone: Option<u64>,
-    /// One where something of a search could not be read, zero where all was.
+    /// 1 if something of a search could not be read, else 0.
     #[serde(rename = "SearchesIncomplete", skip_serializing_if = "Option::is_none")]
     searches_incomplete: Option<u8>,
 }
 
-/// The metric of records that did not reach the bus.
+/// Metric for records that did not reach the bus.
 #[derive(Serialize)]
 pub(super) struct NotPublished {
     #[serde(rename = "_aws")]
@@ -57,11 +58,11 @@ pub(super) struct NotPublished {
 }
 
 impl Metrics {
-    /// The metrics of `record`, made by the function `function_name`.
+    /// Makes the metrics of `record`, with the dimension `function_name`.
     pub(super) fn of(record: &Record, function_name: &str) -> Self {
         let timing = record.timing();
         let from_alert = timing.alert_to_invocation.and_then(|before| u64::try_from(before).ok());
-        let measured = Measured {
+        let optional = OptionalMetrics {
             alert_to_delete: from_alert.zip(timing.delete_sent).map(|(before, after)| before + after),
             invocation_to_delete: timing.delete_sent,
             invocation_to_gone: timing.delete_accepted.and(timing.verified),
@@ -70,20 +71,20 @@ impl Metrics {
         let by_function = json!(["FunctionName"]);
         let all = json!([
             directive(&json!([by_function, ["FunctionName", "Outcome"]]), &[metric("Records", "Count")]),
-            directive(&json!([by_function]), &measured.names()),
+            directive(&json!([by_function]), &optional.names()),
         ]);
         Self {
             directives: directives(record.time(), &all),
             function_name: function_name.to_owned(),
             outcome: record.outcome().code(),
             records: 1,
-            measured,
+            optional,
         }
     }
 }
 
-impl Measured {
-    /// The metrics that are there: one that a directive names and the line lacks would spoil the line for CloudWatch.
+impl OptionalMetrics {
+    /// Lists the metrics that have a value, because a listed metric that the line lacks makes the line invalid.
     fn names(&self) -> Vec<Value> {
         let time = |name, value: Option<u64>| value.map(|_| metric(name, "Milliseconds"));
         [
@@ -99,7 +100,7 @@ impl Measured {
 }
 
 impl NotPublished {
-    /// So many `records` of the function `function_name` did not reach the bus, as of `time` in epoch milliseconds.
+    /// Makes the metric for `records` records that did not reach the bus. `time` is in epoch milliseconds.
     pub(super) fn new(records: usize, function_name: &str, time: i64) -> Self {
         let all = json!([directive(&json!([["FunctionName"]]), &[metric("RecordsNotPublished", "Count")])]);
         Self { directives: directives(time, &all), function_name: function_name.to_owned(), records }

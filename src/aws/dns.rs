@@ -1,8 +1,9 @@
-//! Host name -> addresses, for the connections of all SDKs; that of our own Region's Lightsail is asked for in INIT.
+//! Host name -> IP addresses, for the connections of all SDKs. INIT prefetches the addresses of Lightsail in the own
+//! Region.
 //!
-//! Nearly every alert meets a cold start and is about the function's own Region. So while the certificates are read and
-//! Lambda is asked for the alert, the first name is looked up on another thread. Invariant: an answer from then serves one
-//! connection, and only while it is fresh; a Region that was guessed wrong costs nothing but the question.
+//! Nearly every alert causes a cold start and is about the function's own Region. So another thread looks this name up
+//! while INIT loads the roots and the runtime fetches the alert. Invariant: a prefetched result serves one connection,
+//! and only within its TTL. A wrong guess of the Region costs one DNS query and nothing else.
 
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
@@ -16,60 +17,61 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::config::Config;
 
-/// Lambda may keep a process that has no event yet, frozen for as long as it likes; then the answer is from another time. By
-/// the clock that dates, since the other one may stand still meanwhile.
-const FRESH: Duration = Duration::from_secs(10);
+/// Age from which a prefetched result is stale. Lambda can freeze a process that has no event yet for any time. The age
+/// is taken from the wall clock, because the monotonic clock may stand still while the process is frozen.
+const PREFETCH_TTL: Duration = Duration::from_secs(10);
 
-/// Looks names up, as the SDK does by default.
+/// The SDK's default resolver, with one prefetched name. Clones share the prefetch.
 #[derive(Clone, Debug)]
-pub(super) struct Lookup {
-    ahead: Arc<Mutex<Option<Ahead>>>,
+pub(super) struct PrefetchingResolver {
+    /// None once a connection has taken it.
+    prefetch: Arc<Mutex<Option<Prefetch>>>,
 }
 
-/// A name that was asked for in INIT.
+/// A lookup that INIT started.
 #[derive(Debug)]
-struct Ahead {
+struct Prefetch {
     name: String,
-    asked: SystemTime,
+    started: SystemTime,
     addresses: JoinHandle<io::Result<Vec<IpAddr>>>,
 }
 
-impl Lookup {
-    /// Asks for the name of Lightsail in our own Region.
+impl PrefetchingResolver {
+    /// Starts to look up Lightsail's host in the own Region.
     pub(super) fn new(config: &Config) -> Self {
         Self::of(own_host(config))
     }
 
     fn of(name: String) -> Self {
-        let asked = name.clone();
-        // The port does not matter here.
-        let addresses = spawn_blocking(move || Ok((asked, 0).to_socket_addrs()?.map(|address| address.ip()).collect()));
-        Self { ahead: Arc::new(Mutex::new(Some(Ahead { name, asked: SystemTime::now(), addresses }))) }
+        let host = name.clone();
+        // `to_socket_addrs` needs a port. Its value has no effect.
+        let addresses = spawn_blocking(move || Ok((host, 0).to_socket_addrs()?.map(|address| address.ip()).collect()));
+        Self { prefetch: Arc::new(Mutex::new(Some(Prefetch { name, started: SystemTime::now(), addresses }))) }
     }
 
-    /// The answer for the first who asks for this name.
+    /// Takes the prefetched lookup. None if it is for another name, stale, or taken already.
     fn take(&self, name: &str) -> Option<JoinHandle<io::Result<Vec<IpAddr>>>> {
-        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        let ahead = if ahead.as_ref()?.name == name { ahead.take()? } else { return None };
-        // A clock that went backwards says nothing.
-        ahead.asked.elapsed().is_ok_and(|age| age < FRESH).then_some(ahead.addresses)
+        let mut prefetch = self.prefetch.lock().unwrap_or_else(PoisonError::into_inner);
+        let prefetch = if prefetch.as_ref()?.name == name { prefetch.take()? } else { return None };
+        // The age is unknown if the wall clock went backwards.
+        prefetch.started.elapsed().is_ok_and(|age| age < PREFETCH_TTL).then_some(prefetch.addresses)
     }
 }
 
-/// The host of Lightsail in our own Region (AWS's endpoint rules for Lightsail, in the SDK and in botocore), or the one that
-/// is configured in its place.
+/// Returns Lightsail's host in the own Region (AWS's endpoint rules for Lightsail, in the SDK and in botocore), or the
+/// host of the configured endpoint.
 fn own_host(config: &Config) -> String {
     let configured = config.endpoints.lightsail.as_ref().and_then(|url| url.parse::<Uri>().ok());
     let configured = configured.as_ref().and_then(Uri::host).map(str::to_owned);
     configured.unwrap_or_else(|| format!("lightsail.{}.amazonaws.com", config.region))
 }
 
-impl ResolveDns for Lookup {
+impl ResolveDns for PrefetchingResolver {
     fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
         DnsFuture::new(async move {
-            if let Some(ahead) = self.take(name) {
-                // What failed then may go well now.
-                if let Ok(Ok(addresses)) = ahead.await {
+            if let Some(addresses) = self.take(name) {
+                // A failed prefetch is not final: the name is looked up again.
+                if let Ok(Ok(addresses)) = addresses.await {
                     return Ok(addresses);
                 }
             }
@@ -82,47 +84,49 @@ impl ResolveDns for Lookup {
 mod tests {
     use super::*;
 
-    const HERE: [u8; 4] = [127, 0, 0, 1];
-    const THEN: [u8; 4] = [203, 0, 113, 7];
+    const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
+    /// An address of the documentation range, which no resolver returns.
+    const PREFETCHED: [u8; 4] = [203, 0, 113, 7];
 
-    /// A lookup that was answered `age` ago, with an address that nobody else would give.
-    fn answered(name: &str, age: Duration) -> Lookup {
-        let asked = SystemTime::now() - age;
-        let addresses = spawn_blocking(|| Ok(vec![IpAddr::from(THEN)]));
-        Lookup { ahead: Arc::new(Mutex::new(Some(Ahead { name: name.to_owned(), asked, addresses }))) }
+    /// A resolver with a prefetch that started `age` ago.
+    fn prefetched(name: &str, age: Duration) -> PrefetchingResolver {
+        let started = SystemTime::now() - age;
+        let addresses = spawn_blocking(|| Ok(vec![IpAddr::from(PREFETCHED)]));
+        let prefetch = Prefetch { name: name.to_owned(), started, addresses };
+        PrefetchingResolver { prefetch: Arc::new(Mutex::new(Some(prefetch))) }
     }
 
-    async fn has(lookup: &Lookup, address: [u8; 4]) -> bool {
-        lookup.resolve_dns("localhost").await.unwrap().contains(&IpAddr::from(address))
-    }
-
-    #[tokio::test]
-    async fn an_answer_from_init_serves_the_first_connection_and_the_next_asks_anew() {
-        let lookup = answered("localhost", Duration::ZERO);
-        let clone = lookup.clone();
-        assert!(has(&clone, THEN).await);
-        assert!(has(&lookup, HERE).await && !has(&lookup, THEN).await);
+    async fn resolves_to(resolver: &PrefetchingResolver, address: [u8; 4]) -> bool {
+        resolver.resolve_dns("localhost").await.unwrap().contains(&IpAddr::from(address))
     }
 
     #[tokio::test]
-    async fn an_answer_that_is_old_or_from_the_future_or_for_another_name_is_not_used() {
-        assert!(has(&answered("localhost", FRESH), HERE).await);
-        assert!(has(&answered("lightsail.eu-west-1.amazonaws.com", Duration::ZERO), HERE).await);
-        let lookup = answered("localhost", Duration::ZERO);
-        lookup.ahead.lock().unwrap().as_mut().unwrap().asked += Duration::from_secs(60);
-        assert!(has(&lookup, HERE).await);
+    async fn prefetched_result_serves_one_connection() {
+        let resolver = prefetched("localhost", Duration::ZERO);
+        let clone = resolver.clone();
+        assert!(resolves_to(&clone, PREFETCHED).await);
+        assert!(resolves_to(&resolver, LOOPBACK).await && !resolves_to(&resolver, PREFETCHED).await);
     }
 
     #[tokio::test]
-    async fn a_name_that_was_not_found_in_init_is_asked_for_again() {
-        let lookup = answered("localhost", Duration::ZERO);
-        lookup.ahead.lock().unwrap().as_mut().unwrap().addresses =
+    async fn stale_future_or_foreign_prefetch_is_unused() {
+        assert!(resolves_to(&prefetched("localhost", PREFETCH_TTL), LOOPBACK).await);
+        assert!(resolves_to(&prefetched("lightsail.eu-west-1.amazonaws.com", Duration::ZERO), LOOPBACK).await);
+        let resolver = prefetched("localhost", Duration::ZERO);
+        resolver.prefetch.lock().unwrap().as_mut().unwrap().started += Duration::from_secs(60);
+        assert!(resolves_to(&resolver, LOOPBACK).await);
+    }
+
+    #[tokio::test]
+    async fn failed_prefetch_is_looked_up_again() {
+        let resolver = prefetched("localhost", Duration::ZERO);
+        resolver.prefetch.lock().unwrap().as_mut().unwrap().addresses =
             spawn_blocking(|| Err(io::Error::other("no network")));
-        assert!(has(&lookup, HERE).await);
+        assert!(resolves_to(&resolver, LOOPBACK).await);
     }
 
     #[test]
-    fn the_name_is_that_of_the_own_regions_endpoint_or_of_the_configured_one() {
+    fn own_host_is_endpoint_of_region_or_configured() {
         let host = |variables: &[(&str, &str)]| {
             let lambda =
                 [("AWS_REGION", "eu-west-1"), ("AWS_ACCESS_KEY_ID", "ASIAX"), ("AWS_SECRET_ACCESS_KEY", "sss")];
