@@ -257,6 +257,8 @@ fn countermeasure() -> Value {
 
 fn unmapped(case: &CaseFile, verdict: &Verdict<'_>) -> Unmapped {
     let visit = verdict.visit;
+    // Absence on one bucket proves nothing while the key may be on another one, which could not be read.
+    let incomplete = case.coverage.as_ref().is_some_and(|coverage| !coverage.is_complete());
     Unmapped {
         schema: SCHEMA,
         mode: case.mode.as_str(),
@@ -275,15 +277,14 @@ fn unmapped(case: &CaseFile, verdict: &Verdict<'_>) -> Unmapped {
         alert: case.origin.clone(),
         reason: message::reason(case, verdict),
         operations: operations(visit).to_vec(),
-        verification: visit.filter(|_| verdict.outcome != Outcome::SearchIncomplete).and_then(verification),
+        verification: visit.filter(|_| !incomplete).and_then(verification),
         search: case.coverage.clone(),
         timing_ms: timing(case, visit),
         failure: failure(case, visit),
     }
 }
 
-/// Returns the reads that verify a delete. An incomplete search has none: absence on one bucket proves nothing while the key
-/// may be on another.
+/// Returns the reads that verify a delete.
 fn verification(visit: &Visit) -> Option<Verification> {
     let case::Verification { reads, at, remaining_keys, .. } = visit.verification.clone()?;
     Some(Verification { absent: visit.verified_absent(), reads, at, remaining_keys })
