@@ -252,9 +252,11 @@ impl CaseFile {
         self.visits.iter().filter_map(|visit| Some(&visit.delete.as_ref()?.transmission))
     }
 
-    /// Returns whether AWS may have carried out any delete whose response this function does not have.
+    /// Returns whether a delete may have removed the key. After a sighting by the search only one on that bucket can have.
     pub fn may_have_taken_effect(&self) -> bool {
-        self.deletes().any(Transmission::may_have_taken_effect)
+        let sighted = self.visits.iter().rposition(|visit| visit.target.found_by == FoundBy::Search);
+        let visits = self.visits.iter().skip(sighted.unwrap_or_default());
+        visits.filter_map(|visit| visit.delete.as_ref()).any(|delete| delete.transmission.may_have_taken_effect())
     }
 }
 

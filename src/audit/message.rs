@@ -137,12 +137,10 @@ impl Sentence<'_> {
     fn effect(&self) -> &'static str {
         // What was read before a panic or a missing session is not about that failure.
         let visit = self.visit.filter(|_| self.case.obstacle.is_none());
-        let may_have_taken_effect = failure(self.case, self.visit).is_some_and(|failure| failure.may_have_taken_effect);
         match visit.and_then(Visit::verified_absent) {
             Some(false) => "it is still listed",
             Some(true) => "but it is no longer listed",
-            None if may_have_taken_effect => "the delete may have taken effect",
-            None if visit.is_some() => "nothing was deleted there",
+            None if self.case.may_have_taken_effect() => "the delete may have taken effect",
             None => "nothing was deleted",
         }
     }
@@ -181,12 +179,9 @@ impl Sentence<'_> {
         self.visit.is_some_and(|visit| visit.target.found_by == FoundBy::Search)
     }
 
-    /// A delete that may be the reason why the key is gone. After a sighting only one on that bucket can be.
+    /// A delete that may be the reason why the key is gone.
     fn unknown_delete(&self) -> &'static str {
-        let here = self.visit.filter(|_| self.is_sighted()).and_then(|visit| visit.delete.as_ref());
-        let may_have_taken_effect = here
-            .map_or_else(|| self.case.may_have_taken_effect(), |delete| delete.transmission.may_have_taken_effect());
-        if may_have_taken_effect {
+        if self.case.may_have_taken_effect() {
             "; a delete by this function, whose result is not known, may have removed it"
         } else {
             ""

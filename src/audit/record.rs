@@ -189,12 +189,16 @@ fn command_uid(case: &CaseFile, visit: Option<&Visit>) -> String {
     operation.or_else(|| request_id(case, visit)).unwrap_or_else(|| case.invocation.request_id.clone())
 }
 
-/// Returns the ID of the delete's request, with which CloudTrail can be searched: on the visited bucket, else on the last
-/// bucket on which a delete was tried.
+/// Returns the ID of the delete's request, with which CloudTrail can be searched.
 fn request_id(case: &CaseFile, visit: Option<&Visit>) -> Option<String> {
-    let visit = visit.or_else(|| case.visits.iter().rfind(|visit| visit.delete.is_some()))?;
+    let visit = visit.or_else(|| last_delete(case))?;
     let accepted = visit.accepted().and_then(|accepted| accepted.request_id.clone());
     accepted.or_else(|| visit.failure()?.request_id.clone())
+}
+
+/// Returns the last visit with a delete, for a record without a visited bucket.
+fn last_delete(case: &CaseFile) -> Option<&Visit> {
+    case.visits.iter().rfind(|visit| visit.delete.is_some())
 }
 
 fn operations(visit: Option<&Visit>) -> &[Operation] {
@@ -290,19 +294,16 @@ fn verification(visit: &Visit) -> Option<Verification> {
     Some(Verification { absent: visit.verified_absent(), reads, at, remaining_keys })
 }
 
-/// Returns the failure on the visited bucket, or the one that has no bucket.
+/// Returns the failure on the visited bucket, else of the last delete, or the one that has no bucket.
 pub(super) fn failure(case: &CaseFile, visit: Option<&Visit>) -> Option<Failure> {
     match &case.obstacle {
         Some(Obstacle::NoSession(failure)) => return Some(failure.clone()),
         Some(Obstacle::Panicked) => return Some(Failure::panicked(case.may_have_taken_effect())),
         Some(Obstacle::ForeignAccount { .. }) | None => {}
     }
-    let visit = visit?;
-    let mut failure = visit.failure()?.clone();
-    // A failed read does not say so, but the delete before it may have taken effect.
-    let delete = visit.delete.as_ref().map(|delete| &delete.transmission);
-    failure.may_have_taken_effect |= delete.is_some_and(Transmission::may_have_taken_effect);
-    Some(failure)
+    let failure = visit.or_else(|| last_delete(case))?.failure()?.clone();
+    // A failed read does not say so, but a delete before it may have taken effect.
+    Some(Failure { may_have_taken_effect: case.may_have_taken_effect(), ..failure })
 }
 
 fn access_key(case: &CaseFile, visit: Option<&Visit>) -> Option<AccessKey> {

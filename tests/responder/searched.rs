@@ -156,7 +156,7 @@ async fn denied_delete_of_found_key_is_failed() {
     assert_eq!(answer.outcome(), "failed");
     assert_eq!(answer.unmapped("/bucket/name"), "backups");
     assert_eq!(answer.unmapped("/verification"), &json!(null));
-    assert!(answer.message().contains("; nothing was deleted there. "), "{}", answer.message());
+    assert!(answer.message().contains("; nothing was deleted. "), "{}", answer.message());
 }
 
 #[tokio::test]
