@@ -22,7 +22,7 @@ pub struct CaseFile {
     pub invocation: Invocation,
     /// Region of this function.
     pub own_region: Region,
-    /// Whether keys are deleted.
+    /// Mode of this case: an alert can ask for a dry run.
     pub mode: Mode,
     /// Origin of the alert.
     pub origin: Origin,
@@ -30,7 +30,7 @@ pub struct CaseFile {
     pub exposure: Result<Exposure, Unactionable>,
     /// Account that the hints are about: the own account until another one is entered.
     pub account: Option<AccountId>,
-    /// What kept this function from finishing, if anything did.
+    /// Obstacle that kept this function from finishing.
     pub obstacle: Option<Obstacle>,
     /// Visited buckets: hints in the order of the alert, then the bucket on which the search saw the key.
     pub visits: Vec<Visit>,
@@ -38,12 +38,12 @@ pub struct CaseFile {
     pub coverage: Option<Coverage>,
 }
 
-/// What kept this function from acting on a key, or from finishing.
+/// Obstacle that kept this function from acting on a key, or from finishing.
 #[derive(Clone, Debug)]
 pub enum Obstacle {
     /// The alert is about an account in which this function may not act.
     ForeignAccount {
-        /// Whether this function may act in any account but its own.
+        /// This function may act in other accounts than its own.
         has_members: bool,
     },
     /// The role in the account could not be assumed. Nothing was sent to Lightsail.
@@ -52,7 +52,7 @@ pub enum Obstacle {
     Panicked,
 }
 
-/// What happened on one bucket.
+/// Everything that happened on one bucket.
 #[derive(Clone, Debug)]
 pub struct Visit {
     /// The bucket.
@@ -61,14 +61,13 @@ pub struct Visit {
     pub protection: Option<Protection>,
     /// The delete. None if policy or mode forbade it.
     pub delete: Option<Delete>,
-    /// What was seen of the key before it was deleted. None if it was not looked for.
+    /// Evidence of the key before its delete. None if it was not looked for.
     pub evidence: Option<Evidence>,
-    /// What the last read of the bucket's keys showed. After an accepted delete only reads after it count. None if they were
-    /// not read.
+    /// Last read of the bucket's keys. After an accepted delete only reads after it count. None if they were not read.
     pub listing: Option<Listing>,
     /// Reads of the keys that verify the effect of a delete. None if the key's absence was not in question.
     pub verification: Option<Verification>,
-    /// What went wrong on this bucket, in order.
+    /// Failures on this bucket, in order.
     pub failures: Vec<Failure>,
 }
 
@@ -81,11 +80,11 @@ pub struct Target {
     pub bucket: BucketName,
     /// Region of the bucket.
     pub region: Region,
-    /// How this function knows of the bucket.
+    /// Source of this function's knowledge of the bucket.
     pub found_by: FoundBy,
 }
 
-/// How a bucket became a target.
+/// Source of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FoundBy {
@@ -115,7 +114,7 @@ pub struct Acceptance {
     pub operations: Vec<Operation>,
 }
 
-/// What was seen of the key before it was deleted. AWS forgets the last use together with the key.
+/// Evidence of the key before its delete. AWS forgets the last use together with the key.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Evidence {
     /// The key as it was listed: a sighting.
@@ -126,7 +125,7 @@ pub enum Evidence {
     Unavailable,
 }
 
-/// What one read of a bucket's keys shows.
+/// Result of one read of a bucket's keys.
 #[derive(Debug)]
 pub enum Look {
     /// The key is on the bucket.
@@ -139,7 +138,7 @@ pub enum Look {
     Unread(Failure),
 }
 
-/// [`Look`] without what was seen.
+/// [`Look`] without the details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listing {
     /// The key is on the bucket.
@@ -179,7 +178,7 @@ pub struct Coverage {
     pub buckets_read: usize,
     /// Regions with Lightsail that `SEARCH_REGIONS` excludes.
     pub regions_excluded: usize,
-    /// What could not be read, and why.
+    /// Accounts, Regions and buckets that could not be read.
     pub unread: Vec<Unread>,
 }
 

@@ -36,7 +36,7 @@ pub struct Timeouts {
     pub initial_pause: Duration,
     /// Longest pause between two polls.
     pub max_pause: Duration,
-    /// How long a key that is still listed after its delete is read again.
+    /// Time for reading again while a key is still listed after its delete.
     pub verify_for: Duration,
     /// Publishing of records on the event bus, all attempts. The answer waits for it, and the log has the records already.
     pub publish: Duration,

@@ -1,4 +1,4 @@
-//! What the operator allows: whether keys are deleted, and which buckets are protected.
+//! Policy of the operator: whether keys are deleted, and which buckets are protected.
 //!
 //! Protection takes precedence over the alert, over the mode, and over a manual event. Invariant: nothing that comes with an
 //! alert makes this function less careful than it is configured to be.
@@ -12,10 +12,10 @@ use crate::names::BucketName;
 /// enforce it for a hinted bucket, because the delete there is sent before any tag is read.
 pub const PROTECT_TAG: (&str, &str) = ("responder:protect", "true");
 
-/// What the operator allows.
+/// Policy of the operator.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// Whether keys are deleted.
+    /// Mode for all alerts.
     pub mode: Mode,
     /// Most keys that one alert may name. More need the approval of an operator.
     pub max_keys: usize,
@@ -23,7 +23,7 @@ pub struct Policy {
     pub protected: HashSet<BucketName>,
 }
 
-/// Whether keys are deleted.
+/// Choice between deleting keys and only looking for them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     /// Keys are deleted.

@@ -104,7 +104,7 @@ impl Sentence<'_> {
         target.map_or_else(String::new, |target| format!(" of bucket {} in {}", target.bucket, target.region))
     }
 
-    /// How the operations ended.
+    /// Statuses of the operations.
     fn ends(&self) -> String {
         let operations = self.visit.and_then(Visit::accepted).map(|accepted| accepted.operations.as_slice());
         let status = |operation: &Operation| operation.status.clone().unwrap_or_else(|| "no status".to_owned());
@@ -145,7 +145,7 @@ impl Sentence<'_> {
         }
     }
 
-    /// What reading the keys after an accepted delete showed.
+    /// Result of reading the keys after an accepted delete.
     fn read_back(&self) -> String {
         let seen = match self.visit.and_then(Visit::verified_absent) {
             Some(true) => "the key is no longer listed",
@@ -174,7 +174,7 @@ impl Sentence<'_> {
         })
     }
 
-    /// Whether the search saw the key on the visited bucket.
+    /// Returns whether the search saw the key on the visited bucket.
     fn is_sighted(&self) -> bool {
         self.visit.is_some_and(|visit| visit.target.found_by == FoundBy::Search)
     }

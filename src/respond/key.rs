@@ -29,7 +29,7 @@ use crate::policy::Mode;
 /// Time kept for the search even if the hinted buckets do not respond.
 const TIME_FOR_SEARCH: Duration = Duration::from_secs(20);
 
-/// What every visit of one key needs.
+/// Context of all visits of one key.
 #[derive(Clone, Copy)]
 struct Task<'a> {
     key: &'a AccessKeyId,

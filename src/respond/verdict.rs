@@ -11,7 +11,7 @@ use crate::case::{CaseFile, FoundBy, Listing, Obstacle, Verdict, Visit};
 use crate::outcome::Outcome;
 use crate::policy::Mode;
 
-/// What one visit shows by itself.
+/// Finding of one visit by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Finding {
     /// This bucket settles the case.
