@@ -12,7 +12,7 @@ use std::io::Write;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Mutex, PoisonError};
 
-use chrono::{SecondsFormat, Utc};
+use chrono::SecondsFormat;
 use futures_util::FutureExt;
 use serde::Serialize;
 
@@ -22,6 +22,7 @@ use self::bus::{RecordBus, Unpublished};
 use self::metrics::{Metrics, NotPublished};
 use crate::aws::Settings;
 use crate::case::{CaseFile, Verdict};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::invocation::Invocation;
 
@@ -29,6 +30,7 @@ use crate::invocation::Invocation;
 pub struct Audit {
     out: Mutex<Box<dyn Write + Send>>,
     bus: Option<RecordBus>,
+    clock: Clock,
 }
 
 /// One line of the log. Without `level`, Lambda's filter would count it as `INFO` (Lambda guide, "Log-level filtering").
@@ -53,12 +55,12 @@ enum Measures {
 impl Audit {
     /// Writes records to `out`, one line each. In Lambda this is standard output, which it sends to CloudWatch Logs.
     pub fn new(out: impl Write + Send + 'static) -> Self {
-        Self { out: Mutex::new(Box::new(out)), bus: None }
+        Self { out: Mutex::new(Box::new(out)), bus: None, clock: Clock::default() }
     }
 
-    /// Puts records on the event bus of `config` too, if it has one. Does not connect.
+    /// Puts records on the event bus of `config` too, if it has one, and dates them by the clock of `settings`. Does not connect.
     pub fn with_bus(self, config: &Config, settings: &Settings) -> Self {
-        Self { bus: RecordBus::new(config, settings), ..self }
+        Self { bus: RecordBus::new(config, settings), clock: settings.clock().clone(), ..self }
     }
 
     /// Makes the record of a case, and writes it.
@@ -78,12 +80,12 @@ impl Audit {
         let Err(Unpublished { records: missing, reason }) = published.unwrap_or_else(panicked) else { return };
         let message =
             format!("{missing} of {} records did not reach the event bus; the log has them: {reason}", records.len());
-        let metrics = NotPublished::new(missing, &invocation.function, Utc::now().timestamp_millis());
+        let metrics = NotPublished::new(missing, &invocation.function, self.clock.now().timestamp_millis());
         self.write("ERROR", &message, None, Measures::NotPublished(metrics));
     }
 
     fn write(&self, level: &'static str, message: &str, audit: Option<&Record>, metrics: Measures) {
-        let timestamp = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
+        let timestamp = self.clock.now().to_rfc3339_opts(SecondsFormat::Millis, true);
         if let Err(error) = self.write_line(&Line { timestamp, level, message, audit, metrics }) {
             tracing::error!(%error, message, "a line of the audit could not be written");
         }

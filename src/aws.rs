@@ -18,9 +18,11 @@ pub use failure::{Failure, FailureKind};
 pub use transmission::Transmission;
 
 use std::error::Error;
+use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_async::time::TimeSource;
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
@@ -29,6 +31,7 @@ use aws_types::SdkConfig;
 use aws_types::region::Region;
 
 use self::failure::SdkError;
+use crate::clock::Clock;
 use crate::config::{self, Config, Endpoints};
 use crate::deadline::{Deadline, Timeouts};
 
@@ -40,6 +43,7 @@ pub struct Settings {
     endpoints: Endpoints,
     http: SharedHttpClient,
     timeouts: Timeouts,
+    clock: Clock,
 }
 
 /// One call of any SDK, with all its attempts.
@@ -55,6 +59,11 @@ impl Settings {
     /// Prepares connections without connecting. Looks up the address of Lightsail in the own Region in the background, so
     /// it must be called within a Tokio runtime.
     pub fn new(config: &Config) -> Self {
+        Self::with(config, tls::http_client(config), Clock::default())
+    }
+
+    /// Settings with other connections and another clock, for a simulation.
+    pub fn with(config: &Config, http: SharedHttpClient, clock: Clock) -> Self {
         let config::Credentials { access_key_id, secret_access_key, session_token } = &config.credentials;
         Self {
             region: Region::new(config.region.to_string()),
@@ -66,9 +75,15 @@ impl Settings {
                 "Lambda environment",
             ),
             endpoints: config.endpoints.clone(),
-            http: tls::http_client(config),
+            http,
             timeouts: config.timeouts.clone(),
+            clock,
         }
+    }
+
+    /// Returns the wall clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Returns the configuration of an SDK's client. `endpoint` replaces AWS's own.
@@ -78,12 +93,20 @@ impl Settings {
             .region(self.region.clone())
             .credentials_provider(SharedCredentialsProvider::new(self.credentials.clone()))
             .http_client(self.http.clone())
+            .time_source(self.clock.clone())
             .retry_config(retry::config(&self.timeouts))
             .timeout_config(retry::timeouts(&self.timeouts))
             // It guards streamed bodies without a timeout. All bodies of this function have one.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         builder.set_endpoint_url(endpoint.cloned());
         builder.build()
+    }
+}
+
+/// The SDKs sign requests and judge credentials by this clock.
+impl TimeSource for Clock {
+    fn now(&self) -> SystemTime {
+        Clock::now(self).into()
     }
 }
 

@@ -336,10 +336,10 @@ impl Evidence {
 }
 
 impl Verification {
-    /// Counts a read that succeeded just now.
-    pub fn read(&mut self, remaining_keys: Option<usize>) {
+    /// Counts a read that succeeded at the time `now`.
+    pub fn read(&mut self, now: DateTime<Utc>, remaining_keys: Option<usize>) {
         self.reads += 1;
-        self.at = Some(Utc::now().trunc_subsecs(3));
+        self.at = Some(now.trunc_subsecs(3));
         self.remaining_keys = remaining_keys;
     }
 }

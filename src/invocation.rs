@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
+use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::names::AccountId;
 
@@ -27,12 +28,14 @@ pub struct Invocation {
     pub deadline: Deadline,
     /// Whether this is the first invocation of the process.
     pub cold_start: bool,
+    /// Wall clock of the function.
+    pub clock: Clock,
 }
 
 impl Invocation {
     /// Reads Lambda's context: request ID, ARN of the function, and deadline in epoch milliseconds.
-    pub fn new(request_id: &str, function_arn: &str, deadline_ms: u64, cold_start: bool) -> Self {
-        let started_at = Utc::now();
+    pub fn new(request_id: &str, function_arn: &str, deadline_ms: u64, cold_start: bool, clock: &Clock) -> Self {
+        let started_at = clock.now();
         let now = u64::try_from(started_at.timestamp_millis()).unwrap_or_default();
         // arn:aws:lambda:REGION:ACCOUNT:function:NAME, and perhaps a version.
         let part = |place| function_arn.split(':').nth(place);
@@ -45,6 +48,7 @@ impl Invocation {
             started_at,
             deadline: Deadline::new(Duration::from_millis(deadline_ms.saturating_sub(now))),
             cold_start,
+            clock: clock.clone(),
         }
     }
 }
@@ -55,7 +59,7 @@ impl Invocation {
     pub(crate) fn for_tests() -> Self {
         let deadline = Utc::now().timestamp_millis() + 60_000;
         let arn = "arn:aws:lambda:us-east-1:012345678912:function:responder";
-        Self::new("invocation-1", arn, deadline.unsigned_abs(), true)
+        Self::new("invocation-1", arn, deadline.unsigned_abs(), true, &Clock::default())
     }
 }
 
@@ -68,7 +72,7 @@ mod tests {
         let invocation = Invocation::for_tests();
         assert_eq!(invocation.account, "012345678912".parse().ok());
         assert_eq!(invocation.function, "responder");
-        let invocation = Invocation::new("r", "not an ARN", u64::MAX, false);
+        let invocation = Invocation::new("r", "not an ARN", u64::MAX, false, &Clock::default());
         assert_eq!((invocation.account, invocation.function.as_str()), (None, ""));
     }
 }

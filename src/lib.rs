@@ -14,6 +14,7 @@ pub mod names;
 pub mod regions;
 pub mod safe_text;
 
+pub mod clock;
 pub mod deadline;
 pub mod invocation;
 

@@ -25,6 +25,7 @@ use crate::alert::{self, Alert, Exposure, Origin, Unactionable, Unreadable};
 use crate::audit::{Audit, Record};
 use crate::aws::Settings;
 use crate::case::{CaseFile, Obstacle};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::deadline::Timeouts;
 use crate::invocation::Invocation;
@@ -39,6 +40,7 @@ pub struct Responder {
     policy: Policy,
     accounts: Accounts,
     timeouts: Timeouts,
+    clock: Clock,
     audit: Audit,
     warm: AtomicBool,
 }
@@ -60,21 +62,26 @@ impl Responder {
     /// Prepares the function as far as possible without an alert. Sends nothing but one DNS query. Must be called within a
     /// Tokio runtime.
     pub fn new(config: &Config, audit: Audit) -> Self {
-        let settings = Settings::new(config);
+        Self::with(config, audit, &Settings::new(config))
+    }
+
+    /// Prepares the function with connections and a clock of its own, for a simulation.
+    pub fn with(config: &Config, audit: Audit, settings: &Settings) -> Self {
         Self {
             region: config.region.clone(),
             regions: config.regions.clone(),
             policy: config.policy.clone(),
-            accounts: Accounts::new(config, &settings),
+            accounts: Accounts::new(config, settings),
             timeouts: config.timeouts.clone(),
-            audit: audit.with_bus(config, &settings),
+            clock: settings.clock().clone(),
+            audit: audit.with_bus(config, settings),
             warm: AtomicBool::new(false),
         }
     }
 
     /// Reads Lambda's context: request ID, ARN of the function, and deadline in epoch milliseconds.
     pub fn invocation(&self, request_id: &str, function_arn: &str, deadline_ms: u64) -> Invocation {
-        Invocation::new(request_id, function_arn, deadline_ms, !self.warm.swap(true, Ordering::Relaxed))
+        Invocation::new(request_id, function_arn, deadline_ms, !self.warm.swap(true, Ordering::Relaxed), &self.clock)
     }
 
     /// Answers one invocation: acts on every key that `payload` exposes, and records each.

@@ -140,7 +140,7 @@ impl Record {
             category_uid: 7,
             activity_id: 2,
             type_uid: 700_102,
-            time: Utc::now().timestamp_millis(),
+            time: case.invocation.clock.now().timestamp_millis(),
             status_id,
             status,
             status_code: outcome.code(),

@@ -7,6 +7,7 @@ use aws_sdk_sts::{Client, Config};
 use chrono::{DateTime, Utc};
 
 use super::{Call, Failure, Settings, Transmission, client_config, send};
+use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::names::AccountId;
 
@@ -19,6 +20,7 @@ const SESSION_SECONDS: i32 = 900;
 #[derive(Debug)]
 pub struct Sts {
     config: Config,
+    clock: Clock,
     /// Made when the first role is assumed, so that it never delays a delete in the own account.
     client: OnceLock<Client>,
 }
@@ -46,7 +48,7 @@ impl Sts {
     /// Prepares the client without connecting.
     pub fn new(settings: &Settings) -> Self {
         let config = client_config!(aws_sdk_sts, settings, sts);
-        Self { config, client: OnceLock::new() }
+        Self { config, clock: settings.clock.clone(), client: OnceLock::new() }
     }
 
     /// Failure of a caller that reached its deadline while another one was assuming the role.
@@ -74,7 +76,7 @@ impl Sts {
             let expires = DateTime::from_timestamp(granted.expiration.secs(), 0)?;
             // The SDK makes truncated credentials that expired in 1970 from half a response.
             Some((granted, expires))
-                .filter(|(granted, expires)| !granted.access_key_id.is_empty() && *expires > Utc::now())
+                .filter(|(granted, expires)| !granted.access_key_id.is_empty() && *expires > self.clock.now())
         });
         let (granted, expires) = granted.ok_or_else(|| call.malformed("no credentials"))?;
         let token = Some(granted.session_token);

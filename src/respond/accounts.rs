@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 use crate::aws::lightsail::Lightsail;
 use crate::aws::sts::{RoleRequest, Sts};
 use crate::aws::{Failure, Settings};
+use crate::clock::Clock;
 use crate::config::{Config, MemberRole};
 use crate::deadline::Deadline;
 use crate::names::AccountId;
@@ -70,6 +71,7 @@ pub(super) struct SessionName(String);
 struct Members {
     role: MemberRole,
     sts: Sts,
+    clock: Clock,
     /// One lock per allowed account, so that alerts that arrive together assume a role once, and an account that does not
     /// respond delays no other.
     sessions: HashMap<AccountId, Mutex<Option<Session>>>,
@@ -87,6 +89,7 @@ impl Accounts {
         let own = Lightsail::new(settings);
         let members = config.member_role.clone().map(|role| Members {
             sts: Sts::new(settings),
+            clock: settings.clock().clone(),
             sessions: role.accounts.iter().map(|id| (id.clone(), Mutex::default())).collect(),
             role,
         });
@@ -159,7 +162,9 @@ impl Member<'_> {
         let Ok(mut session) = deadline.within(self.session.lock()).await else {
             return Err(Sts::deadline_exceeded());
         };
-        if let Some(session) = session.as_ref().filter(|session| session.expires > Utc::now() + deadline.left()) {
+        if let Some(session) =
+            session.as_ref().filter(|session| session.expires > self.members.clock.now() + deadline.left())
+        {
             return Ok(account(&session.lightsail));
         }
         let MemberRole { name: role, external_id, .. } = &self.members.role;

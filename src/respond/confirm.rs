@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::aws::Failure;
 use crate::aws::lightsail::{InRegion, Lightsail, Operation};
 use crate::case::{Listing, Verification, Visit};
+use crate::clock::Clock;
 use crate::deadline::{Deadline, Pauses, Timeouts};
 use crate::names::AccessKeyId;
 
@@ -23,6 +24,7 @@ pub(super) async fn confirm(
     key: &AccessKeyId,
     deadline: Deadline,
     timeouts: &Timeouts,
+    clock: &Clock,
 ) {
     // What was listed before the delete proves nothing after it.
     visit.listing = Some(Listing::Unread);
@@ -39,7 +41,7 @@ pub(super) async fn confirm(
     // A failed delete leaves the key in place: one read says so, and Lambda's retry gets the rest of the time.
     let pauses = failure.is_none().then(|| deadline.at_most(timeouts.verify_for).pauses(timeouts));
     visit.failures.extend(failure.or(unfinished));
-    verify(&lightsail.in_region(&visit.target.region, deadline), visit, key, pauses).await;
+    verify(&lightsail.in_region(&visit.target.region, deadline), visit, key, pauses, clock).await;
 }
 
 /// Polls the operations that have not ended, until all have or the time is over. Returns the failure that kept the last one
@@ -68,12 +70,12 @@ async fn follow(lightsail: &InRegion, operations: &mut [Operation], mut pauses: 
 }
 
 /// Reads the keys until `key` is not listed or there is no pause left.
-async fn verify(lightsail: &InRegion, visit: &mut Visit, key: &AccessKeyId, mut pauses: Option<Pauses>) {
+async fn verify(lightsail: &InRegion, visit: &mut Visit, key: &AccessKeyId, mut pauses: Option<Pauses>, clock: &Clock) {
     loop {
         let verification = visit.verification.get_or_insert_default();
         let failure = match lightsail.get_bucket_access_keys(&visit.target.bucket).await {
             Ok(keys) => {
-                verification.read(Some(keys.len()));
+                verification.read(clock.now(), Some(keys.len()));
                 if keys.iter().all(|listed| listed.id != key.as_str()) {
                     visit.listing = Some(Listing::NotListed);
                     verification.absent_at = Some(Instant::now());

@@ -159,7 +159,7 @@ impl Responder {
                 let request_id = accepted.request_id.as_deref();
                 tracing::info!(key = %task.key, %bucket, %region, request_id, "delete accepted");
                 visit.delete = Some(Delete { transmission: transmission.clone(), accepted: Some(accepted) });
-                let confirming = confirm(lightsail, visit, task.key, task.confirm_by, &self.timeouts);
+                let confirming = confirm(lightsail, visit, task.key, task.confirm_by, &self.timeouts, &self.clock);
                 let (_, later) = beside(confirming.instrument(info_span!("confirm")), evidence).await;
                 if wants_evidence {
                     visit.evidence = Some(Evidence::of(seen.or(later).flatten()));
@@ -196,11 +196,11 @@ impl Responder {
         task: Task<'_>,
     ) {
         let mut verification = Verification::default();
-        verification.read(None);
+        verification.read(self.clock.now(), None);
         let mut pauses = task.deadline.at_most(self.timeouts.verify_for).pauses(&self.timeouts);
         while kind == FailureKind::NotFound && visit.listing == Some(Listing::Listed) && pauses.pause().await.is_ok() {
             note_look(lightsail, visit, task).await;
-            verification.read(None);
+            verification.read(self.clock.now(), None);
         }
         if matches!(visit.listing, Some(Listing::Listed | Listing::NotListed)) {
             visit.verification = Some(verification);

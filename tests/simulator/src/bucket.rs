@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::clock;
 use crate::timestamp::epoch_seconds;
 
 /// "You can have a maximum of two access keys per bucket" (API_CreateBucketAccessKey).
@@ -80,7 +81,7 @@ pub(crate) struct Ghost {
 impl Bucket {
     /// A bucket made now, without keys.
     pub(crate) fn new(id: String, name: &str, bundle: String, tags: Vec<Tag>, versioning: bool) -> Self {
-        let (name, created_at) = (name.to_owned(), Utc::now());
+        let (name, created_at) = (name.to_owned(), clock::now());
         Self { id, name, bundle, created_at, tags, versioning, keys: Vec::new(), ghosts: Vec::new() }
     }
 
@@ -133,7 +134,7 @@ impl Bucket {
 impl AccessKey {
     /// An active key made now and never used.
     pub(crate) fn new(id: String) -> Self {
-        Self { id, status: KeyStatus::Active, created_at: Utc::now(), last_used: None }
+        Self { id, status: KeyStatus::Active, created_at: clock::now(), last_used: None }
     }
 
     /// The `AccessKey` shape without a secret. `N/A` is what the model's documentation of

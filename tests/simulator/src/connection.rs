@@ -1,5 +1,5 @@
-//! TCP connections that know their number and can be cut off: an axum listener whose streams
-//! share a [`Connection`] with the handlers of their requests.
+//! Connections that know their number and can be cut off: an axum listener whose streams share a
+//! [`Connection`] with the handlers of their requests. They come over TCP, or in memory.
 //!
 //! HTTP has no way to say "now reset the connection", and axum gives a handler no socket. So the
 //! handler marks the [`Connection`], and the stream under hyper obeys: it sets `SO_LINGER` to
@@ -8,7 +8,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError, Weak,
@@ -22,8 +22,9 @@ use axum::{
     serve::{IncomingStream, Listener},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
     net::{TcpListener, TcpStream},
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
 };
 
 /// The handle that a stream and the handlers of its requests share.
@@ -87,16 +88,45 @@ impl OpenConnections {
     }
 }
 
+/// Where connections come from.
+pub(crate) enum Incoming {
+    Tcp(TcpListener),
+    /// In memory, each from a [`Dialer`].
+    Memory(UnboundedReceiver<DuplexStream>),
+}
+
+/// Connects to a simulator in memory.
+#[derive(Clone, Debug)]
+pub struct Dialer(UnboundedSender<DuplexStream>);
+
+impl Dialer {
+    /// A dialer, and where its connections arrive.
+    pub(crate) fn new() -> (Self, Incoming) {
+        let (dialer, incoming) = unbounded_channel();
+        (Self(dialer), Incoming::Memory(incoming))
+    }
+
+    /// Connects. The error says that the simulator has stopped.
+    pub fn dial(&self) -> io::Result<DuplexStream> {
+        let (client, server) = tokio::io::duplex(BUFFER);
+        self.0.send(server).map_err(|_| io::Error::from(io::ErrorKind::ConnectionRefused))?;
+        Ok(client)
+    }
+}
+
+/// Bytes that a connection in memory holds in each direction: more than any request or answer.
+const BUFFER: usize = 1 << 20;
+
 /// Accepts connections and numbers them.
 pub(crate) struct Doorway {
-    listener: TcpListener,
+    incoming: Incoming,
     open: OpenConnections,
     accepted: u64,
 }
 
 impl Doorway {
-    pub(crate) fn new(listener: TcpListener, open: OpenConnections) -> Self {
-        Self { listener, open, accepted: 0 }
+    pub(crate) fn new(incoming: Incoming, open: OpenConnections) -> Self {
+        Self { incoming, open, accepted: 0 }
     }
 }
 
@@ -105,19 +135,32 @@ impl Listener for Doorway {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Wire, SocketAddr) {
-        // axum's own accept, which waits and tries again when accepting fails.
-        let (stream, peer) = Listener::accept(&mut self.listener).await;
+        let (stream, peer) = match &mut self.incoming {
+            // axum's own accept, which waits and tries again when accepting fails.
+            Incoming::Tcp(listener) => {
+                let (stream, peer) = Listener::accept(listener).await;
+                // Without this the drops of a slow answer would wait for each other in the kernel.
+                // If it fails, the connection is gone already.
+                let _ = stream.set_nodelay(true);
+                (Stream::Tcp(stream), peer)
+            }
+            Incoming::Memory(incoming) => match incoming.recv().await {
+                Some(stream) => (Stream::Memory(stream), IN_MEMORY),
+                // No dialer is left.
+                None => std::future::pending().await,
+            },
+        };
         self.accepted += 1;
         let connection = Connection { number: self.accepted, cut: Arc::default() };
         self.open.add(&connection.cut);
-        // Without this the drops of a slow answer would wait for each other in the kernel. If it
-        // fails, the connection is gone already.
-        let _ = stream.set_nodelay(true);
         (Wire { stream, connection }, peer)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        match &self.incoming {
+            Incoming::Tcp(listener) => listener.local_addr(),
+            Incoming::Memory(_) => Ok(IN_MEMORY),
+        }
     }
 }
 
@@ -127,23 +170,34 @@ impl Connected<IncomingStream<'_, Doorway>> for Connection {
     }
 }
 
-/// A TCP stream that can be cut.
+/// The address of connections in memory, which have none.
+pub(crate) const IN_MEMORY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+/// What bytes go over.
+enum Stream {
+    Tcp(TcpStream),
+    Memory(DuplexStream),
+}
+
+/// A stream that can be cut.
 pub(crate) struct Wire {
-    stream: TcpStream,
+    stream: Stream,
     connection: Connection,
 }
 
 impl Wire {
     /// The stream, or the error that ends it. Leaves the waker for whoever cuts it.
-    fn stream(&mut self, context: &Context<'_>) -> io::Result<Pin<&mut TcpStream>> {
+    fn stream(&mut self, context: &Context<'_>) -> io::Result<&mut Stream> {
         let cut = &self.connection.cut;
         // The waker first: a cut between the two is then seen here or wakes the task again.
         *cut.sleeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(context.waker().clone());
         if cut.done.load(Ordering::Acquire) {
-            self.stream.set_zero_linger()?;
+            if let Stream::Tcp(stream) = &self.stream {
+                stream.set_zero_linger()?;
+            }
             return Err(io::ErrorKind::ConnectionReset.into());
         }
-        Ok(Pin::new(&mut self.stream))
+        Ok(&mut self.stream)
     }
 }
 
@@ -153,21 +207,33 @@ impl AsyncRead for Wire {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.stream(context)?.poll_read(context, buffer)
+        match self.stream(context)? {
+            Stream::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            Stream::Memory(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
     }
 }
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.stream(context)?.poll_write(context, bytes)
+        match self.stream(context)? {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+            Stream::Memory(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream(context)?.poll_flush(context)
+        match self.stream(context)? {
+            Stream::Tcp(stream) => Pin::new(stream).poll_flush(context),
+            Stream::Memory(stream) => Pin::new(stream).poll_flush(context),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream(context)?.poll_shutdown(context)
+        match self.stream(context)? {
+            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Stream::Memory(stream) => Pin::new(stream).poll_shutdown(context),
+        }
     }
 }
 
@@ -181,7 +247,7 @@ mod tests {
 
     /// A connection in which nothing happens, with its client.
     async fn quiet(open: &OpenConnections) -> io::Result<(Wire, TcpStream)> {
-        let mut doorway = Doorway::new(TcpListener::bind("127.0.0.1:0").await?, open.clone());
+        let mut doorway = Doorway::new(Incoming::Tcp(TcpListener::bind("127.0.0.1:0").await?), open.clone());
         let client = TcpStream::connect(doorway.local_addr()?).await?;
         Ok((doorway.accept().await.0, client))
     }

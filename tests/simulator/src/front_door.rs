@@ -15,10 +15,10 @@ use axum::{
     http::{Method, request::Parts},
     response::Response,
 };
-use chrono::Utc;
 use serde_json::Value;
 
 use crate::{
+    clock,
     connection::Connection,
     delivery::{Answer, JSON},
     fault::Fault,
@@ -159,7 +159,7 @@ fn do_work(
 
 fn assume_role(stage: &Stage, caller: &Caller, form: &Form, request_id: &str) -> Result<Answer, Refusal> {
     let asked = form.assume_role()?;
-    let session = stage.iam().assume(caller, &asked, &stage.ids, Utc::now())?;
+    let session = stage.iam().assume(caller, &asked, &stage.ids, clock::now())?;
     Ok(Answer::xml(sts::assumed(&session, request_id)))
 }
 

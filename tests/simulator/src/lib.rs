@@ -22,6 +22,7 @@
 //! ```
 
 mod bucket;
+pub mod clock;
 mod connection;
 mod control_door;
 mod delivery;
@@ -53,19 +54,23 @@ use std::{fmt, io, net::SocketAddr, sync::Arc};
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderValue, header::CONNECTION},
+    http::{
+        HeaderValue,
+        header::{CONNECTION, DATE},
+    },
     middleware::{Next, from_fn_with_state},
     response::Response,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
-    connection::{Connection, Doorway, OpenConnections},
+    connection::{Connection, Doorway, Incoming, OpenConnections},
     stage::Stage,
 };
 
 pub use crate::{
     bucket::{KeyStatus, LastUsed, Tag},
+    connection::Dialer,
     fault::{Fault, Member},
     operation::{Operation, UnknownOperation},
     role::{Role, RoleError},
@@ -94,9 +99,21 @@ impl Simulator {
         settings.check()?;
         let listener = TcpListener::bind(settings.bind).await?;
         let address = listener.local_addr()?;
+        Ok(Self::serve(settings, address, Incoming::Tcp(listener)))
+    }
+
+    /// Starts one without a socket, which is reached through the dialer. With paused Tokio time
+    /// nothing that it does takes any.
+    pub fn start_in_memory(settings: Settings) -> io::Result<(Self, Dialer)> {
+        settings.check()?;
+        let (dialer, incoming) = Dialer::new();
+        Ok((Self::serve(settings, connection::IN_MEMORY, incoming), dialer))
+    }
+
+    fn serve(settings: Settings, address: SocketAddr, incoming: Incoming) -> Self {
         let stage = Arc::new(Stage::new(settings));
         let open = OpenConnections::default();
-        let doorway = Doorway::new(listener, open.clone());
+        let doorway = Doorway::new(incoming, open.clone());
         let doors = Router::new()
             .nest("/_simulator", control_door::routes())
             .fallback(front_door::answer)
@@ -108,7 +125,7 @@ impl Simulator {
             // or return an error" (axum::serve).
             let _ = axum::serve(doorway, doors).await;
         });
-        Ok(Self { stage, address, open, server })
+        Self { stage, address, open, server }
     }
 
     /// What to give to a client as its endpoint URL, of Lightsail and of STS.
@@ -164,9 +181,14 @@ impl Simulator {
     }
 }
 
-/// hyper ends a connection after an answer that says so.
+/// hyper ends a connection after an answer that says so, and dates an answer only if it has no date. SDKs
+/// correct their clocks by the date.
 async fn close_unless_kept_alive(State(stage): State<Arc<Stage>>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
+    let date = clock::now().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    if let Ok(date) = HeaderValue::from_str(&date) {
+        response.headers_mut().insert(DATE, date);
+    }
     if !stage.settings.keep_alive {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use crate::{
+    clock,
     fault::{Fault, Member},
     operation::Operation,
     timestamp::epoch_seconds,
@@ -47,7 +48,7 @@ impl Record {
         done_at_poll: u32,
         fault: Option<&Fault>,
     ) -> Self {
-        let now = Utc::now();
+        let now = clock::now();
         let mut record = Self {
             id,
             operation,
@@ -83,7 +84,7 @@ impl Record {
     pub(crate) fn poll(&mut self) {
         self.polls = self.polls.saturating_add(1);
         if self.polls == self.done_at_poll {
-            self.changed_at = Utc::now();
+            self.changed_at = clock::now();
         }
     }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     bucket::{AccessKey, Bucket, KeyStatus, LastUsed, MOST_KEYS, Tag, is_key_id},
+    clock,
     identifiers::Identifiers,
     input::is_bucket_name,
     region,
@@ -142,7 +143,7 @@ impl SeedKey {
         AccessKey {
             id: self.id,
             status: self.status,
-            created_at: self.created_at.unwrap_or_else(Utc::now),
+            created_at: self.created_at.unwrap_or_else(clock::now),
             last_used: self.last_used,
         }
     }

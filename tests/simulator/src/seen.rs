@@ -4,11 +4,10 @@
 //! An entry is there from the moment that its request has been read, so that a request which is
 //! never answered is seen too.
 
-use std::time::Instant;
-
-use chrono::Utc;
 use serde::Serialize;
+use tokio::time::Instant;
 
+use crate::clock;
 use crate::timestamp::rfc3339;
 
 /// A request that reached the simulator.
@@ -78,7 +77,7 @@ impl SeenLog {
 
     /// Enters a request and stamps its time; returns its number.
     pub(crate) fn enter(&mut self, mut request: SeenRequest) -> usize {
-        request.at = rfc3339(Utc::now());
+        request.at = rfc3339(clock::now());
         request.at_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.entries.push(request);
         self.cleared + self.entries.len() - 1

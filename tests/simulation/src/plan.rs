@@ -1,0 +1,173 @@
+//! Seed -> the plan of an incident: alert, faults, network, and Lambda's retries.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use lightsail_simulator::{Fault, Script};
+
+use crate::network::{ConnectFault, Fate};
+use crate::world::Route;
+use crate::{OTHER_REGION, REGION};
+
+/// Lambda's pauses before it retries an asynchronous invocation (Lambda guide, "How Lambda handles errors and retries with
+/// asynchronous invocation").
+pub const RETRY_AFTER: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
+
+/// Everything that happens in one incident.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What the alert names.
+    pub route: Route,
+    /// Buckets per page.
+    pub page_size: usize,
+    /// Polls until an operation has ended.
+    pub done_at_poll: u32,
+    /// Timeout of the function.
+    pub timeout: Duration,
+    /// Latency of every request.
+    pub latency_ms: u64,
+    /// Faults of calls.
+    pub faults: Vec<CallFault>,
+    /// Faults of the first connection attempts.
+    pub connect: Vec<ConnectFault>,
+    /// Start of a second delivery of the same alert, after the first. None if deliveries do not overlap.
+    pub overlap: Option<Duration>,
+    /// What happens before each retry.
+    pub freezes: Vec<Freeze>,
+}
+
+/// Fault of one call.
+#[derive(Clone, Debug)]
+pub struct CallFault {
+    /// API operation.
+    pub operation: &'static str,
+    /// Region, or all.
+    pub region: Option<&'static str>,
+    /// The fault.
+    pub fault: Fault,
+    /// Matching requests before it.
+    pub after: u32,
+    /// Matching requests that it hits. None for all.
+    pub times: Option<u32>,
+}
+
+/// Lambda freezes the process between two invocations.
+#[derive(Clone, Debug)]
+pub struct Freeze {
+    /// Time that passes on the wall clock beyond that of Tokio's, which may stand still meanwhile.
+    pub beyond: Duration,
+    /// Fates of the open connections, in turn.
+    pub fates: Vec<Fate>,
+}
+
+impl Plan {
+    /// Makes the plan of a seed.
+    pub fn of(seed: u64) -> Self {
+        let rng = &mut Rng::with_seed(seed);
+        let routes = [
+            Route::Named,
+            Route::Named,
+            Route::NamedWrong,
+            Route::Searched,
+            Route::Searched,
+            Route::Member,
+            Route::Several,
+        ];
+        let route = pick(rng, &routes);
+        let faults = (0..rng.usize(0..6)).map(|_| CallFault::of(rng, route)).collect();
+        let connect = 0..rng.usize(0..12).saturating_sub(8);
+        let connect = connect.map(|_| pick(rng, &[ConnectFault::Refused, ConnectFault::Silent])).collect();
+        Self {
+            route,
+            page_size: rng.usize(1..4),
+            done_at_poll: rng.u32(0..3),
+            timeout: pick(rng, &[60, 60, 60, 30, 5].map(Duration::from_secs)),
+            latency_ms: pick(rng, &[0, 1, 5, 20, 80]),
+            faults,
+            connect,
+            overlap: (rng.u8(0..5) == 0).then(|| Duration::from_millis(rng.u64(0..2_000))),
+            freezes: RETRY_AFTER.iter().map(|_| Freeze::of(rng)).collect(),
+        }
+    }
+}
+
+impl CallFault {
+    fn of(rng: &mut Rng, route: Route) -> Self {
+        const DELETE: &str = "DeleteBucketAccessKey";
+        let reads = ["GetOperation", "GetOperation", "GetBucketAccessKeys", "GetBucketAccessKeys", "GetBuckets"];
+        let operation = match rng.u8(0..10) {
+            0..4 => DELETE,
+            4 if route == Route::Member => "AssumeRole",
+            _ => pick(rng, &reads),
+        };
+        let fault = match rng.u8(0..5) {
+            0 if operation == DELETE => delete_fault(rng),
+            _ => call_fault(rng, operation),
+        };
+        let region = (rng.u8(0..4) == 0 && operation != "AssumeRole").then(|| pick(rng, &[REGION, OTHER_REGION]));
+        let times = (rng.u8(0..5) > 0).then(|| rng.u32(1..6));
+        Self { operation, region, fault, after: rng.u32(0..4), times }
+    }
+
+    /// Returns the simulator's form of it.
+    pub fn script(&self) -> Script {
+        let script = Script::new(self.operation, self.fault.clone()).after(self.after);
+        let script = self.region.map_or(script.clone(), |region| script.in_region(region));
+        self.times.map_or_else(|| script.clone().every(), |times| script.clone().times(times))
+    }
+}
+
+impl Freeze {
+    fn of(rng: &mut Rng) -> Self {
+        let beyond = pick(rng, &[0, 0, 10, 600, 1_200].map(Duration::from_secs));
+        let fates = [Fate::Open, Fate::Open, Fate::Closed, Fate::Reset, Fate::Forgotten];
+        Self { beyond, fates: (0..rng.usize(1..4)).map(|_| pick(rng, &fates)).collect() }
+    }
+}
+
+/// Faults of a delete's work.
+fn delete_fault(rng: &mut Rng) -> Fault {
+    match rng.u8(0..4) {
+        0 => Fault::OperationPending { polls: rng.u32(0..9) },
+        1 => Fault::OperationFailed { code: None, details: None, key_stays: rng.bool() },
+        2 => Fault::NoOperations,
+        _ => Fault::StillListed { reads: rng.u32(1..10) },
+    }
+}
+
+/// Faults of any call.
+fn call_fault(rng: &mut Rng, operation: &str) -> Fault {
+    loop {
+        let fault = match rng.u8(0..20) {
+            0 => Fault::Throttled,
+            1 => Fault::ServiceException,
+            2 => Fault::HttpStatus { status: pick(rng, &[500, 502, 503, 504]) },
+            3 => Fault::InvalidInput,
+            4 => Fault::AccessDenied,
+            5 => Fault::Unauthenticated,
+            6 => Fault::NotFound,
+            7 => Fault::DoesNotExist,
+            8 => Fault::RegionSetupInProgress,
+            9 => Fault::error("OperationFailureException"),
+            10 => Fault::error("ExpiredTokenException"),
+            11 => Fault::ResetBefore,
+            12 => Fault::ResetAfter,
+            13 => Fault::HangBefore,
+            14 => Fault::HangAfter,
+            15 => Fault::NeverEnds,
+            16 => Fault::Truncated,
+            17 => Fault::NotJson,
+            18 => Fault::EmptyAnswer,
+            _ => Fault::Latency { ms: rng.u64(0..4_000) },
+        };
+        // The simulator refuses faults of Lightsail's for STS.
+        let for_lightsail = matches!(fault, Fault::NotFound | Fault::DoesNotExist | Fault::RegionSetupInProgress);
+        if operation != "AssumeRole" || !for_lightsail {
+            return fault;
+        }
+    }
+}
+
+fn pick<T: Clone>(rng: &mut Rng, choices: &[T]) -> T {
+    choices[rng.usize(0..choices.len())].clone()
+}
