@@ -27,6 +27,11 @@ DROP_RECORDS ?= no
 SECONDS ?= 60
 INPUT ?=
 
+# Of `make simulate`: the seed of one incident to replay, or how many to play, from which seed.
+SEED ?=
+SEQUENCES ?= 100000
+FROM_SEED ?= 1000000
+
 # Of `make bench`: how often each program is started cold.
 STARTS ?= 64
 
@@ -147,8 +152,19 @@ lint: ## Run clippy; warnings are errors
 doc: ## Build the documentation; warnings are errors
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_ALL) --no-deps
 
-test-rust: ## Run the unit tests, the integration tests over the simulator, and the trials under faults and kills
+test-rust: ## Run unit tests, integration tests over the simulator, the simulation, and the trials of the built function
 	cargo test $(CARGO_ALL)
+
+# One incident with the build of the tests, many with an optimised one. The same seed gives the same trace in both.
+.PHONY: simulate
+simulate: ## Play incidents in simulated time (SEQUENCES=100000 FROM_SEED=..., or SEED=... to replay one)
+ifneq ($(SEED),)
+	@cargo build --quiet $(CARGO_ALL) --bins
+	@$(TARGET_DIR)/debug/simulate --seed "$(SEED)"
+else
+	@cargo build --locked --package responder-simulation --profile simulation
+	@$(TARGET_DIR)/simulation/simulate --sequences "$(SEQUENCES)" --from "$(FROM_SEED)"
+endif
 
 test-reading: ## Check what holds of every alert, on generated ones
 	cargo test $(READING)

@@ -1,9 +1,8 @@
 //! Plan -> the deliveries of one incident, and whether they keep the rules of the model.
 
-use std::fmt::Write;
 use std::time::Duration;
 
-use lightsail_simulator::{SeenRequest, Settings};
+use lightsail_simulator::Settings;
 
 use crate::model::{broken_history, broken_rules};
 use crate::network::Fate;
@@ -42,16 +41,7 @@ impl Incident {
     /// Returns everything that can be observed, one line per request and record. The same seed gives the same text.
     pub fn trace(&self) -> String {
         let mut text = String::new();
-        for delivery in &self.deliveries {
-            let Delivery { at, took, error_type, .. } = delivery;
-            let _ = writeln!(text, "delivery at {at:?}, took {took:?}, {}", error_type.unwrap_or("success"));
-            for request in &delivery.requests {
-                let _ = writeln!(text, "  {}", line(request));
-            }
-            for record in &delivery.records {
-                let _ = writeln!(text, "  {record}");
-            }
-        }
+        self.deliveries.iter().for_each(|delivery| text.push_str(&delivery.describe()));
         text
     }
 
@@ -106,12 +96,4 @@ async fn first(plan: &Plan, world: &World) -> Vec<Delivery> {
     let mut both = [first, second];
     both.sort_by_key(|delivery| delivery.at + delivery.took);
     both.into_iter().map(|delivery| Delivery { overlaps: true, ..delivery }).collect()
-}
-
-fn line(request: &SeenRequest) -> String {
-    let SeenRequest { at, at_ms, connection, operation, account, region, bucket, access_key_id, status, fault, .. } =
-        request;
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let [bucket, key, fault] = [bucket, access_key_id, fault].map(text);
-    format!("{at} {at_ms:>7} ms #{connection} {operation} {account} {region} {bucket} {key} {status:?} {fault}")
 }

@@ -12,7 +12,11 @@ pub mod incident;
 pub mod model;
 pub mod network;
 pub mod plan;
+pub mod totals;
 pub mod world;
+
+use std::num::NonZero;
+use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 
@@ -28,6 +32,20 @@ pub const OTHER_REGION: &str = "eu-west-1";
 /// Start of every simulation, by the wall clock.
 pub fn start() -> DateTime<Utc> {
     DateTime::from_timestamp(1_795_489_200, 0).unwrap()
+}
+
+/// Calls `work` with each item on all processors. Returns the results in the order of the items.
+pub fn on_all_processors<I: Send, O: Send>(items: Vec<I>, work: impl Fn(I) -> O + Sync) -> Vec<O> {
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let items = Mutex::new(items.into_iter().enumerate());
+    let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let run = || std::iter::from_fn(next).map(|(place, item)| (place, work(item))).collect::<Vec<_>>();
+    let mut results = std::thread::scope(|scope| {
+        let running = (0..threads).map(|_| scope.spawn(run)).collect::<Vec<_>>();
+        running.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+    });
+    results.sort_by_key(|(place, _)| *place);
+    results.into_iter().map(|(_, result)| result).collect()
 }
 
 /// Runs `work` in simulated time, with the randomness of `seed`.

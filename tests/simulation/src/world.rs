@@ -1,5 +1,6 @@
 //! Two accounts with compromised keys and keys to leave alone, the function, and the network between them.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -204,10 +205,31 @@ impl Delivery {
         self.records.iter().find(of_key).unwrap_or(&Value::Null)
     }
 
+    /// Returns everything that can be observed, one line per request and record.
+    pub fn describe(&self) -> String {
+        let Self { at, took, error_type, .. } = self;
+        let mut text = format!("delivery at {at:?}, took {took:?}, {}\n", error_type.unwrap_or("success"));
+        for request in &self.requests {
+            let _ = writeln!(text, "  {}", line(request));
+        }
+        for record in &self.records {
+            let _ = writeln!(text, "  {record}");
+        }
+        text
+    }
+
     /// Returns the number of requests for an operation.
     pub fn count(&self, operation: &str) -> usize {
         self.requests.iter().filter(|seen| seen.operation == operation).count()
     }
+}
+
+fn line(request: &SeenRequest) -> String {
+    let SeenRequest { at, at_ms, connection, operation, account, region, bucket, access_key_id, status, fault, .. } =
+        request;
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let [bucket, key, fault] = [bucket, access_key_id, fault].map(text);
+    format!("{at} {at_ms:>7} ms #{connection} {operation} {account} {region} {bucket} {key} {status:?} {fault}")
 }
 
 fn home(route: Route) -> &'static str {

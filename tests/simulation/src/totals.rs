@@ -1,0 +1,85 @@
+//! Incidents by seed, on all processors, and what was met in them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::incident::Incident;
+use crate::on_all_processors;
+
+/// Most broken incidents that are reported in full.
+const MAX_REPORTED: usize = 3;
+
+/// Incidents played at once, so that a million fit into memory.
+const BATCH: u64 = 1_000;
+
+/// Counts of many incidents.
+#[derive(Debug, Default)]
+pub struct Totals {
+    /// Incidents played.
+    pub incidents: u64,
+    /// Deliveries of alerts.
+    pub deliveries: u64,
+    /// Requests that arrived at the simulator.
+    pub requests: u64,
+    /// Simulated time.
+    pub simulated: Duration,
+    /// Records by outcome.
+    pub outcomes: BTreeMap<String, u64>,
+    /// Faults that hit a request, by kind.
+    pub faults: BTreeMap<String, u64>,
+    /// Incidents that broke a rule.
+    pub broken: Vec<Incident>,
+}
+
+impl Totals {
+    /// Plays the incidents of all `seeds`.
+    pub fn of(seeds: Range<u64>) -> Self {
+        let mut totals = Self::default();
+        let mut next = seeds.start;
+        while next < seeds.end {
+            let batch = next..seeds.end.min(next + BATCH);
+            next = batch.end;
+            on_all_processors(batch.collect(), Incident::of).into_iter().for_each(|incident| totals.add(incident));
+        }
+        totals
+    }
+
+    fn add(&mut self, incident: Incident) {
+        self.incidents += 1;
+        self.simulated += incident.simulated;
+        for delivery in &incident.deliveries {
+            self.deliveries += 1;
+            self.requests += delivery.requests.len() as u64;
+            for record in &delivery.records {
+                *self.outcomes.entry(record["status_code"].as_str().unwrap_or("none").to_owned()).or_default() += 1;
+            }
+            for fault in delivery.requests.iter().filter_map(|seen| seen.fault.clone()) {
+                *self.faults.entry(fault).or_default() += 1;
+            }
+        }
+        if !incident.broken.is_empty() {
+            self.broken.push(incident);
+        }
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { incidents, deliveries, requests, simulated, outcomes, faults, broken } = self;
+        let list = |counts: &BTreeMap<String, u64>| {
+            counts.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
+        };
+        writeln!(f, "{incidents} incidents, {deliveries} deliveries, {requests} requests")?;
+        writeln!(f, "{:.1} hours of simulated time", simulated.as_secs_f64() / 3600.0)?;
+        writeln!(f, "outcomes: {}", list(outcomes))?;
+        writeln!(f, "faults met: {}", list(faults))?;
+        write!(f, "broken: {}", broken.len())?;
+        if !broken.is_empty() {
+            let seeds = broken.iter().map(|incident| incident.seed.to_string()).collect::<Vec<_>>().join(" ");
+            write!(f, "\nreplay with: make simulate SEED=N, where N is one of {seeds}")?;
+        }
+        broken.iter().take(MAX_REPORTED).try_for_each(|incident| write!(f, "\n\n{}", incident.report()))
+    }
+}
