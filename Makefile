@@ -166,6 +166,10 @@ else
 	@$(TARGET_DIR)/simulation/simulate --sequences "$(SEQUENCES)" --from "$(FROM_SEED)"
 endif
 
+.PHONY: mutants
+mutants: ## Break the function in several ways, and show that the simulation finds each
+	python3 tests/simulation/mutants.py --target $(TARGET_DIR)/mutants
+
 test-reading: ## Check what holds of every alert, on generated ones
 	cargo test $(READING)
 

@@ -34,6 +34,7 @@ impl Incident {
         let (deliveries, simulated) = simulate(seed, deliver(plan));
         let mut broken = deliveries.iter().flat_map(broken_rules).collect::<Vec<_>>();
         broken.extend(broken_history(&deliveries));
+        broken.sort();
         broken.dedup();
         Self { seed, deliveries, broken, simulated }
     }
@@ -64,7 +65,7 @@ async fn deliver(plan: &Plan) -> (Vec<Delivery>, Duration) {
     let started = tokio::time::Instant::now();
     let world = World::new(plan.route, settings);
     plan.faults.iter().for_each(|fault| world.script(fault.script()));
-    plan.connect.iter().for_each(|fault| world.network.fail_next(*fault));
+    plan.connect.iter().for_each(|fault| world.process.network.fail_next(*fault));
     let mut network_failed = !plan.connect.is_empty();
     let mut deliveries = first(plan, &world).await;
     let mut simulated = started.elapsed();
@@ -76,7 +77,7 @@ async fn deliver(plan: &Plan) -> (Vec<Delivery>, Duration) {
         tokio::time::sleep(after).await;
         world.clock.advance(freeze.beyond);
         let mut fates = freeze.fates.iter().cycle();
-        world.network.freeze(|| fates.next().copied().unwrap_or(Fate::Open));
+        world.process.network.freeze(|| fates.next().copied().unwrap_or(Fate::Open));
         network_failed |= freeze.fates.iter().any(|fate| *fate != Fate::Open);
         deliveries.push(world.deliver(deliveries.len(), plan.timeout).await);
         simulated = started.elapsed() + freeze.beyond;

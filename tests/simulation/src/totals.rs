@@ -46,6 +46,15 @@ impl Totals {
         totals
     }
 
+    /// Returns the broken rules, each with the seeds that break it.
+    pub fn broken_rules(&self) -> BTreeMap<&str, Vec<u64>> {
+        let mut rules = BTreeMap::<_, Vec<_>>::new();
+        for incident in &self.broken {
+            incident.broken.iter().for_each(|rule| rules.entry(rule.as_str()).or_default().push(incident.seed));
+        }
+        rules
+    }
+
     fn add(&mut self, incident: Incident) {
         self.incidents += 1;
         self.simulated += incident.simulated;
@@ -76,9 +85,8 @@ impl fmt::Display for Totals {
         writeln!(f, "outcomes: {}", list(outcomes))?;
         writeln!(f, "faults met: {}", list(faults))?;
         write!(f, "broken: {}", broken.len())?;
-        if !broken.is_empty() {
-            let seeds = broken.iter().map(|incident| incident.seed.to_string()).collect::<Vec<_>>().join(" ");
-            write!(f, "\nreplay with: make simulate SEED=N, where N is one of {seeds}")?;
+        for (rule, seeds) in self.broken_rules() {
+            write!(f, "\n  {rule}: {} incidents, make simulate SEED={}", seeds.len(), seeds[0])?;
         }
         broken.iter().take(MAX_REPORTED).try_for_each(|incident| write!(f, "\n\n{}", incident.report()))
     }

@@ -10,7 +10,7 @@ use lightsail_key_responder::aws::Settings as AwsSettings;
 use lightsail_key_responder::clock::Clock;
 use lightsail_key_responder::config::Config;
 use lightsail_key_responder::respond::Responder;
-use lightsail_simulator::{Role, Script, Seed, SeenRequest, Settings, Simulator, clock};
+use lightsail_simulator::{Dialer, Role, Script, Seed, SeenRequest, Settings, Simulator, clock};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -43,18 +43,26 @@ pub enum Route {
     Several,
 }
 
-/// Function, simulator and network.
+/// Simulator, accounts and function.
 pub struct World {
     /// The simulator.
     pub simulator: Simulator,
-    /// The network between function and simulator.
-    pub network: Network,
     /// Wall clock.
     pub clock: Clock,
+    /// The first process of the function.
+    pub process: Process,
+    dialer: Dialer,
+    config: Config,
     route: Route,
-    responder: Responder,
     log: Log,
     started: Instant,
+}
+
+/// One process of the function, with its connections.
+pub struct Process {
+    /// The network between this process and the simulator.
+    pub network: Network,
+    responder: Responder,
 }
 
 /// One exposed key, before and after a delivery.
@@ -83,7 +91,7 @@ pub struct Delivery {
     pub lingers: bool,
     /// `errorType` for Lambda. None for success.
     pub error_type: Option<&'static str>,
-    /// Records in the response, or the message of the error.
+    /// Records in the response, or the response to an SQS batch, or the message of the error.
     pub answer: Result<Vec<Value>, String>,
     /// Records in the log.
     pub records: Vec<Value>,
@@ -97,6 +105,8 @@ pub struct Delivery {
     pub at: Duration,
     /// Time that it took.
     pub took: Duration,
+    /// Timeout of the function.
+    pub timeout: Duration,
     /// Time between the answer and the deadline.
     pub left: Duration,
 }
@@ -105,8 +115,13 @@ pub struct Delivery {
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl World {
-    /// Builds the world of an alert by `route`.
+    /// Builds the world of an alert by `route`. The function searches two Regions.
     pub fn new(route: Route, settings: Settings) -> Self {
+        Self::with(route, settings, &format!("{OTHER_REGION},{REGION}"))
+    }
+
+    /// Builds the world of an alert by `route`, with this value of `SEARCH_REGIONS`. Empty means all Regions.
+    pub fn with(route: Route, settings: Settings, search_regions: &str) -> Self {
         let clock = Clock::simulated(start());
         let wall = clock.clone();
         clock::simulate(move || wall.now());
@@ -128,17 +143,20 @@ impl World {
             ("AWS_SESSION_TOKEN", "simulated-token"),
             ("AWS_ENDPOINT_URL_LIGHTSAIL", "http://127.0.0.1:1"),
             ("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1"),
-            ("SEARCH_REGIONS", &format!("{OTHER_REGION},{REGION}")),
+            ("SEARCH_REGIONS", search_regions),
             ("MEMBER_ROLE_NAME", ROLE),
             ("ALLOWED_ACCOUNTS", MEMBER),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let config = Config::read(variables).unwrap();
-        let network = Network::new(dialer, config.timeouts.connect);
-        let aws = AwsSettings::with(&config, network.http_client(), clock.clone());
         let log = Log::default();
-        let responder = Responder::with(&config, Audit::new(log.clone()), &aws);
-        Self { simulator, network, clock, route, responder, log, started: Instant::now() }
+        let process = Process::start(&config, dialer.clone(), &clock, &log);
+        Self { simulator, clock, process, dialer, config, route, log, started: Instant::now() }
+    }
+
+    /// Starts another process of the function.
+    pub fn start_process(&self) -> Process {
+        Process::start(&self.config, self.dialer.clone(), &self.clock, &self.log)
     }
 
     /// Adds a fault of a call.
@@ -148,14 +166,19 @@ impl World {
 
     /// Delivers the alert once, as invocation `number`, to a function with this timeout.
     pub async fn deliver(&self, number: usize, timeout: Duration) -> Delivery {
+        self.deliver_to(&self.process, &event(self.route), number, timeout).await
+    }
+
+    /// Delivers an event to a process.
+    pub async fn deliver_to(&self, process: &Process, event: &Value, number: usize, timeout: Duration) -> Delivery {
         let before = self.keys();
         let earlier = self.simulator.requests();
         let (at, started) = (self.started.elapsed(), Instant::now());
         let deadline = (self.clock.now() + timeout).timestamp_millis().unsigned_abs();
         let arn = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:responder");
         let id = format!("invocation-{number}");
-        let invocation = self.responder.invocation(&id, &arn, deadline);
-        let result = self.responder.respond(&event(self.route).to_string(), invocation).await;
+        let invocation = process.responder.invocation(&id, &arn, deadline);
+        let result = process.responder.respond(&event.to_string(), invocation).await;
         let took = started.elapsed();
         Delivery {
             route: self.route,
@@ -165,10 +188,11 @@ impl World {
             lingers: earlier.iter().any(|seen| seen.fault.as_deref() == Some("still_listed")),
             error_type: result.as_ref().err().map(|error| error.error_type),
             answer: match result {
-                Ok(response) => {
-                    let mut response = serde_json::to_value(response).unwrap();
-                    Ok(serde_json::from_value(response["records"].take()).unwrap())
-                }
+                // An SQS batch is answered by the items that failed.
+                Ok(response) => Ok(match serde_json::to_value(response).unwrap() {
+                    Value::Object(response) if response.contains_key("batchItemFailures") => vec![json!(response)],
+                    mut response => serde_json::from_value(response["records"].take()).unwrap(),
+                }),
                 Err(error) => Err(error.message),
             },
             records: self.log.records_of(&id),
@@ -181,6 +205,7 @@ impl World {
             other_keys: OTHERS.iter().filter(|(bucket, key)| self.exists(bucket, key)).count(),
             at,
             took,
+            timeout,
             left: timeout.saturating_sub(took),
         }
     }
@@ -198,7 +223,20 @@ impl World {
     }
 }
 
+impl Process {
+    fn start(config: &Config, dialer: Dialer, clock: &Clock, log: &Log) -> Self {
+        let network = Network::new(dialer, config.timeouts.connect);
+        let aws = AwsSettings::with(config, network.http_client(), clock.clone());
+        Self { responder: Responder::with(config, Audit::new(log.clone()), &aws), network }
+    }
+}
+
 impl Delivery {
+    /// Returns the outcome of the first key.
+    pub fn outcome(&self) -> &str {
+        self.record(KEYS[0])["status_code"].as_str().unwrap_or("none")
+    }
+
     /// Returns the record of a key. `Null` if there is none.
     pub fn record(&self, key: &str) -> &Value {
         let of_key = |record: &&Value| record["unmapped"]["access_key"]["id"] == key;
@@ -236,7 +274,8 @@ fn home(route: Route) -> &'static str {
     if route == Route::Member { MEMBER } else { ACCOUNT }
 }
 
-fn event(route: Route) -> Value {
+/// Returns the event of a route.
+pub fn event(route: Route) -> Value {
     let key = KEYS[0];
     match route {
         Route::Named => json!({"accessKeyId": key, "bucketName": BUCKET, "region": REGION, "accountId": ACCOUNT}),

@@ -2,5 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod copies;
+mod deadlines;
+mod frozen;
 mod incidents;
+mod outages;
 mod table;

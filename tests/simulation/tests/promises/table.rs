@@ -194,7 +194,7 @@ impl Cell {
         rule(hits > 0, "the fault hit a request".to_owned());
         match (self.class, self.attempt) {
             (Class::Transient, Attempt::First) => {
-                let succeeded = ["revoked", "already_absent"].contains(&outcome(&self.delivery));
+                let succeeded = ["revoked", "already_absent"].contains(&self.delivery.outcome());
                 rule(succeeded, "a transient fault is overcome".to_owned());
             }
             // The call uses all its attempts. Repeated reads have more.
@@ -243,7 +243,7 @@ fn summary(cells: &[Cell]) -> String {
         let _ = write!(text, "\n{fault:<18}");
         for call in CALLS {
             let here = cells.iter().filter(|cell| (cell.fault, cell.call.name) == (fault, call.name));
-            let mut here = here.map(|cell| (cell.attempt, short(outcome(&cell.delivery)))).collect::<Vec<_>>();
+            let mut here = here.map(|cell| (cell.attempt, short(cell.delivery.outcome()))).collect::<Vec<_>>();
             here.sort_unstable();
             let outcomes = here.into_iter().map(|(_, outcome)| outcome).collect::<String>();
             let _ = write!(text, "{:<14}", if outcomes.is_empty() { "-" } else { &outcomes });
@@ -262,10 +262,6 @@ fn summary(cells: &[Cell]) -> String {
         cells.iter().map(|cell| cell.delivery.left.as_millis()).min().unwrap_or_default(),
     );
     text
-}
-
-fn outcome(delivery: &Delivery) -> &str {
-    delivery.record(KEYS[0])["status_code"].as_str().unwrap_or("none")
 }
 
 fn failure(delivery: &Delivery) -> &Value {
