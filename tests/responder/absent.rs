@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::scene::{KEY, SIBLING, Scene, event, key_only, manual_event};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn absent_key_is_no_error() {
     let scene = Scene::new().await.seeded("us-east-1", "photos", &[SIBLING]);
     let answer = scene.respond(&manual_event()).await;
@@ -15,7 +15,7 @@ async fn absent_key_is_no_error() {
     assert_eq!(scene.keys("us-east-1", "photos"), [SIBLING]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn repeated_alert_is_already_absent() {
     let scene = Scene::with_key_on_photos().await;
     assert_eq!(scene.respond(&manual_event()).await.outcome(), "revoked");
@@ -25,7 +25,7 @@ async fn repeated_alert_is_already_absent() {
     assert_eq!(scene.keys("us-east-1", "photos"), [SIBLING]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn duplicate_alert_waits_for_stale_list() {
     let scene = Scene::with(Settings::default(), &[("VERIFY_FOR", "0")]).await;
     let scene = scene.seeded("us-east-1", "photos", &[KEY, SIBLING]);
@@ -38,7 +38,7 @@ async fn duplicate_alert_waits_for_stale_list() {
     assert!(answer.unmapped("/verification/reads").as_u64().unwrap() > 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn lost_delete_response_is_resolved_by_reading() {
     for fault in [Fault::ResetAfter, Fault::Truncated, Fault::NotJson, Fault::HttpStatus { status: 502 }] {
         let scene = Scene::with_key_on_photos().await.scripted(Script::new("DeleteBucketAccessKey", fault.clone()));
@@ -57,7 +57,7 @@ async fn lost_delete_response_is_resolved_by_reading() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn key_on_no_bucket_is_not_lightsail_key() {
     let scene = Scene::new().await.seeded("us-west-2", "photos", &[SIBLING]);
     for event in [key_only(), json!({"accessKeyId": KEY, "bucketName": "not-ours", "region": "eu-west-1"})] {
@@ -68,7 +68,7 @@ async fn key_on_no_bucket_is_not_lightsail_key() {
     assert_eq!(scene.keys("us-west-2", "photos"), [SIBLING]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn concurrent_duplicate_alerts_both_succeed() {
     let scene = Scene::new().await.seeded("eu-west-1", "photos", &[KEY, SIBLING]);
     let event = key_only();
@@ -79,7 +79,7 @@ async fn concurrent_duplicate_alerts_both_succeed() {
     assert_eq!(scene.keys("eu-west-1", "photos"), [SIBLING]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn alert_of_other_account_makes_no_call() {
     let scene = Scene::with_key_on_photos().await;
     let answer = scene.respond(&event("guardduty-other-account")).await;
@@ -88,7 +88,7 @@ async fn alert_of_other_account_makes_no_call() {
     assert!(scene.operations().is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn unknown_own_account_refuses_alert_with_account() {
     let scene = Scene::with_key_on_photos().await;
     let invocation = scene.responder.invocation("invocation-1", "not an ARN", u64::MAX / 2);
@@ -98,7 +98,7 @@ async fn unknown_own_account_refuses_alert_with_account() {
     assert!(scene.operations().is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn alert_without_bucket_key_makes_no_call() {
     let scene = Scene::with_key_on_photos().await;
     for name in [
@@ -115,7 +115,7 @@ async fn alert_without_bucket_key_makes_no_call() {
     assert!(scene.operations().is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn dry_run_deletes_nothing_and_records_plan() {
     let scene = Scene::with(Settings::default(), &[("RESPONDER_MODE", "dry_run")]).await;
     let scene = scene.seeded("us-east-1", "photos", &[KEY, SIBLING]);
@@ -130,7 +130,7 @@ async fn dry_run_deletes_nothing_and_records_plan() {
     assert_eq!(scene.keys("us-east-1", "photos"), [KEY, SIBLING]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn dry_run_without_read_access_is_failed() {
     let scene = Scene::with(Settings::default(), &[("RESPONDER_MODE", "dry_run")]).await;
     let scene = scene.seeded("us-east-1", "photos", &[KEY]);

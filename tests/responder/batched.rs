@@ -3,6 +3,7 @@
 
 use lightsail_simulator::{Fault, Script, Settings};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::scene::{KEY, SIBLING, Scene, event, manual_event};
 
@@ -17,7 +18,7 @@ fn sqs_event(bodies: &[(&str, String)]) -> Value {
     json!({"Records": records.collect::<Vec<_>>()})
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn each_listed_key_is_deleted_and_recorded() {
     let scene = Scene::with_key_on_photos().await.seeded("eu-west-1", "backups", &[OTHER]);
     let event = json!({"accessKeyId": [KEY, OTHER, KEY], "bucketName": "photos"});
@@ -29,7 +30,7 @@ async fn each_listed_key_is_deleted_and_recorded() {
     assert!(scene.keys("eu-west-1", "backups").is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn failed_key_fails_invocation_but_not_other_keys() {
     let scene = Scene::with_key_on_photos().await;
     let (lines, result) = scene.deliver(&json!({"accessKeyId": ["oops", KEY], "bucketName": "photos"})).await;
@@ -40,7 +41,7 @@ async fn failed_key_fails_invocation_but_not_other_keys() {
     assert_eq!(scene.keys("us-east-1", "photos"), [SIBLING]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn too_many_keys_are_protected() {
     let scene = Scene::with(Settings::default(), &[("MAX_KEYS_PER_ALERT", "2")]).await;
     let scene = scene.seeded("us-east-1", "photos", &[KEY, SIBLING]);
@@ -60,7 +61,7 @@ async fn too_many_keys_are_protected() {
     assert_eq!(outcomes(&lines), ["revoked", "revoked"]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn only_failed_queue_items_are_reported() {
     let scene = Scene::with_key_on_photos().await.seeded("us-east-1", "locked", &[OTHER]);
     let locked = json!({"accessKeyId": OTHER, "bucketName": "locked"});
@@ -91,7 +92,7 @@ async fn only_failed_queue_items_are_reported() {
     assert!(failed.contains(&json!({"itemIdentifier": "truncated"})));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn successful_batch_reports_no_failures() {
     let scene = Scene::with_key_on_photos().await;
     let notification = json!({"Type": "Notification", "TopicArn": "t", "Message": manual_event().to_string()});
@@ -102,7 +103,7 @@ async fn successful_batch_reports_no_failures() {
     assert_eq!(scene.keys("us-east-1", "photos"), [SIBLING]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn failed_item_without_id_fails_batch() {
     let scene = Scene::new().await;
     let event = json!({"Records": [{"eventSource": "aws:sqs", "body": "{\"accessKeyId\": \"oops\"}"}]});
@@ -111,7 +112,7 @@ async fn failed_item_without_id_fails_batch() {
     assert_eq!(result.unwrap_err().error_type, "Responder.Unreadable");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn batch_items_are_processed_concurrently() {
     let scene = Scene::new().await;
     let keys: Vec<String> = (0..10).map(|number| format!("AKIA{number:0>16}")).collect();
@@ -125,13 +126,13 @@ async fn batch_items_are_processed_concurrently() {
             ("id", json!({"accessKeyId": keys[number], "bucketName": format!("bucket-{number}")}).to_string())
         })
         .collect();
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let (lines, _) = scene.deliver(&sqs_event(&bodies)).await;
     assert_eq!(outcomes(&lines), ["revoked"; 10]);
     assert!(started.elapsed().as_millis() < 2_000, "{:?}", started.elapsed());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn sns_notification_returns_plain_response() {
     let scene = Scene::with_key_on_photos().await;
     let sns = |message: &str| json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": message}}]});

@@ -17,7 +17,7 @@ fn remaining_keys(scene: &Scene, account: &str, bucket: &str) -> Vec<String> {
     scene.simulator.keys(account, "eu-west-1", bucket).unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn member_key_is_deleted_with_member_role() {
     let scene = Scene::with_members().await.seeded_in(MEMBER, "photos", &[KEY, SIBLING]);
     let mut finding = event("guardduty-other-account");
@@ -40,7 +40,7 @@ async fn member_key_is_deleted_with_member_role() {
     assert!(requests[1..].iter().all(|seen| seen.account == MEMBER));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn session_is_cached_across_invocations() {
     let scene = Scene::with_members().await.seeded_in(MEMBER, "photos", &[KEY]);
     assert_eq!(scene.respond(&alert_for(MEMBER)).await.outcome(), "revoked");
@@ -48,7 +48,7 @@ async fn session_is_cached_across_invocations() {
     assert_eq!(scene.count("AssumeRole"), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn expiring_session_is_not_reused() {
     let scene = Scene::with_members().await.seeded_in(MEMBER, "photos", &[KEY]);
     let brief = Role::new(MEMBER, ROLE).external_id(EXTERNAL_ID).lasts_seconds(30);
@@ -58,7 +58,7 @@ async fn expiring_session_is_not_reused() {
     assert_eq!(scene.count("AssumeRole"), 2);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn refused_session_is_not_cached() {
     let scene = Scene::with_members().await.seeded_in(MEMBER, "photos", &[KEY]);
     let expired = Script::new("DeleteBucketAccessKey", Fault::error("ExpiredTokenException"));
@@ -68,7 +68,7 @@ async fn refused_session_is_not_cached() {
     assert_eq!(scene.count("AssumeRole"), 2);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn keys_of_one_alert_share_one_session() {
     let scene = Scene::with_members().await.seeded_in(MEMBER, "photos", &[KEY, SIBLING]);
     let both =
@@ -79,7 +79,7 @@ async fn keys_of_one_alert_share_one_session() {
     assert!(remaining_keys(&scene, MEMBER, "photos").is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn own_account_never_calls_sts() {
     let scene = Scene::with_members().await.seeded("eu-west-1", "photos", &[KEY]);
     assert_eq!(scene.respond(&alert_for(ACCOUNT)).await.outcome(), "revoked");
@@ -87,7 +87,7 @@ async fn own_account_never_calls_sts() {
     assert_eq!(scene.count("AssumeRole"), 0);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn foreign_account_makes_no_call() {
     let scene = Scene::with_members().await.seeded_in(FOREIGN_ACCOUNT, "photos", &[KEY]);
     scene.simulator.role(Role::new(FOREIGN_ACCOUNT, ROLE).external_id(EXTERNAL_ID)).unwrap();
@@ -101,7 +101,7 @@ async fn foreign_account_makes_no_call() {
     assert!(scene.operations().is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn denied_role_is_failed_without_lightsail_call() {
     // The other member account has no such role.
     let scene = Scene::with_members().await.seeded_in(OTHER_MEMBER, "photos", &[KEY]);
@@ -114,7 +114,7 @@ async fn denied_role_is_failed_without_lightsail_call() {
     assert_eq!(scene.operations(), ["AssumeRole"]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn transient_sts_faults_are_retried() {
     for fault in [Fault::Throttled, Fault::ServiceException, Fault::ResetBefore, Fault::NotJson, Fault::EmptyAnswer] {
         let scene = Scene::with_members().await.seeded_in(MEMBER, "photos", &[KEY]);
@@ -125,7 +125,7 @@ async fn transient_sts_faults_are_retried() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn key_without_account_is_found_in_member_account() {
     let scene = Scene::with_members().await.seeded_in(MEMBER, "backups", &[KEY, SIBLING]);
     let answer = scene.respond(&key_only()).await;
@@ -134,7 +134,7 @@ async fn key_without_account_is_found_in_member_account() {
     assert_eq!(remaining_keys(&scene, MEMBER, "backups"), [SIBLING]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn denied_role_makes_search_incomplete() {
     let scene = Scene::with_members().await.seeded_in(OTHER_MEMBER, "photos", &[KEY]);
     let answer = scene.respond(&key_only()).await;
@@ -145,7 +145,7 @@ async fn denied_role_makes_search_incomplete() {
     assert!(answer.message().contains("account 444455556666 (AssumeRole: AccessDenied"), "{}", answer.message());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn complete_search_counts_all_accounts() {
     let scene = Scene::with_members().await;
     scene.simulator.role(Role::new(OTHER_MEMBER, ROLE).external_id(EXTERNAL_ID)).unwrap();
@@ -154,7 +154,7 @@ async fn complete_search_counts_all_accounts() {
     assert!(answer.message().contains("of 3 accounts (57 Regions and 0 buckets read)"), "{}", answer.message());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn truncated_sts_response_is_no_session() {
     let scene = Scene::with_members().await.seeded_in(MEMBER, "photos", &[KEY]);
     let scene = scene.scripted(Script::new("AssumeRole", Fault::Truncated));
@@ -165,7 +165,7 @@ async fn truncated_sts_response_is_no_session() {
     assert_eq!(scene.respond(&alert_for(MEMBER)).await.outcome(), "revoked");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn session_refused_in_search_is_not_cached() {
     let scene = Scene::with_members().await.seeded_in(MEMBER, "backups", &[SIBLING]);
     scene.simulator.role(Role::new(OTHER_MEMBER, ROLE).external_id(EXTERNAL_ID)).unwrap();
@@ -178,7 +178,7 @@ async fn session_refused_in_search_is_not_cached() {
     assert_eq!(scene.count("AssumeRole"), 3);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn server_error_keeps_session_cached() {
     let scene = Scene::with_members().await.seeded_in(MEMBER, "photos", &[KEY]);
     let scene = scene.scripted(Script::new("DeleteBucketAccessKey", Fault::HttpStatus { status: 503 }).times(5));
@@ -188,7 +188,7 @@ async fn server_error_keeps_session_cached() {
 }
 
 /// The own account denies the delete on the hinted bucket, and the key is found and deleted in a member account.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn denied_hint_is_not_blamed_on_member_account() {
     let scene =
         Scene::with_members().await.seeded_in(MEMBER, "backups", &[KEY]).seeded("us-east-1", "photos", &[SIBLING]);

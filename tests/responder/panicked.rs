@@ -35,7 +35,7 @@ impl Subscriber for PanicsIn {
     fn exit(&self, _: &Id) {}
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn panic_in_stage_leaves_record_and_error() {
     for (stage, outcome, expected) in [
         ("read", "unreadable", None),
@@ -62,7 +62,7 @@ async fn panic_in_stage_leaves_record_and_error() {
 }
 
 /// The key is deleted and confirmed although the read beside the delete panics.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn panic_in_evidence_does_not_fail_the_delete() {
     let scene = Scene::with_key_on_photos().await;
     let _guard = tracing::subscriber::set_default(PanicsIn { stage: "evidence", armed: AtomicBool::new(true) });

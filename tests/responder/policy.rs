@@ -10,7 +10,7 @@ async fn with_photos_protected() -> Scene {
     scene.seeded("us-east-1", "photos", &[KEY, SIBLING])
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn protected_bucket_keeps_its_keys() {
     for alert in [manual_event(), key_only(), event("guardduty-s3-exfiltration")] {
         let scene = with_photos_protected().await;
@@ -27,7 +27,7 @@ async fn protected_bucket_keeps_its_keys() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn protection_covers_only_named_bucket() {
     let scene = with_photos_protected().await.seeded("us-east-1", "photos", &[SIBLING]);
     let scene = scene.seeded("eu-west-1", "logs", &[KEY]);
@@ -37,7 +37,7 @@ async fn protection_covers_only_named_bucket() {
     assert_eq!(scene.keys("us-east-1", "photos"), [SIBLING]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn unreadable_protected_bucket_is_failed() {
     let scene = with_photos_protected().await;
     let scene = scene.scripted(Script::new("GetBucketAccessKeys", Fault::AccessDenied).every());
@@ -46,7 +46,7 @@ async fn unreadable_protected_bucket_is_failed() {
     assert_eq!(scene.count("DeleteBucketAccessKey"), 0);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn tagged_bucket_found_by_search_keeps_its_keys() {
     let scene = Scene::new().await;
     let bucket = Seed::bucket("eu-west-1", "photos").key(KEY).tag("responder:protect", "true");
@@ -61,7 +61,7 @@ async fn tagged_bucket_found_by_search_keeps_its_keys() {
     assert_eq!(scene.count("DeleteBucketAccessKey"), 0);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn delete_denied_for_tag_is_protected() {
     let scene = Scene::new().await;
     let bucket = Seed::bucket("us-east-1", "photos").key(KEY).tag("responder:protect", "true");
@@ -73,7 +73,7 @@ async fn delete_denied_for_tag_is_protected() {
     assert_eq!(scene.keys("us-east-1", "photos"), [KEY]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn dry_run_on_tagged_bucket_is_protected() {
     let scene = Scene::new().await;
     let bucket = Seed::bucket("us-east-1", "photos").key(KEY).tag("responder:protect", "true");
@@ -82,7 +82,7 @@ async fn dry_run_on_tagged_bucket_is_protected() {
     assert_eq!(scene.respond(&request).await.outcome(), "protected");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn manual_event_can_request_dry_run() {
     let scene = Scene::with_key_on_photos().await;
     for request in [
@@ -95,7 +95,7 @@ async fn manual_event_can_request_dry_run() {
     assert_eq!(scene.count("DeleteBucketAccessKey"), 0);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn manual_event_cannot_override_dry_run() {
     let scene = Scene::with(Settings::default(), &[("RESPONDER_MODE", "dry_run")]).await;
     let scene = scene.seeded("us-east-1", "photos", &[KEY]);
@@ -104,7 +104,7 @@ async fn manual_event_cannot_override_dry_run() {
     assert_eq!(scene.keys("us-east-1", "photos"), [KEY]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn dry_run_request_does_not_block_alert_beside_it() {
     let scene = Scene::with_key_on_photos().await;
     let request = json!({"accessKeyId": KEY, "bucketName": "photos", "dryRun": true});

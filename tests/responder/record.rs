@@ -58,20 +58,20 @@ fn seen_first() -> Script {
     Script::new("DeleteBucketAccessKey", Fault::Latency { ms: 200 })
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn revoked_by_name() {
     let scene = Scene::with_key_on_photos().await;
     let scene = scene.scripted(seen_first());
     snapshot("revoked_by_name", scene.respond(&event("guardduty-s3-exfiltration")).await);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn revoked_by_search() {
     let scene = Scene::new().await.seeded("eu-west-1", "backups", &[KEY, SIBLING]);
     snapshot("revoked_by_search", scene.respond(&event("guardduty-iam-compromised-credentials")).await);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn already_absent() {
     let scene = Scene::new().await.seeded("eu-central-1", "photos", &[SIBLING]);
     snapshot("already_absent", scene.respond(&event("exposed-key-event")).await);
@@ -79,14 +79,14 @@ async fn already_absent() {
     snapshot("already_absent_manual_event", scene.respond(&manual_event()).await);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn not_lightsail_key() {
     snapshot("not_lightsail_key", Scene::new().await.respond(&key_only()).await);
     snapshot("not_lightsail_key_bucket_missing", Scene::new().await.respond(&manual_event()).await);
 }
 
 /// The record describes the bucket that exists, wherever the alert names it.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn record_does_not_depend_on_order_of_hints() {
     let record = async |buckets: [&str; 2]| {
         let scene = Scene::new().await.seeded("us-east-1", "photos", &[SIBLING]);
@@ -101,56 +101,56 @@ async fn record_does_not_depend_on_order_of_hints() {
     assert_eq!(record(["not-ours", "photos"]).await, record_of_first);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn ignored() {
     snapshot("ignored", Scene::new().await.respond(&event("guardduty-sample")).await);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn dry_run() {
     let scene = Scene::with(Settings::default(), &[("RESPONDER_MODE", "dry_run")]).await;
     snapshot("dry_run", scene.seeded("us-east-1", "photos", &[KEY]).respond(&manual_event()).await);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn protected() {
     let scene = Scene::with(Settings::default(), &[("PROTECTED_BUCKETS", "photos")]).await;
     snapshot("protected", scene.seeded("us-east-1", "photos", &[KEY]).respond(&manual_event()).await);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn revoked_in_a_member_account() {
     let scene = Scene::with_members().await.seeded_in(MEMBER, "backups", &[KEY, SIBLING]);
     snapshot("revoked_in_a_member_account", scene.respond(&key_only()).await);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn unreadable() {
     let scene = Scene::new().await;
     snapshot("unreadable", scene.respond(&event("manual-malformed-key")).await);
     snapshot("unreadable_not_json", scene.respond_text_within("{", Duration::from_secs(60)).await);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn wrong_account() {
     snapshot("wrong_account", Scene::new().await.respond(&event("guardduty-other-account")).await);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn search_incomplete() {
     let scene = Scene::new().await;
     let scene = scene.scripted(Script::new("GetBuckets", Fault::AccessDenied).every().in_region("eu-west-3"));
     snapshot("search_incomplete", scene.respond(&key_only()).await);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn unconfirmed() {
     let scene = Scene::with_key_on_photos().await.scripted(Script::new("GetOperation", Fault::AccessDenied).every());
     let scene = scene.scripted(seen_first());
     snapshot("unconfirmed", scene.respond(&manual_event()).await);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn failed() {
     let scene = Scene::with_key_on_photos().await;
     let scene = scene.scripted(Script::new("DeleteBucketAccessKey", Fault::operation_failed()));

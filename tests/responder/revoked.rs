@@ -1,13 +1,14 @@
 //! Tests of `revoked`: the function deleted the key, the operation succeeded, and a read shows that the key is gone.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lightsail_simulator::{Fault, Script, Seed, SeedKey, Settings};
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::scene::{KEY, SIBLING, Scene, event, manual_event};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn delete_is_first_request() {
     let scene = Scene::with_key_on_photos().await;
     let answer = scene.respond(&manual_event()).await;
@@ -17,7 +18,7 @@ async fn delete_is_first_request() {
     assert_eq!(scene.keys("us-east-1", "photos"), [SIBLING]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn evidence_is_read_concurrently_with_delete() {
     let used = chrono::DateTime::from_timestamp(1_795_000_000, 0).unwrap();
     let scene = Scene::new().await;
@@ -34,7 +35,7 @@ async fn evidence_is_read_concurrently_with_delete() {
     assert!(answer.message().ends_with("last used 2026-11-18T11:06:40Z with s3 in eu-west-1"), "{}", answer.message());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn missing_evidence_delays_nothing_and_is_recorded() {
     for (fault, expected) in [(Fault::HangBefore, "unavailable"), (Fault::Latency { ms: 0 }, "already_gone")] {
         let scene = Scene::with_key_on_photos().await.scripted(Script::new("GetBucketAccessKeys", fault));
@@ -51,13 +52,13 @@ async fn missing_evidence_delays_nothing_and_is_recorded() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn unsent_delete_has_no_evidence() {
     let answer = Scene::with_key_on_photos().await.unreachable().respond(&manual_event()).await;
     assert_eq!((answer.outcome(), answer.unmapped("/access_key/evidence")), ("failed", &json!(null)));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn delete_uses_region_of_alert() {
     let scene = Scene::new().await.seeded("eu-central-1", "photos", &[KEY]);
     let answer = scene.respond(&event("exposed-key-event")).await;
@@ -66,7 +67,7 @@ async fn delete_uses_region_of_alert() {
     assert_eq!((first.operation.as_str(), first.region.as_str()), ("DeleteBucketAccessKey", "eu-central-1"));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn delete_without_region_uses_own_region() {
     let scene = Scene::with_key_on_photos().await;
     let answer = scene.respond(&json!({"accessKeyId": KEY, "bucketName": "photos"})).await;
@@ -74,7 +75,7 @@ async fn delete_without_region_uses_own_region() {
     assert_eq!(scene.first_request().region, "us-east-1");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn each_named_bucket_is_tried() {
     let scene = Scene::with_key_on_photos().await.seeded("us-east-1", "logs", &["AKIAQQQQQQQQQQQQQQQQ"]);
     let mut finding = event("guardduty-s3-exfiltration");
@@ -90,7 +91,7 @@ async fn each_named_bucket_is_tried() {
     assert_eq!(scene.keys("us-east-1", "logs").len(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn pending_operation_is_polled_to_its_end() {
     let scene = Scene::with_key_on_photos()
         .await
@@ -101,7 +102,7 @@ async fn pending_operation_is_polled_to_its_end() {
     assert_eq!(answer.unmapped("/operations/0/status"), "Succeeded");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn finished_operation_is_not_polled() {
     let scene = Scene::with(Settings { done_at_poll: 0, ..Settings::default() }, &[]).await;
     let scene = scene.seeded("us-east-1", "photos", &[KEY]);
@@ -111,7 +112,7 @@ async fn finished_operation_is_not_polled() {
     assert_eq!(answer.unmapped("/bucket/remaining_keys"), 0);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn listed_key_is_read_until_gone() {
     let scene = Scene::with_key_on_photos()
         .await
@@ -123,7 +124,7 @@ async fn listed_key_is_read_until_gone() {
     assert_eq!(answer.unmapped("/verification/absent"), true);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn failed_poll_is_retried() {
     for fault in [Fault::ServiceException, Fault::EmptyAnswer, Fault::ResetBefore] {
         let scene = Scene::with_key_on_photos().await.scripted(Script::new("GetOperation", fault));
@@ -133,7 +134,7 @@ async fn failed_poll_is_retried() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn delete_without_operation_needs_complete_search() {
     for fault in [Fault::NoOperations, Fault::EmptyAnswer] {
         let sighted_first = Script::new("DeleteBucketAccessKey", fault).late_by(200);
@@ -146,7 +147,7 @@ async fn delete_without_operation_needs_complete_search() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn unsighted_delete_without_operation_is_absent() {
     let scene = Scene::with_key_on_photos().await;
     let scene = scene.scripted(Script::new("DeleteBucketAccessKey", Fault::NoOperations));
@@ -157,7 +158,7 @@ async fn unsighted_delete_without_operation_is_absent() {
     assert!(!scene.keys("us-east-1", "photos").contains(&KEY.to_owned()));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn record_names_bucket_with_accepted_delete() {
     let scene = Scene::with_key_on_photos().await.seeded("us-east-1", "logs", &["AKIAQQQQQQQQQQQQQQQQ"]);
     let scene = scene.scripted(Script::new("DeleteBucketAccessKey", Fault::NoOperations).late_by(200));
@@ -168,7 +169,7 @@ async fn record_names_bucket_with_accepted_delete() {
     assert_eq!(scene.count("DeleteBucketAccessKey"), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn transient_delete_faults_are_retried() {
     for fault in [
         Fault::Throttled,

@@ -1,15 +1,21 @@
-//! Test setup: a simulator, a responder that calls it, and the log that receives the records.
+//! Test setup: a simulator, a responder that calls it, and the log that receives the records, in simulated time.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use lightsail_key_responder::audit::Audit;
+use lightsail_key_responder::aws::Settings as AwsSettings;
+use lightsail_key_responder::clock::Clock;
 use lightsail_key_responder::config::Config;
 use lightsail_key_responder::outcome::InvocationError;
 use lightsail_key_responder::respond::{Responder, Response};
-use lightsail_simulator::{Role, Script, Seed, SeenRequest, Settings, Simulator};
+use lightsail_simulator::{Dialer, Role, Script, Seed, SeenRequest, Settings, Simulator, clock};
+use responder_simulation::network::Network;
+use responder_simulation::start;
 use serde_json::{Value, json};
+
+use crate::bus;
 
 pub(crate) const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 pub(crate) const SIBLING: &str = "AKIAI44QH8DHBEXAMPLE";
@@ -27,7 +33,14 @@ const SECRET: &str = "simulated-secret";
 pub(crate) struct Scene {
     pub(crate) simulator: Simulator,
     pub(crate) responder: Responder,
+    /// None if the simulator cannot be reached.
+    dialer: Option<Dialer>,
     log: Log,
+}
+
+thread_local! {
+    /// Wall clock of a test, which all of its scenes share. It starts just after the times in `events`.
+    static CLOCK: Clock = Clock::simulated(start() + Duration::from_secs(12));
 }
 
 /// Result of one event.
@@ -49,14 +62,13 @@ impl Scene {
 
     /// Replaces the function by one whose Lightsail address refuses connections.
     pub(crate) fn unreachable(self) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let (responder, log) = responder(&format!("http://127.0.0.1:{port}"), &[]);
-        Self { responder, log, ..self }
+        let (responder, log) = responder(None, &[]);
+        Self { responder, log, dialer: None, ..self }
     }
 
     /// Replaces the function by a new one with these variables on the same account.
     pub(crate) fn with_new_function(self, variables: &[(&str, &str)]) -> Self {
-        let (responder, log) = responder(&self.simulator.endpoint(), variables);
+        let (responder, log) = responder(self.dialer.clone(), variables);
         Self { responder, log, ..self }
     }
 
@@ -64,9 +76,10 @@ impl Scene {
     pub(crate) async fn with(settings: Settings, variables: &[(&str, &str)]) -> Self {
         // With a secret, the simulator verifies each signature.
         let settings = Settings { secret_access_key: Some(SECRET.to_owned()), ..settings };
-        let simulator = Simulator::start_with(settings).await.unwrap();
-        let (responder, log) = responder(&simulator.endpoint(), variables);
-        Self { simulator, responder, log }
+        clock::simulate(|| CLOCK.with(Clock::now));
+        let (simulator, dialer) = Simulator::start_in_memory(settings).unwrap();
+        let (responder, log) = responder(Some(dialer.clone()), variables);
+        Self { simulator, responder, dialer: Some(dialer), log }
     }
 
     /// Starts the scene of [`Self::new`] with a function that may act in two member accounts. Only the first one has
@@ -146,8 +159,7 @@ impl Scene {
         time: Duration,
     ) -> (Vec<Value>, Result<Response, InvocationError>) {
         let arn = format!("arn:aws:lambda:us-east-1:{ACCOUNT}:function:responder");
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let deadline = u64::try_from((now + time).as_millis()).unwrap();
+        let deadline = (CLOCK.with(Clock::now) + time).timestamp_millis().unsigned_abs();
         let earlier = self.log.lines().len();
         let result = self.responder.respond(event, self.responder.invocation("invocation-1", &arn, deadline)).await;
         let lines = self.log.lines().split_off(earlier);
@@ -218,8 +230,10 @@ fn assert_metrics(line: &Value) {
     assert_eq!(line["Outcome"], line["audit"]["status_code"]);
 }
 
-/// Creates a responder for `endpoint`, and its log.
-fn responder(endpoint: &str, variables: &[(&str, &str)]) -> (Responder, Log) {
+/// Creates a responder that reaches the simulator by `dialer`, and its log.
+fn responder(dialer: Option<Dialer>, variables: &[(&str, &str)]) -> (Responder, Log) {
+    let endpoint = format!("http://127.0.0.1:{SIMULATOR_PORT}");
+    let endpoint = endpoint.as_str();
     let lambda = [
         ("AWS_REGION", "us-east-1"),
         ("AWS_ACCESS_KEY_ID", ACCOUNT),
@@ -230,8 +244,19 @@ fn responder(endpoint: &str, variables: &[(&str, &str)]) -> (Responder, Log) {
     ];
     let variables = lambda.iter().chain(variables).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let log = Log::default();
-    (Responder::new(&Config::read(variables).unwrap(), Audit::new(log.clone())), log)
+    let config = Config::read(variables).unwrap();
+    let dial = move |host: &http::Uri| match (host.port_u16(), &dialer) {
+        (Some(SIMULATOR_PORT), Some(dialer)) => dialer.dial(),
+        (Some(port), _) => bus::dial(port),
+        (None, _) => Err(io::ErrorKind::ConnectionRefused.into()),
+    };
+    let network = Network::new(dial, config.timeouts.connect);
+    let aws = AwsSettings::with(&config, network.http_client(), CLOCK.with(Clone::clone));
+    (Responder::with(&config, Audit::new(log.clone()), &aws), log)
 }
+
+/// Port of the simulator in memory.
+const SIMULATOR_PORT: u16 = 1;
 
 /// Returns a manual event that names bucket `photos` in `us-east-1`.
 pub(crate) fn manual_event() -> Value {

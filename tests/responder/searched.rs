@@ -2,15 +2,16 @@
 //! "nowhere".
 
 use std::collections::{HashMap, HashSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lightsail_key_responder::regions::REGIONS;
 use lightsail_simulator::{Fault, Script, Seed, SeedKey, Settings};
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::scene::{KEY, SIBLING, Scene, event, key_only, manual_event};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn key_is_found_in_any_region_and_page() {
     let mut scene = Scene::with(Settings { page_size: 2, ..Settings::default() }, &[]).await;
     for number in 0..7 {
@@ -30,7 +31,7 @@ async fn key_is_found_in_any_region_and_page() {
     assert_eq!(scene.keys("ap-southeast-2", "zebra"), [SIBLING]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn wrong_bucket_hint_does_not_save_key() {
     let scene = Scene::new().await.seeded("us-east-1", "photos", &[SIBLING]).seeded("eu-north-1", "backups", &[KEY]);
     let answer = scene.respond(&manual_event()).await;
@@ -40,14 +41,14 @@ async fn wrong_bucket_hint_does_not_save_key() {
     assert!(scene.keys("eu-north-1", "backups").is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn bucket_in_other_region_is_found() {
     let scene = Scene::new().await.seeded("sa-east-1", "photos", &[KEY]);
     let answer = scene.respond(&manual_event()).await;
     assert_eq!((answer.outcome(), answer.unmapped("/bucket/region")), ("revoked", &json!("sa-east-1")));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn does_not_exist_error_counts_as_not_found() {
     let scene = Scene::new().await.seeded("sa-east-1", "photos", &[KEY]);
     let scene = scene.scripted(Script::new("DeleteBucketAccessKey", Fault::DoesNotExist).in_region("us-east-1"));
@@ -55,7 +56,7 @@ async fn does_not_exist_error_counts_as_not_found() {
     assert_eq!(scene.respond(&manual_event()).await.outcome(), "revoked");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn unreadable_region_makes_search_incomplete() {
     for fault in [Fault::ServiceException, Fault::AccessDenied, Fault::Truncated, Fault::RegionSetupInProgress] {
         let scene = Scene::with_key_on_photos().await;
@@ -69,7 +70,7 @@ async fn unreadable_region_makes_search_incomplete() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn unreadable_later_page_makes_search_incomplete() {
     let scene = Scene::with(Settings { page_size: 1, ..Settings::default() }, &[]).await;
     let scene = scene.seeded("us-east-1", "aaa", &[]).seeded("us-east-1", "photos", &[KEY]);
@@ -77,7 +78,7 @@ async fn unreadable_later_page_makes_search_incomplete() {
     assert_eq!(scene.respond(&key_only()).await.outcome(), "search_incomplete");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn key_before_unreadable_page_is_deleted() {
     let scene = Scene::with(Settings { page_size: 1, ..Settings::default() }, &[]).await;
     let scene = scene.seeded("us-east-1", "photos", &[KEY]).seeded("us-east-1", "zebra", &[]);
@@ -85,7 +86,7 @@ async fn key_before_unreadable_page_is_deleted() {
     assert_eq!(scene.respond(&key_only()).await.outcome(), "revoked");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn unreadable_bucket_is_named() {
     let scene = Scene::with_key_on_photos().await;
     let scene = scene.scripted(Script::new("GetBucketAccessKeys", Fault::AccessDenied).every());
@@ -95,7 +96,7 @@ async fn unreadable_bucket_is_named() {
     assert!(answer.message().contains("bucket photos in us-east-1"), "{}", answer.message());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn response_without_list_makes_search_incomplete() {
     for operation in ["GetBuckets", "GetBucketAccessKeys"] {
         let scene = Scene::with_key_on_photos().await;
@@ -108,7 +109,7 @@ async fn response_without_list_makes_search_incomplete() {
     assert_eq!(scene.respond(&key_only()).await.outcome(), "search_incomplete");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn listed_but_not_found_bucket_counts_as_unread() {
     let scene = Scene::with_key_on_photos().await;
     let scene = scene.scripted(Script::new("GetBucketAccessKeys", Fault::NotFound).every());
@@ -120,7 +121,7 @@ async fn listed_but_not_found_bucket_counts_as_unread() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn disabled_opt_in_region_cannot_hold_key() {
     let refusal = || Fault::error("UnrecognizedClientException");
     let scene = Scene::new().await;
@@ -133,7 +134,7 @@ async fn disabled_opt_in_region_cannot_hold_key() {
     assert_eq!(scene.respond(&key_only()).await.outcome(), "search_incomplete");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn disabled_named_region_does_not_stop_search() {
     let scene = Scene::new().await.seeded("eu-west-1", "backups", &[KEY]);
     let scene =
@@ -146,7 +147,7 @@ async fn disabled_named_region_does_not_stop_search() {
     assert_eq!(scene.respond(&event).await.outcome(), "not_lightsail_key");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn denied_delete_of_found_key_is_failed() {
     let scene = Scene::new().await.seeded("eu-west-1", "backups", &[KEY]);
     let scene = scene.scripted(Script::new("DeleteBucketAccessKey", Fault::AccessDenied).every());
@@ -159,7 +160,7 @@ async fn denied_delete_of_found_key_is_failed() {
     assert!(answer.message().contains("; nothing was deleted. "), "{}", answer.message());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn message_shortens_long_list_of_unread_buckets() {
     let mut scene = Scene::new().await;
     for number in 0..30 {
@@ -171,7 +172,7 @@ async fn message_shortens_long_list_of_unread_buckets() {
     assert!(answer.message().contains(" and 10 more ("), "{}", answer.message());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn search_starts_with_alert_region_then_own_region() {
     let scene = Scene::new().await;
     let answer = scene.respond(&json!({"accessKeyId": KEY, "region": "sa-east-1"})).await;
@@ -180,7 +181,7 @@ async fn search_starts_with_alert_region_then_own_region() {
     assert_eq!((regions.len(), &regions[..2]), (19, &["sa-east-1".to_owned(), "us-east-1".to_owned()][..]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn search_regions_narrow_search() {
     let scene = Scene::with(Settings::default(), &[("SEARCH_REGIONS", "eu-west-1,eu-west-2")]).await;
     let scene = scene.seeded("eu-west-2", "photos", &[KEY]).seeded("eu-west-3", "logs", &[SIBLING]);
@@ -194,7 +195,7 @@ async fn search_regions_narrow_search() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn alert_region_outside_search_regions_is_searched() {
     let scene = Scene::with(Settings::default(), &[("SEARCH_REGIONS", "eu-west-1")]).await;
     let scene = scene.seeded("us-east-2", "photos", &[KEY]);
@@ -202,7 +203,7 @@ async fn alert_region_outside_search_regions_is_searched() {
     assert_eq!((answer.outcome(), answer.unmapped("/bucket/region")), ("revoked", &json!("us-east-2")));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn named_bucket_outside_search_regions_is_tried() {
     let scene = Scene::with(Settings::default(), &[("SEARCH_REGIONS", "eu-west-1")]).await;
     let scene = scene.seeded("us-east-1", "photos", &[KEY]);
@@ -216,7 +217,7 @@ async fn named_bucket_outside_search_regions_is_tried() {
     assert_eq!(scene.respond(&own_region).await.outcome(), "revoked");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn failed_named_bucket_does_not_stop_search() {
     for fault in [Fault::AccessDenied, Fault::InvalidInput, Fault::Throttled, Fault::ServiceException] {
         let scene = Scene::new().await.seeded("eu-west-1", "backups", &[KEY]);
@@ -229,7 +230,7 @@ async fn failed_named_bucket_does_not_stop_search() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn silent_named_bucket_leaves_time_for_search() {
     let scene = Scene::new().await.seeded("eu-west-1", "backups", &[KEY]);
     let silent = Script::new("DeleteBucketAccessKey", Fault::HangBefore).in_region("us-east-1").every();
@@ -238,7 +239,7 @@ async fn silent_named_bucket_leaves_time_for_search() {
     assert_eq!((answer.outcome(), answer.unmapped("/bucket/name")), ("revoked", &json!("backups")));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn only_first_ten_named_buckets_are_tried() {
     let scene = Scene::new().await.seeded("us-east-1", "photos", &[KEY]);
     let mut finding = event("guardduty-s3-exfiltration");
@@ -249,13 +250,12 @@ async fn only_first_ten_named_buckets_are_tried() {
     assert_eq!(scene.count("DeleteBucketAccessKey"), 11);
 }
 
-/// Latency of each request. It is long enough that the machine's own delay does not matter, so that time counts round
-/// trips.
-const ROUND_TRIP: Duration = Duration::from_millis(1500);
+/// Latency of each request. Nothing else takes simulated time, so that time counts round trips.
+const ROUND_TRIP: Duration = Duration::from_millis(50);
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn search_bounds_round_trips_and_connections() {
-    let slow = || Settings { latency_ms: 1500, ..Settings::default() };
+    let slow = || Settings { latency_ms: 50, ..Settings::default() };
     for exists in [true, false] {
         let mut scene = Scene::with(slow(), &[]).await;
         for (region, _) in REGIONS {
@@ -268,7 +268,7 @@ async fn search_bounds_round_trips_and_connections() {
         let answer = scene.respond(&key_only()).await;
         let round_trips = started.elapsed().as_secs_f64() / ROUND_TRIP.as_secs_f64();
         assert_eq!(answer.outcome(), if exists { "revoked" } else { "not_lightsail_key" });
-        assert!(round_trips < 8.0, "{round_trips} round trips");
+        assert!(round_trips <= 8.0, "{round_trips} round trips");
         let requests = scene.simulator.requests();
         // In the simulator all Regions are one host and share its connections. For this reason, the requests per
         // connection say nothing about AWS's hosts. The test checks the number of connections and the in-flight
@@ -280,7 +280,7 @@ async fn search_bounds_round_trips_and_connections() {
             arrivals.entry(&seen.region).or_default().push(seen.at_ms);
         }
         assert_eq!(arrivals.len(), 19);
-        let in_flight = |times: &[u64], now: u64| times.iter().filter(|at| (now..now + 1400).contains(at)).count();
+        let in_flight = |times: &[u64], now: u64| times.iter().filter(|at| (now..now + 50).contains(at)).count();
         let most = arrivals.values().flat_map(|times| times.iter().map(|now| in_flight(times, *now))).max();
         assert!(most <= Some(8), "{most:?} in-flight requests to one Region");
         if !exists {
@@ -289,7 +289,7 @@ async fn search_bounds_round_trips_and_connections() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn absence_on_named_bucket_is_no_proof() {
     let scene = Scene::new().await.seeded("us-east-1", "photos", &[SIBLING]).seeded("eu-west-1", "logs", &[KEY]);
     let scene = scene.scripted(Script::new("GetBuckets", Fault::AccessDenied).every().in_region("eu-west-1"));
@@ -298,7 +298,7 @@ async fn absence_on_named_bucket_is_no_proof() {
     assert_eq!(scene.keys("eu-west-1", "logs"), [KEY]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn twenty_searches_share_connections_of_region() {
     let mut scene = Scene::with(Settings { latency_ms: 20, ..Settings::default() }, &[]).await;
     for number in 0..20 {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::scene::{Scene, event};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn invalid_event_leaves_record_and_makes_no_call() {
     let scene = Scene::with_key_on_photos().await;
     for name in ["manual-malformed-key", "manual-unknown-member", "unknown-event", "not-an-object"] {
@@ -16,7 +16,7 @@ async fn invalid_event_leaves_record_and_makes_no_call() {
     assert!(scene.operations().is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn invalid_json_leaves_record() {
     let scene = Scene::with_key_on_photos().await;
     let deep = format!("{{\"a\":{}1{}}}", "[".repeat(500), "]".repeat(500));
@@ -35,7 +35,7 @@ async fn invalid_json_leaves_record() {
     assert!(scene.operations().is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn untrusted_event_text_is_redacted() {
     let scene = Scene::new().await;
     let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";

@@ -4,6 +4,7 @@
 //! the built function have.
 
 use std::error::Error;
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,17 +23,18 @@ use http::Uri;
 use hyper_util::client::legacy::connect::{CaptureConnection, Connected, Connection, capture_connection};
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use lightsail_simulator::Dialer;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tower_service::Service;
 
 /// The network between the function and the simulator.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Network(Arc<Shared>);
 
-#[derive(Debug)]
+/// Connects to a host and port in memory.
+type Dial = dyn Fn(&Uri) -> io::Result<DuplexStream> + Send + Sync;
+
 struct Shared {
-    dialer: Dialer,
+    dial: Box<Dial>,
     /// Timeout of a connection attempt, as the function's connector has it.
     connect_timeout: Duration,
     state: Mutex<State>,
@@ -72,10 +74,19 @@ struct Link {
     fate: Mutex<(Fate, Option<Waker>)>,
 }
 
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network").field("state", &self.0.state).finish_non_exhaustive()
+    }
+}
+
 impl Network {
-    /// A network on which `dialer` reaches the simulator.
-    pub fn new(dialer: Dialer, connect_timeout: Duration) -> Self {
-        Self(Arc::new(Shared { dialer, connect_timeout, state: Mutex::default() }))
+    /// A network on which `dial` reaches each host.
+    pub fn new(
+        dial: impl Fn(&Uri) -> io::Result<DuplexStream> + Send + Sync + 'static,
+        connect_timeout: Duration,
+    ) -> Self {
+        Self(Arc::new(Shared { dial: Box::new(dial), connect_timeout, state: Mutex::default() }))
     }
 
     /// Returns the HTTP client of the SDKs.
@@ -107,7 +118,7 @@ impl Network {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn connect(self) -> io::Result<Stream> {
+    async fn connect(self, host: Uri) -> io::Result<Stream> {
         let fault = self.state().attempts.pop();
         match fault {
             Some(ConnectFault::Refused) => return Err(io::ErrorKind::ConnectionRefused.into()),
@@ -118,7 +129,7 @@ impl Network {
             None => {}
         }
         let link = Arc::new(Link { fate: Mutex::new((Fate::Open, None)) });
-        let stream = Stream { inner: self.0.dialer.dial()?, link: Arc::clone(&link) };
+        let stream = Stream { inner: (self.0.dial)(&host)?, link: Arc::clone(&link) };
         self.state().links.push(link);
         Ok(stream)
     }
@@ -133,9 +144,9 @@ impl Service<Uri> for Network {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, _: Uri) -> Self::Future {
+    fn call(&mut self, host: Uri) -> Self::Future {
         let network = self.clone();
-        Box::pin(async move { network.connect().await.map(TokioIo::new) })
+        Box::pin(async move { network.connect(host).await.map(TokioIo::new) })
     }
 }
 

@@ -225,7 +225,7 @@ impl World {
 
 impl Process {
     fn start(config: &Config, dialer: Dialer, clock: &Clock, log: &Log) -> Self {
-        let network = Network::new(dialer, config.timeouts.connect);
+        let network = Network::new(move |_| dialer.dial(), config.timeouts.connect);
         let aws = AwsSettings::with(config, network.http_client(), clock.clone());
         Self { responder: Responder::with(config, Audit::new(log.clone()), &aws), network }
     }
