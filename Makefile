@@ -136,7 +136,11 @@ build-ResponderFunction: artefact
 build: $(VENV)/.tools ## Build the deployable function with AWS SAM, without Docker
 	$(VENV)/bin/sam build
 
-test: fmt lint doc test-rust test-reading test-simulator test-runtime test-template test-operation test-cost ## Run all checks and tests
+test: fmt lint doc test-rust test-reading test-simulator test-runtime test-template test-operation ## Run all tests
+
+# The first time compiles cfn-guard and cargo-deny.
+.PHONY: audit
+audit: test-release test-cost ## Check what a release is made of, and the templates with the checkers of others
 
 fmt: ## Check the formatting
 	cargo fmt --all --check
@@ -182,10 +186,17 @@ test-runtime: $(VENV)/.tools artefact ## Run the built function under AWS's Lamb
 	LIGHTSAIL_SIMULATOR_BIN=$(TARGET_DIR)/debug/lightsail-simulator RESPONDER_BOOTSTRAP=$(TARGET_DIR)/debug/bootstrap \
 	  RESPONDER_ARTEFACT=$(ARTEFACT) $(PYTHON) -m pytest tests/emulator
 
-test-template: $(VENV)/.tools $(CHECKERS)/.tools $(CFN_GUARD) $(CARGO_DENY)
-test-template: artefact ## Check the templates with AWS's tools and those of others, and what a release is made of
+# Tests that need tools of others.
+RELEASE_TESTS := tests/deployment/test_checkers.py tests/deployment/test_package.py
+
+test-template: $(VENV)/.tools artefact ## Check the templates with AWS's tools, and that Lambda can run the artefact
+	RESPONDER_ARTEFACT=$(ARTEFACT) $(PYTHON) -m pytest tests/deployment $(RELEASE_TESTS:%=--ignore=%)
+
+.PHONY: test-release
+test-release: $(VENV)/.tools $(CHECKERS)/.tools $(CFN_GUARD) $(CARGO_DENY)
+test-release: artefact ## Check the templates with checkov, cfn-guard and parliament, and what a release is made of
 	RESPONDER_ARTEFACT=$(ARTEFACT) CHECKERS_PYTHON=$(CHECKERS)/bin/python CFN_GUARD=$(CFN_GUARD) CARGO_DENY=$(CARGO_DENY) \
-	  $(PYTHON) -m pytest tests/deployment
+	  $(PYTHON) -m pytest $(RELEASE_TESTS)
 
 test-operation: $(VENV)/.tools ## Run alerts from bus to record in moto, and the commands for a deployed stack
 	cargo build $(CARGO_ALL) --bins

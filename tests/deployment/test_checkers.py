@@ -106,7 +106,7 @@ ARGUED_BY_PARLIAMENT = {}
 
 def tool(variable):
     path = os.environ.get(variable)
-    assert path, f"{variable} must name the tool: run `make test-template`"
+    assert path, f"{variable} must name the tool: run `make test-release`"
     return str((ROOT / path).absolute())
 
 

@@ -140,7 +140,7 @@ def test_the_artefact_does_not_say_in_which_directories_it_was_built(artefact):
 
 def checkers_python():
     path = os.environ.get("CHECKERS_PYTHON")
-    assert path, "CHECKERS_PYTHON must name the checkers' Python: run `make test-template`"
+    assert path, "CHECKERS_PYTHON must name the checkers' Python: run `make test-release`"
     return str((ROOT / path).absolute())
 
 
