@@ -104,9 +104,12 @@ class Drill:
         seen: set[str] = set()
         deadline = time.monotonic() + self.patience
         while time.monotonic() < deadline:
+            records = self.records(logs, since)
+            # After the records: the key is gone before a record says so. The other way round, the last record could come
+            # between the two, and the drill would never see the key gone.
             if self.gone_at is None and self.key not in self.keys():
                 self.gone_at = self.elapsed()
-            for record in self.records(logs, since):
+            for record in records:
                 text = f"{record['status_code']}: {record['message']}"
                 if record["status_code"] not in TRIED_AGAIN:
                     return record
