@@ -1,7 +1,7 @@
 //! Case file and verdict -> one record -> log, metrics, event bus.
 //!
-//! Invariant: one record per key and attempt. A record that cannot be written does not fail the response, because the work
-//! is done.
+//! Invariant: one record per key and attempt. A record that cannot be written does not fail the response, because the
+//! work is done.
 
 mod bus;
 mod message;
@@ -33,7 +33,8 @@ pub struct Audit {
     clock: Clock,
 }
 
-/// One line of the log. Without `level`, Lambda's filter would count it as `INFO` (Lambda guide, "Log-level filtering").
+/// One line of the log. Without `level`, Lambda's filter would count it as `INFO` (Lambda guide, "Log-level
+/// filtering").
 #[derive(Serialize)]
 struct Line<'a> {
     timestamp: String,
@@ -58,7 +59,8 @@ impl Audit {
         Self { out: Mutex::new(Box::new(out)), bus: None, clock: Clock::default() }
     }
 
-    /// Puts records on the event bus of `config` too, if it has one, and dates them by the clock of `settings`. Does not connect.
+    /// Puts records on the event bus of `config` too, if it has one, and dates them by the clock of `settings`. Does
+    /// not connect.
     pub fn with_bus(self, config: &Config, settings: &Settings) -> Self {
         Self { bus: RecordBus::new(config, settings), clock: settings.clock().clone(), ..self }
     }

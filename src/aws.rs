@@ -1,8 +1,8 @@
 //! Clients of AWS: how each is built, and how each call is made.
 //!
 //! The modules below this one are the only files that name an SDK, one file per service. SDK errors are mapped to
-//! [`Failure`] here, because their `Debug` output dumps headers and bodies. Invariant: every call is bounded by a deadline,
-//! and every failure says whether a delete may have taken effect.
+//! [`Failure`] here, because their `Debug` output dumps headers and bodies. Invariant: every call is bounded by a
+//! deadline, and every failure says whether a delete may have taken effect.
 
 pub mod eventbridge;
 pub mod lightsail;
@@ -56,8 +56,8 @@ struct Call {
 }
 
 impl Settings {
-    /// Prepares connections without connecting. Looks up the address of Lightsail in the own Region in the background, so
-    /// it must be called within a Tokio runtime.
+    /// Prepares connections without connecting. Looks up the address of Lightsail in the own Region in the background,
+    /// so it must be called within a Tokio runtime.
     pub fn new(config: &Config) -> Self {
         Self::with(config, tls::http_client(config), Clock::default())
     }
@@ -134,8 +134,8 @@ impl Call {
     }
 }
 
-/// Builds the configuration of an SDK's client. A macro, because each SDK has a builder of its own. `SdkConfig` cannot hold
-/// partition and classifier.
+/// Builds the configuration of an SDK's client. A macro, because each SDK has a builder of its own. `SdkConfig` cannot
+/// hold partition and classifier.
 macro_rules! client_config {
     ($sdk:ident, $settings:expr, $endpoint:ident) => {
         $sdk::config::Builder::from(&$settings.sdk_config($settings.endpoints.$endpoint.as_ref()))

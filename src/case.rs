@@ -1,7 +1,7 @@
 //! Case file of one exposed key: everything that was observed, written down stage by stage.
 //!
-//! Stages write, the verdict decides, the record tells. Invariant: a [`Visit`] is opened before its first request, so that a
-//! panic, a dropped future or the deadline leaves it on file.
+//! Stages write, the verdict decides, the record tells. Invariant: a [`Visit`] is opened before its first request, so
+//! that a panic, a dropped future or the deadline leaves it on file.
 
 use chrono::{DateTime, SubsecRound, Utc};
 use serde::Serialize;
@@ -251,7 +251,8 @@ impl CaseFile {
         self.visits.iter().filter_map(|visit| Some(&visit.delete.as_ref()?.transmission))
     }
 
-    /// Returns whether a delete may have removed the key. After a sighting by the search only one on that bucket can have.
+    /// Returns whether a delete may have removed the key. After a sighting by the search only one on that bucket can
+    /// have.
     pub fn may_have_taken_effect(&self) -> bool {
         let sighted = self.visits.iter().rposition(|visit| visit.target.found_by == FoundBy::Search);
         let visits = self.visits.iter().skip(sighted.unwrap_or_default());
@@ -286,7 +287,8 @@ impl Visit {
         }
     }
 
-    /// Returns whether the reads after a delete show that the key is gone from this bucket. None if there was no such read.
+    /// Returns whether the reads after a delete show that the key is gone from this bucket. None if there was no such
+    /// read.
     pub fn verified_absent(&self) -> Option<bool> {
         self.verification.as_ref()?;
         match self.listing? {

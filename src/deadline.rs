@@ -1,7 +1,7 @@
 //! Deadline of an invocation, and every timeout, retry limit and backoff of this function.
 //!
-//! Lambda kills the process at its deadline, and a killed process leaves no record. Invariant: nothing that is bounded by a
-//! [`Deadline`] runs into the [reserve](Deadline::new) for writing the record and answering.
+//! Lambda kills the process at its deadline, and a killed process leaves no record. Invariant: nothing that is bounded
+//! by a [`Deadline`] runs into the [reserve](Deadline::new) for writing the record and answering.
 
 use std::future::Future;
 use std::time::Duration;
@@ -18,11 +18,12 @@ const LONGEST_INVOCATION: Duration = Duration::from_secs(900);
 /// Limits of calls, retries and polling. Operators set [`Timeouts::verify_for`] only, tests all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// TCP and TLS handshake. Within AWS it takes a few milliseconds, so a host that is silent for a second stays silent.
+    /// TCP and TLS handshake. Within AWS it takes a few milliseconds, so a host that is silent for a second stays
+    /// silent.
     pub connect: Duration,
     /// One attempt, connecting included. The SDK has no limit of its own: a peer that accepts and never answers would
-    /// block until Lambda kills the process. AWS has not published how long Lightsail takes for a delete. Its other calls
-    /// end within a second.
+    /// block until Lambda kills the process. AWS has not published how long Lightsail takes for a delete. Its other
+    /// calls end within a second.
     pub attempt: Duration,
     /// One call with all attempts and backoff. Five attempts of 3 s fit, and one dead Region cannot use up a minute.
     pub call: Duration,
@@ -38,7 +39,8 @@ pub struct Timeouts {
     pub max_pause: Duration,
     /// Time for reading again while a key is still listed after its delete.
     pub verify_for: Duration,
-    /// Publishing of records on the event bus, all attempts. The answer waits for it, and the log has the records already.
+    /// Publishing of records on the event bus, all attempts. The answer waits for it, and the log has the records
+    /// already.
     pub publish: Duration,
 }
 
@@ -50,8 +52,8 @@ pub struct Deadline {
     reserve: Duration,
 }
 
-/// The time for work is over. Caused by slow answers or a short function timeout. AWS may still carry out a call that was
-/// in flight.
+/// The time for work is over. Caused by slow answers or a short function timeout. AWS may still carry out a call that
+/// was in flight.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("the time for this invocation ran out")]
 pub struct DeadlineReached;
@@ -107,8 +109,8 @@ impl Deadline {
         tokio::time::timeout_at(self.work_ends, work).await.map_err(|_| DeadlineReached)
     }
 
-    /// Returns pauses that grow by half each time and end when a whole pause no longer fits. Jitter shortens each by up to
-    /// a quarter, so that copies of this function do not poll in step.
+    /// Returns pauses that grow by half each time and end when a whole pause no longer fits. Jitter shortens each by up
+    /// to a quarter, so that copies of this function do not poll in step.
     pub fn pauses(self, timeouts: &Timeouts) -> Pauses {
         Pauses { next: timeouts.initial_pause, longest: timeouts.max_pause, deadline: self }
     }

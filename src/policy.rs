@@ -1,15 +1,15 @@
 //! Policy of the operator: whether keys are deleted, and which buckets are protected.
 //!
-//! Protection takes precedence over the alert, over the mode, and over a manual event. Invariant: nothing that comes with an
-//! alert makes this function less careful than it is configured to be.
+//! Protection takes precedence over the alert, over the mode, and over a manual event. Invariant: nothing that comes
+//! with an alert makes this function less careful than it is configured to be.
 
 use std::collections::HashSet;
 use std::fmt;
 
 use crate::names::BucketName;
 
-/// Tag of a protected bucket. The template's IAM policy enforces it too, in `aws:ResourceTag/responder:protect`. Only IAM can
-/// enforce it for a hinted bucket, because the delete there is sent before any tag is read.
+/// Tag of a protected bucket. The template's IAM policy enforces it too, in `aws:ResourceTag/responder:protect`. Only
+/// IAM can enforce it for a hinted bucket, because the delete there is sent before any tag is read.
 pub const PROTECT_TAG: (&str, &str) = ("responder:protect", "true");
 
 /// Policy of the operator.
@@ -45,7 +45,8 @@ pub enum Protection {
 impl Policy {
     /// Returns the protection of a bucket, given its name and those of its tags that are known, as key and value.
     pub fn protection(&self, bucket: &BucketName, tags: &[(String, String)]) -> Option<Protection> {
-        // Any case matches, because IAM ignores it in names of condition keys, and the template in the value of this one.
+        // Any case matches, because IAM ignores it in names of condition keys, and the template in the value of this
+        // one.
         let (key, value) = PROTECT_TAG;
         let tagged = tags.iter().any(|(k, v)| k.eq_ignore_ascii_case(key) && v.eq_ignore_ascii_case(value));
         let named = self.protected.contains(bucket).then_some(Protection::Named);

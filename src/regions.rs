@@ -2,9 +2,9 @@
 
 use crate::names::Region;
 
-/// Regions with a Lightsail API endpoint, and whether an account must first opt in to the Region: botocore's endpoint list
-/// and the SDK model's `RegionName`, less `us-west-1`, which is in the model but has no endpoint. Opt-in Regions: AWS
-/// Account Management guide, "Enable or disable AWS Regions".
+/// Regions with a Lightsail API endpoint, and whether an account must first opt in to the Region: botocore's endpoint
+/// list and the SDK model's `RegionName`, less `us-west-1`, which is in the model but has no endpoint. Opt-in Regions:
+/// AWS Account Management guide, "Enable or disable AWS Regions".
 pub const REGIONS: [(&str, bool); 19] = [
     ("us-east-1", false),
     ("us-east-2", false),

@@ -1,7 +1,7 @@
 //! Invocation -> records. The only caller of the stages.
 //!
-//! Invariants: every invocation leaves at least one record, every key exactly one, and a failure with one key does not stop
-//! the others. `respond/key.rs` is the story of one key, `respond/verdict.rs` decides its outcome.
+//! Invariants: every invocation leaves at least one record, every key exactly one, and a failure with one key does not
+//! stop the others. `respond/key.rs` is the story of one key, `respond/verdict.rs` decides its outcome.
 
 mod accounts;
 mod confirm;
@@ -59,8 +59,8 @@ pub enum Response {
 }
 
 impl Responder {
-    /// Prepares the function as far as possible without an alert. Sends nothing but one DNS query. Must be called within a
-    /// Tokio runtime.
+    /// Prepares the function as far as possible without an alert. Sends nothing but one DNS query. Must be called
+    /// within a Tokio runtime.
     pub fn new(config: &Config, audit: Audit) -> Self {
         Self::with(config, audit, &Settings::new(config))
     }
@@ -164,8 +164,8 @@ fn without_panic<T>(read: impl FnOnce() -> T) -> Option<T> {
     std::panic::catch_unwind(AssertUnwindSafe(staged)).ok()
 }
 
-/// Answers Lambda. One failed record makes the invocation an error, so that Lambda retries it. The retry finds the other
-/// keys gone.
+/// Answers Lambda. One failed record makes the invocation an error, so that Lambda retries it. The retry finds the
+/// other keys gone.
 fn judge(records: Vec<Record>) -> Result<Response, InvocationError> {
     let worst = records.iter().map(Record::outcome).max();
     let Some(error_type) = worst.and_then(Outcome::error_type) else {
@@ -176,8 +176,8 @@ fn judge(records: Vec<Record>) -> Result<Response, InvocationError> {
     Err(InvocationError { error_type, message })
 }
 
-/// Answers SQS with the items to deliver again. An item without an ID fails the whole batch (Lambda guide, "Handling errors
-/// for an SQS event source"): the other items come again too, and find their keys gone.
+/// Answers SQS with the items to deliver again. An item without an ID fails the whole batch (Lambda guide, "Handling
+/// errors for an SQS event source"): the other items come again too, and find their keys gone.
 fn batch(answers: Vec<(Option<String>, Vec<Record>)>) -> Result<Response, InvocationError> {
     let mut response = SqsBatchResponse::default();
     for (id, records) in answers {

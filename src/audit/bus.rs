@@ -1,7 +1,8 @@
 //! Records -> the event bus for records.
 //!
-//! Notifications, archives and other systems are rules on that bus, so none of them is code of this function. Invariants:
-//! all work is done and recorded before anything is put on the bus, and a failure here is logged and changes nothing else.
+//! Notifications, archives and other systems are rules on that bus, so none of them is code of this function.
+//! Invariants: all work is done and recorded before anything is put on the bus, and a failure here is logged and
+//! changes nothing else.
 
 use super::Record;
 use crate::aws::Settings;

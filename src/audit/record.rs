@@ -1,8 +1,8 @@
 //! Case file and verdict -> [`Record`]: an OCSF 1.8 event of class Remediation Activity (7001).
 //!
 //! SIEMs and Security Lake read it unchanged. What OCSF has no attribute for is under `unmapped`, in the shape that
-//! [`SCHEMA`] names. These paths are an interface: adding is free, renaming is a new version. Invariant: bucket, evidence,
-//! operations, verification and failure are all about one visit.
+//! [`SCHEMA`] names. These paths are an interface: adding is free, renaming is a new version. Invariant: bucket,
+//! evidence, operations, verification and failure are all about one visit.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -95,8 +95,8 @@ struct AccessKey {
     id: String,
     /// Owner account, according to the alert.
     owner_account: Option<String>,
-    /// `listed` with the fields below, `already_gone` if the delete was faster than the read beside it, or `unavailable`. Null
-    /// if the key was not looked for.
+    /// `listed` with the fields below, `already_gone` if the delete was faster than the read beside it, or
+    /// `unavailable`. Null if the key was not looked for.
     evidence: Option<&'static str>,
     status: Option<String>,
     created_at: Option<DateTime<Utc>>,
@@ -120,8 +120,8 @@ struct Verification {
     remaining_keys: Option<usize>,
 }
 
-/// Milliseconds. `alert_to_invocation` counts from the arrival of the event at EventBridge, or else from when the source
-/// last saw the cause, and is null if that is in the future. The others count from the start of the invocation.
+/// Milliseconds. `alert_to_invocation` counts from the arrival of the event at EventBridge, or else from when the
+/// source last saw the cause, and is null if that is in the future. The others count from the start of the invocation.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Timing {
     pub(super) alert_to_invocation: Option<i64>,

@@ -10,8 +10,8 @@ use aws_sdk_eventbridge::{Client, Config};
 use super::{Call, Failure, Settings, client_config, send};
 use crate::deadline::Deadline;
 
-/// Most entries of one call, and most bytes of all entries together (EventBridge user guide, "Calculating PutEvents event
-/// entry size", and API reference, "PutEvents").
+/// Most entries of one call, and most bytes of all entries together (EventBridge user guide, "Calculating PutEvents
+/// event entry size", and API reference, "PutEvents").
 pub const MAX_ENTRIES: usize = 10;
 /// See [`MAX_ENTRIES`].
 pub const MAX_BYTES: usize = 256 * 1024;

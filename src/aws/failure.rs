@@ -185,8 +185,8 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Returns the innermost cause, such as "connection refused" or an error of the peer's certificate. It comes from the local
-/// network stack, so it is not untrusted text.
+/// Returns the innermost cause, such as "connection refused" or an error of the peer's certificate. It comes from the
+/// local network stack, so it is not untrusted text.
 fn root_cause(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
     while let Some(earlier) = cause.source() {
@@ -195,7 +195,8 @@ fn root_cause(error: &(dyn Error + 'static)) -> String {
     cause.to_string()
 }
 
-/// Maps an error code. Sources: API model of Lightsail, "Common errors" of the API reference, the SDK's list of throttling codes.
+/// Maps an error code. Sources: API model of Lightsail, "Common errors" of the API reference, the SDK's list of
+/// throttling codes.
 fn kind(code: &str, message: &str, status: u16) -> FailureKind {
     match code {
         "NotFoundException" => FailureKind::NotFound,

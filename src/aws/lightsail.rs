@@ -18,15 +18,16 @@ use super::{Call, Failure, Settings, Transmission, client_config, send};
 use crate::deadline::Deadline;
 use crate::names::{AccessKeyId, BucketName, Region};
 
-/// Concurrency limit of reads in one Region, for all keys together. Each may need a connection with a TLS handshake, and a
-/// process in Lambda has 1,024 file descriptors (Lambda quotas). Deletes do not wait for reads.
+/// Concurrency limit of reads in one Region, for all keys together. Each may need a connection with a TLS handshake,
+/// and a process in Lambda has 1,024 file descriptors (Lambda quotas). Deletes do not wait for reads.
 const CONCURRENT_READS: usize = 8;
 
 /// Lightsail in all Regions, with the credentials of one account.
 #[derive(Clone, Debug)]
 pub struct Lightsail {
     config: Arc<Config>,
-    /// Client of the own Region. The first client of a process takes four times as long to make, so INIT makes this one.
+    /// Client of the own Region. The first client of a process takes four times as long to make, so INIT makes this
+    /// one.
     home: Client,
     reads: Arc<Mutex<HashMap<Region, Arc<Semaphore>>>>,
 }
@@ -79,8 +80,8 @@ impl Lightsail {
 }
 
 impl InRegion {
-    /// Calls `DeleteBucketAccessKey`. Idempotent in effect: a second delete of the same key finds it gone. `transmission`
-    /// observes the attempts, also if this future is dropped.
+    /// Calls `DeleteBucketAccessKey`. Idempotent in effect: a second delete of the same key finds it gone.
+    /// `transmission` observes the attempts, also if this future is dropped.
     ///
     /// A failed delete may have taken effect: the failure says so.
     pub async fn delete_bucket_access_key(

@@ -1,7 +1,7 @@
 //! Retries and timeouts of all SDKs.
 //!
-//! Retrying is harmless for each call of this function: calls to Lightsail only read, except for the delete, and a second
-//! delete of a key finds it gone.
+//! Retrying is harmless for each call of this function: calls to Lightsail only read, except for the delete, and a
+//! second delete of a key finds it gone.
 
 use aws_smithy_runtime::client::retries::{RetryPartition, TokenBucket};
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
@@ -28,8 +28,8 @@ pub(super) fn timeouts(timeouts: &Timeouts) -> TimeoutConfig {
         .build()
 }
 
-/// Returns a partition without a retry quota. The SDK's own quota is used up by some nine failed calls, and a function that
-/// stays warm in a storm would then try everything only once. The attempts of one call are limited anyway.
+/// Returns a partition without a retry quota. The SDK's own quota is used up by some nine failed calls, and a function
+/// that stays warm in a storm would then try everything only once. The attempts of one call are limited anyway.
 pub(super) fn unlimited() -> RetryPartition {
     RetryPartition::custom("lightsail-key-responder").token_bucket(TokenBucket::unlimited()).build()
 }

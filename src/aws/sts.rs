@@ -11,12 +11,12 @@ use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::names::AccountId;
 
-/// Shortest duration that AWS allows (STS API reference, "AssumeRole", DurationSeconds). A leaked session ends soon, and
-/// alerts that arrive together or shortly after one another share it.
+/// Shortest duration that AWS allows (STS API reference, "AssumeRole", DurationSeconds). A leaked session ends soon,
+/// and alerts that arrive together or shortly after one another share it.
 const SESSION_SECONDS: i32 = 900;
 
-/// STS in the own Region. Its sessions are valid in all Regions, opt-in Regions too (IAM user guide, "Manage AWS STS in an
-/// AWS Region").
+/// STS in the own Region. Its sessions are valid in all Regions, opt-in Regions too (IAM user guide, "Manage AWS STS in
+/// an AWS Region").
 #[derive(Debug)]
 pub struct Sts {
     config: Config,

@@ -1,8 +1,8 @@
 //! Transmission of one call: how many attempts, when the first was written, and whether a delete may have taken effect.
 //!
-//! A stage keeps a clone and can read it after the call was dropped at the deadline or by a panic, when there is no result.
-//! Invariant: an attempt counts as without effect only when its body was never written (no connection, no TLS, no time) or
-//! AWS refused it (HTTP 4xx). Lost responses, 5xx and in-flight attempts may all have taken effect.
+//! A stage keeps a clone and can read it after the call was dropped at the deadline or by a panic, when there is no
+//! result. Invariant: an attempt counts as without effect only when its body was never written (no connection, no TLS,
+//! no time) or AWS refused it (HTTP 4xx). Lost responses, 5xx and in-flight attempts may all have taken effect.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -111,8 +111,8 @@ impl Intercept for Transmission {
     }
 }
 
-/// A body that notes when it is read. The HTTP client reads it once it has a connection, and writes head and body at once.
-/// Lightsail's protocol has no request that can be carried out without its body.
+/// A body that notes when it is read. The HTTP client reads it once it has a connection, and writes head and body at
+/// once. Lightsail's protocol has no request that can be carried out without its body.
 struct ObservedBody {
     bytes: Bytes,
     observed: Arc<Observed>,

@@ -1,7 +1,8 @@
-//! Alert -> the accounts to act in: the own account, and member accounts by the role that they let this function assume.
+//! Alert -> the accounts to act in: the own account, and member accounts by the role that they let this function
+//! assume.
 //!
-//! Invariants: STS is never called for the own account, nor for an account that `ALLOWED_ACCOUNTS` does not have. A session
-//! is kept for later invocations, and never used beyond its expiry.
+//! Invariants: STS is never called for the own account, nor for an account that `ALLOWED_ACCOUNTS` does not have. A
+//! session is kept for later invocations, and never used beyond its expiry.
 
 use std::collections::HashMap;
 
@@ -72,8 +73,8 @@ struct Members {
     role: MemberRole,
     sts: Sts,
     clock: Clock,
-    /// One lock per allowed account, so that alerts that arrive together assume a role once, and an account that does not
-    /// respond delays no other.
+    /// One lock per allowed account, so that alerts that arrive together assume a role once, and an account that does
+    /// not respond delays no other.
     sessions: HashMap<AccountId, Mutex<Option<Session>>>,
 }
 
@@ -96,8 +97,8 @@ impl Accounts {
         Self { own, members }
     }
 
-    /// Returns where a key of `owner` can be: in that account, if this function may act there. Without an owner: in the own
-    /// account and in every member account. None if this function may not act there. `own` is the own account.
+    /// Returns where a key of `owner` can be: in that account, if this function may act there. Without an owner: in the
+    /// own account and in every member account. None if this function may not act there. `own` is the own account.
     pub(super) fn reach(&self, owner: Option<&AccountId>, own: Option<&AccountId>) -> Option<Reach<'_>> {
         let here = || Home::Own(Account { id: own.cloned(), lightsail: self.own.clone() });
         match owner {

@@ -1,7 +1,7 @@
 //! Accepted delete -> the end of its operations, and what the bucket's keys show after it.
 //!
-//! An accepted delete is a promise, not a fact. Invariant: only reads that begin after all operations have ended, or after
-//! the time for following them is over, count as verification.
+//! An accepted delete is a promise, not a fact. Invariant: only reads that begin after all operations have ended, or
+//! after the time for following them is over, count as verification.
 
 use std::time::Duration;
 
@@ -44,8 +44,8 @@ pub(super) async fn confirm(
     verify(&lightsail.in_region(&visit.target.region, deadline), visit, key, pauses, clock).await;
 }
 
-/// Polls the operations that have not ended, until all have or the time is over. Returns the failure that kept the last one
-/// from being read.
+/// Polls the operations that have not ended, until all have or the time is over. Returns the failure that kept the last
+/// one from being read.
 async fn follow(lightsail: &InRegion, operations: &mut [Operation], mut pauses: Pauses) -> Option<Failure> {
     let mut lost = vec![false; operations.len()];
     let mut failure = None;

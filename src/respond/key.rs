@@ -1,7 +1,7 @@
 //! The story of one key: which accounts, which buckets, the delete, and what is read afterwards.
 //!
-//! Acts and writes down in the case file. It decides nothing: it only asks the verdict whether a visit settles the case.
-//! Invariant: on a hinted bucket the delete is the first request to Lightsail.
+//! Acts and writes down in the case file. It decides nothing: it only asks the verdict whether a visit settles the
+//! case. Invariant: on a hinted bucket the delete is the first request to Lightsail.
 
 use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
@@ -41,7 +41,8 @@ struct Task<'a> {
 }
 
 impl Responder {
-    /// Enters the accounts that can hold the key, visits the hinted buckets, and searches for the key if they settle nothing.
+    /// Enters the accounts that can hold the key, visits the hinted buckets, and searches for the key if they settle
+    /// nothing.
     pub(super) async fn pursue(&self, exposure: &Exposure, case: &mut CaseFile) {
         let deadline = case.invocation.deadline;
         let own_account = case.invocation.account.as_ref();
@@ -133,10 +134,11 @@ impl Responder {
         }
     }
 
-    /// Deletes the key from a bucket. Confirms the delete if AWS accepts it, and otherwise finds out what is on the bucket.
+    /// Deletes the key from a bucket. Confirms the delete if AWS accepts it, and otherwise finds out what is on the
+    /// bucket.
     ///
-    /// The key is read as evidence beside the delete. That read starts when the delete has been written to its connection,
-    /// never delays it, and cannot fail it, not even by a panic.
+    /// The key is read as evidence beside the delete. That read starts when the delete has been written to its
+    /// connection, never delays it, and cannot fail it, not even by a panic.
     async fn delete(&self, lightsail: &Lightsail, visit: &mut Visit, task: Task<'_>) {
         let transmission = visit.delete.insert(Delete::default()).transmission.clone();
         let Target { bucket, region, .. } = visit.target.clone();
@@ -173,7 +175,8 @@ impl Responder {
                     seen = Some(evidence.await);
                 }
                 match seen.flatten() {
-                    // A key that was listed beside the delete may be gone by now. One that was not listed does not come back.
+                    // A key that was listed beside the delete may be gone by now. One that was not listed does not come
+                    // back.
                     None | Some(Look::Listed(_)) => note_look(lightsail, visit, task).await,
                     Some(look) => visit.note(look),
                 }
@@ -225,7 +228,8 @@ async fn note_look(lightsail: &Lightsail, visit: &mut Visit, task: Task<'_>) {
     visit.note(look);
 }
 
-/// Runs `aside` as long as `work` lasts. `work` is always polled first. Returns the output of `aside` if it ended first.
+/// Runs `aside` as long as `work` lasts. `work` is always polled first. Returns the output of `aside` if it ended
+/// first.
 async fn beside<Work: Future, Aside: Future>(
     work: Work,
     aside: Pin<&mut Aside>,

@@ -1,7 +1,7 @@
 //! Exposure -> the buckets that can hold the key: hints of the alert, or every bucket there is.
 //!
-//! Lightsail has no call that finds a key's bucket, and its API is regional. Invariant: the [`Coverage`] of a search names
-//! every page, bucket, Region and account that could not be read.
+//! Lightsail has no call that finds a key's bucket, and its API is regional. Invariant: the [`Coverage`] of a search
+//! names every page, bucket, Region and account that could not be read.
 
 use std::ops::ControlFlow;
 use std::pin::pin;
@@ -66,8 +66,8 @@ pub(super) async fn look(lightsail: &InRegion, bucket: &BucketName, key: &Access
     }
 }
 
-/// Returns the Regions to search, in the order of requests: the alert's, which is searched even if `chosen` excludes it, the
-/// own one, all others.
+/// Returns the Regions to search, in the order of requests: the alert's, which is searched even if `chosen` excludes
+/// it, the own one, all others.
 pub(super) fn regions_to_search(chosen: &[Region], alert: Option<&Region>, own: &Region) -> Vec<Region> {
     let alert = alert.filter(|region| has_lightsail(region));
     let mut regions = chosen.to_vec();
@@ -111,7 +111,8 @@ fn hinted_region<'a>(exposure: &'a Exposure, own: &'a Region) -> Option<&'a Regi
 }
 
 /// Returns whether `failure` is the response of an opt-in Region that the account has not enabled: it does not know the
-/// account's credentials (AWS Account Management guide, "Enable or disable AWS Regions"). In other Regions it is a failure.
+/// account's credentials (AWS Account Management guide, "Enable or disable AWS Regions"). In other Regions it is a
+/// failure.
 fn is_disabled(region: &Region, failure: &Failure) -> bool {
     let code = failure.code.as_ref().map(|code| code.as_str());
     matches!(code, Some("UnrecognizedClientException" | "InvalidClientTokenId")) && is_opt_in(region)

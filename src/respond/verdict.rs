@@ -1,8 +1,8 @@
 //! Case file -> outcome: the only place that decides.
 //!
-//! Pure: no clock, no I/O, nothing is changed. Invariants: success (`revoked`, `already_absent`, `not_lightsail_key`) needs
-//! an observation that the key is gone, and the order of hints does not matter. `verdict/tests.rs` walks the whole input
-//! space and snapshots it as a table.
+//! Pure: no clock, no I/O, nothing is changed. Invariants: success (`revoked`, `already_absent`, `not_lightsail_key`)
+//! needs an observation that the key is gone, and the order of hints does not matter. `verdict/tests.rs` walks the
+//! whole input space and snapshots it as a table.
 
 use crate::alert::Unactionable;
 use crate::aws::FailureKind;

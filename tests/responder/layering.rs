@@ -50,8 +50,8 @@ fn modules() -> Vec<String> {
     lib.lines().filter_map(|line| Some(line.strip_prefix("pub mod ")?.strip_suffix(';')?.to_owned())).collect()
 }
 
-/// Modules of the crate that `code` imports from: each `use crate::...` statement, with its braces opened, and each path
-/// that begins with `crate::`.
+/// Modules of the crate that `code` imports from: each `use crate::...` statement, with its braces opened, and each
+/// path that begins with `crate::`.
 fn imported(code: &str) -> BTreeSet<String> {
     let mut imported = BTreeSet::new();
     for path in code.split("crate::").skip(1) {

@@ -87,7 +87,8 @@ impl Operation {
         self.is_terminal == Some(true) || self.succeeded() || self.has_failed()
     }
 
-    /// Returns whether it succeeded. `Completed` and `Succeeded` both count (Terraform's Lightsail waiter takes either).
+    /// Returns whether it succeeded. `Completed` and `Succeeded` both count (Terraform's Lightsail waiter takes
+    /// either).
     pub fn succeeded(&self) -> bool {
         matches!(self.status.as_deref(), Some("Completed" | "Succeeded"))
     }
@@ -145,7 +146,8 @@ impl Bucket {
     }
 }
 
-/// Converts a time. AWS sends epoch seconds as a floating-point number with milliseconds. Smaller parts are rounding error.
+/// Converts a time. AWS sends epoch seconds as a floating-point number with milliseconds. Smaller parts are rounding
+/// error.
 fn moment(time: Option<primitives::DateTime>) -> Option<DateTime<Utc>> {
     let time = time?;
     DateTime::from_timestamp(time.secs(), time.subsec_nanos()).map(|at| at.round_subsecs(3))

@@ -1,8 +1,9 @@
 //! The function and the Lightsail simulator in one thread, in simulated time, decided by one seed.
 //!
-//! The function is the real one: SDK clients, retries, timeouts, connection pool. The simulation replaces what it cannot
-//! control: sockets by connections in memory, the clocks by paused Tokio time, and the randomness of jitter by the seed. So
-//! an incident with hours of timeouts takes milliseconds, and the same seed gives the same requests at the same times.
+//! The function is the real one: SDK clients, retries, timeouts, connection pool. The simulation replaces what it
+//! cannot control: sockets by connections in memory, the clocks by paused Tokio time, and the randomness of jitter by
+//! the seed. So an incident with hours of timeouts takes milliseconds, and the same seed gives the same requests at the
+//! same times.
 //!
 //! [`plan`] makes an incident of a seed, [`incident`] plays it, [`model`] judges it.
 

@@ -1,7 +1,7 @@
 //! Rules that each delivery, and each incident as a whole, must keep under any fault.
 //!
-//! They express the README's promises and compare what the function reports with the true state. They do not depend on the
-//! implementation: they use only the answer, the records, the arrived requests, and the keys.
+//! They express the README's promises and compare what the function reports with the true state. They do not depend on
+//! the implementation: they use only the answer, the records, the arrived requests, and the keys.
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use serde_json::Value;
 
 use crate::world::{Delivery, KEYS, KeyState, Route};
 
-/// Maximum requests of one delivery, per exposed key and minute: polls with pauses of up to two seconds, each with up to five
-/// attempts, and the world's pages and buckets.
+/// Maximum requests of one delivery, per exposed key and minute: polls with pauses of up to two seconds, each with up
+/// to five attempts, and the world's pages and buckets.
 pub const MAX_REQUESTS: usize = 250;
 
 /// Minimum time between the answer and the deadline. A short timeout leaves a sixth.
 const MIN_LEFT: Duration = Duration::from_millis(500);
 
-/// Time before the deadline that separates two kinds of errors. An earlier error means that the function gave up. A later
-/// error may mean that time ran out.
+/// Time before the deadline that separates two kinds of errors. An earlier error means that the function gave up. A
+/// later error may mean that time ran out.
 const GAVE_UP_BEFORE: Duration = Duration::from_secs(25);
 
 /// Outcomes for which Lambda gets no error.

@@ -1,7 +1,7 @@
 //! HTTP client of the SDKs over connections in memory, whose fate the simulation decides.
 //!
-//! The client is hyper's with its real connection pool, as in production. Only TCP and TLS are missing, which the trials of
-//! the built function have.
+//! The client is hyper's with its real connection pool, as in production. Only TCP and TLS are missing, which the
+//! trials of the built function have.
 
 use std::error::Error;
 use std::fmt;
@@ -207,7 +207,8 @@ impl Connection for Stream {
     }
 }
 
-/// Adapter of hyper's client for the SDKs, after the one in `aws-smithy-http-client`, which accepts no connector of others.
+/// Adapter of hyper's client for the SDKs, after the one in `aws-smithy-http-client`, which accepts no connector of
+/// others.
 #[derive(Debug)]
 struct InMemory(Client<Network, SdkBody>);
 

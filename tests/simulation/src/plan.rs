@@ -9,8 +9,8 @@ use crate::network::{ConnectFault, Fate};
 use crate::world::Route;
 use crate::{OTHER_REGION, REGION};
 
-/// Lambda's pauses before it retries an asynchronous invocation (Lambda guide, "How Lambda handles errors and retries with
-/// asynchronous invocation").
+/// Lambda's pauses before it retries an asynchronous invocation (Lambda guide, "How Lambda handles errors and retries
+/// with asynchronous invocation").
 pub const RETRY_AFTER: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
 
 /// Everything that happens in one incident.

@@ -191,8 +191,8 @@ fn combinations(count: usize) -> impl Iterator<Item = Vec<usize>> {
     none.chain(one).chain(two).chain(three)
 }
 
-/// Calls `check` with every element of the input space: a case, the kinds of its hints, and the result of its search. No two
-/// elements have the same hints in another order.
+/// Calls `check` with every element of the input space: a case, the kinds of its hints, and the result of its search.
+/// No two elements have the same hints in another order.
 pub(super) fn walk(mut check: impl FnMut(&mut CaseFile, &[&Kind], &Search)) {
     for mode in [Mode::Enforce, Mode::DryRun] {
         for region in [SEARCHED, EXCLUDED] {

@@ -18,8 +18,8 @@ const COPIES: usize = 10;
 const RACES: u64 = 50;
 /// Regions with Lightsail. A search reads each of them.
 const REGIONS: usize = 19;
-/// Requests of a late copy: the delete on its named bucket, two reads of that bucket's keys (one beside the delete, one after
-/// it), one page of buckets in each Region, and the keys of both buckets.
+/// Requests of a late copy: the delete on its named bucket, two reads of that bucket's keys (one beside the delete, one
+/// after it), one page of buckets in each Region, and the keys of both buckets.
 const MAX_REQUESTS_OF_REPEAT: usize = 1 + 2 + REGIONS + 2;
 
 /// Ten processes get the same alert within three milliseconds.

@@ -1,7 +1,7 @@
 //! Short timeouts, slow responses and silence: the function answers before Lambda's deadline in any case.
 //!
-//! Lambda kills a process at its deadline, and a killed process leaves no record. So the function reserves one second for
-//! the record, or a quarter of a short timeout.
+//! Lambda kills a process at its deadline, and a killed process leaves no record. So the function reserves one second
+//! for the record, or a quarter of a short timeout.
 
 use std::time::Duration;
 

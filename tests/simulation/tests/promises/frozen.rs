@@ -9,8 +9,8 @@ use responder_simulation::world::{Delivery, Route, World};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Delivers an alert that fails, lets all connections meet `fate` while the process is frozen for ten minutes, and delivers
-/// the alert again.
+/// Delivers an alert that fails, lets all connections meet `fate` while the process is frozen for ten minutes, and
+/// delivers the alert again.
 fn after_freeze(route: Route, fate: Fate) -> Delivery {
     simulate(0, async {
         let world = World::new(route, Settings::default());

@@ -40,9 +40,9 @@ fn deliver_in_outage(route: Route, fault: &Fault) -> [Delivery; 2] {
 
 #[test]
 fn outage_delays_revocation_until_second_try() {
-    // In the outage: the delete, the read beside it, and the search. After it: the delete, the read beside it, the operation
-    // and the verification. Without a hint: the search with the keys of both buckets, the delete, the operation and the
-    // verification.
+    // In the outage: the delete, the read beside it, and the search. After it: the delete, the read beside it, the
+    // operation and the verification. Without a hint: the search with the keys of both buckets, the delete, the
+    // operation and the verification.
     let named = (Route::Named, "failed", (2 + REGIONS) * ATTEMPTS, 4);
     let searched = (Route::Searched, "search_incomplete", REGIONS * ATTEMPTS, REGIONS + 2 + 3);
     for fault in [Fault::Throttled, Fault::HttpStatus { status: 503 }, Fault::ServiceException] {

@@ -1,9 +1,9 @@
 //! Each fault at each call and attempt.
 //!
 //! `First` hits only the first attempt of the call. `Every` hits all attempts. `Last` throttles the first four attempts
-//! and then hits the fifth, which is the last one. Each cell must keep all rules of the model. In addition, the function
-//! must overcome a transient fault at the first attempt, and must not retry a refused call. `fault_table.snap` holds the
-//! outcomes for review.
+//! and then hits the fifth, which is the last one. Each cell must keep all rules of the model. In addition, the
+//! function must overcome a transient fault at the first attempt, and must not retry a refused call. `fault_table.snap`
+//! holds the outcomes for review.
 
 use std::fmt::Write;
 use std::time::Duration;
