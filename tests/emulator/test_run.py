@@ -113,7 +113,14 @@ def test_an_interrupted_run_leaves_no_process_behind(interruption, simulator_pro
     pid_file = tmp_path / "pid"
     bootstrap = script(tmp_path, f"echo $$ > {pid_file}.new; mv {pid_file}.new {pid_file}; exec sleep 600")
     command = command_line(bootstrap, simulator_program, cases.EVENTS / "manual.json")
-    with subprocess.Popen(command, env=harness.child_environment({}), stdout=subprocess.PIPE) as running:
+    # A shell starts background jobs with SIGINT ignored, and children inherit that. A person's terminal does not.
+    running = subprocess.Popen(
+        command,
+        env=harness.child_environment({}),
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    with running:
         until(pid_file.exists)
         children = [int(pid_file.read_text()), *children_of(running.pid)]
         assert len(children) == 3, "the function, the emulator and the simulator"
