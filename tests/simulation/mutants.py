@@ -120,6 +120,13 @@ MUTANTS = [
         "the number of requests is bounded",
     ),
     Mutant(
+        "use a session beyond its expiry",
+        "src/respond/accounts.rs",
+        "session.expires > self.members.clock.now() + deadline.left()",
+        "session.expires > DateTime::UNIX_EPOCH",
+        "no session is used beyond its expiry",
+    ),
+    Mutant(
         "record a verification beside an incomplete search",
         "src/audit/record.rs",
         "visit.filter(|_| !incomplete).and_then(verification)",
@@ -168,7 +175,8 @@ def main() -> int:
     parser.add_argument("--target", type=Path, required=True, help="directory for the copy and its build")
     parser.add_argument("--incidents", type=int, default=1_500)
     options = parser.parse_args()
-    tree, build = options.target / "tree", options.target / "build"
+    target = options.target.resolve()
+    tree, build = target / "tree", target / "build"
     copy_sources(tree)
     code, output = find(None, tree, build, options.incidents)
     if code != 0:

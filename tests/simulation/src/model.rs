@@ -136,6 +136,13 @@ fn key_rules(delivery: &Delivery, key: &KeyState, broken: &mut Vec<String>) {
     rule(!ok || verified, "absence was verified");
     rule(!ok || unread == 0, "success leaves nothing unread");
 
+    // A session is never used beyond its expiry. Scripted errors have the kind `error`.
+    let expired = |failure: &Value| failure["code"] == "ExpiredTokenException";
+    let unread_failures = unmapped["search"]["unread"].as_array().into_iter().flatten();
+    let expired = expired(&unmapped["failure"]) || unread_failures.map(|unread| &unread["failure"]).any(expired);
+    let scripted = delivery.requests.iter().any(|seen| seen.fault.as_deref() == Some("error"));
+    rule(!expired || scripted, "no session is used beyond its expiry");
+
     // The record tells if a delete may have taken effect.
     let deleted = key.alive_before && !key.alive && !delivery.overlaps;
     let may_have_taken_effect = unmapped["failure"]["may_have_taken_effect"].as_bool();
