@@ -10,7 +10,7 @@ use crate::plan::{Plan, RETRY_AFTER};
 use crate::simulate;
 use crate::world::{Delivery, World};
 
-/// What came of one incident.
+/// Result of one incident.
 #[derive(Debug)]
 pub struct Incident {
     /// Its seed.

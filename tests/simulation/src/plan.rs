@@ -16,7 +16,7 @@ pub const RETRY_AFTER: [Duration; 2] = [Duration::from_secs(60), Duration::from_
 /// Everything that happens in one incident.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What the alert names.
+    /// Contents of the alert.
     pub route: Route,
     /// Buckets per page.
     pub page_size: usize,
@@ -32,7 +32,7 @@ pub struct Plan {
     pub connect: Vec<ConnectFault>,
     /// Start of a second delivery of the same alert, after the first. None if deliveries do not overlap.
     pub overlap: Option<Duration>,
-    /// What happens before each retry.
+    /// Freezes before the retries.
     pub freezes: Vec<Freeze>,
 }
 

@@ -28,7 +28,7 @@ const OTHERS: [(&str, &str); 2] = [(BUCKET, "AKIAI44QH8DHBEXAMPLE"), (OTHER_BUCK
 const SECRET: &str = "simulated-secret";
 const ROLE: &str = "lightsail-key-responder";
 
-/// What an alert names.
+/// Contents of an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
     /// Key and bucket.

@@ -173,7 +173,7 @@ impl Connected<IncomingStream<'_, Doorway>> for Connection {
 /// The address of connections in memory, which have none.
 pub(crate) const IN_MEMORY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
-/// What bytes go over.
+/// Transport of bytes.
 enum Stream {
     Tcp(TcpStream),
     Memory(DuplexStream),
