@@ -135,7 +135,7 @@ impl Sentence<'_> {
 
     /// Effect of a failed delete, as far as it is known.
     fn effect(&self) -> &'static str {
-        // What was read before a panic or a missing session is not about that failure.
+        // Reads before a panic or a missing session say nothing about that failure.
         let visit = self.visit.filter(|_| self.case.obstacle.is_none());
         match visit.and_then(Visit::verified_absent) {
             Some(false) => "it is still listed",

@@ -26,7 +26,7 @@ pub(super) async fn confirm(
     timeouts: &Timeouts,
     clock: &Clock,
 ) {
-    // What was listed before the delete proves nothing after it.
+    // A list from before the delete proves nothing after it.
     visit.listing = Some(Listing::Unread);
     visit.verification = Some(Verification::default());
     let Some(delete) = &mut visit.delete else { return };

@@ -3,6 +3,9 @@
 //! Pure: no clock, no I/O, nothing is changed. Invariants: success (`revoked`, `already_absent`, `not_lightsail_key`)
 //! needs an observation that the key is gone, and the order of hints does not matter. `verdict/tests.rs` walks the
 //! whole input space and snapshots it as a table.
+//!
+//! Known gap: a delete whose operation succeeded counts as a sighting of the key on that bucket. AWS has not published
+//! whether it also accepts the delete of a key that the bucket never had. The tests name such a success "AWS's word".
 
 use crate::alert::Unactionable;
 use crate::aws::FailureKind;
