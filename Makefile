@@ -87,7 +87,7 @@ export AWS_EC2_METADATA_DISABLED := true
 export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help run simulator artefact package sbom reproducible deny advisories build test fmt lint doc test-rust test-reading test-simulator test-runtime \
-  test-template test-operation test-cost test-instructions bench-programs bench-stand events invoke replay drill corpus bench bench-reading \
+  test-template test-operation test-cost bench-programs bench-stand events invoke replay drill corpus bench bench-reading \
   search-figures dashboard-picture fuzz fuzz-one
 
 help: ## List the targets
@@ -204,14 +204,10 @@ test-operation: $(VENV)/.tools ## Run alerts from bus to record in moto, and the
 	  $(PYTHON) -m pytest tests/operation
 
 # Counts of a cold start that do not depend on how busy the machine is.
-test-cost: $(VENV)/.tools $(STRACE) artefact bench-stand ## Hold the cost of a cold start: handshakes, system calls, memory
+test-cost: $(VENV)/.tools $(STRACE) $(VALGRIND) artefact bench-stand ## Hold the cost of a cold start: handshakes, system calls, memory, instructions
 	cargo test $(BENCH_BUILD) --release --package stand
-	RESPONDER_ARTEFACT=$(ARTEFACT) BENCH_STAND=$(BENCH)/release/stand STRACE=$(STRACE) $(PYTHON) -m pytest tests/bench
-
-# Not part of `make test`: the count differs between machines of one kind.
-test-instructions: $(VENV)/.tools $(VALGRIND) artefact bench-stand ## Count the instructions of a cold start, for a comparison on one machine
-	RESPONDER_ARTEFACT=$(ARTEFACT) BENCH_STAND=$(BENCH)/release/stand VALGRIND=$(VALGRIND) $(COUNTERS_ENV) \
-	  $(PYTHON) -m pytest tests/bench/count_instructions.py
+	RESPONDER_ARTEFACT=$(ARTEFACT) BENCH_STAND=$(BENCH)/release/stand STRACE=$(STRACE) VALGRIND=$(VALGRIND) $(COUNTERS_ENV) \
+	  $(PYTHON) -m pytest tests/bench
 
 # These are not tests: they may take the credentials of the machine that they run on.
 invoke replay drill: export AWS_EC2_METADATA_DISABLED := false

@@ -102,7 +102,7 @@ def measure(options: argparse.Namespace, stand: Stand, programs: list[Program]) 
         counts[program.name] = {
             "calls": calls.calls,
             "files_opened": calls.files_opened,
-            "instructions": instructions(stand, program, options.valgrind),
+            "instructions": instructions(stand, program, options.valgrind, ends="at_delete"),
         }
     binaries = {program.name: Path(program.command[0]).read_bytes() for program in programs if program.name != BOTO3}
     sizes = {name: {"stripped": len(binary), "zip": zipped(binary)} for name, binary in binaries.items()}

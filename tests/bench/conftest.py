@@ -12,7 +12,7 @@ def built(variable: str) -> Path:
     """A program that was built or installed; without it nothing is measured, and that is an error."""
     path = Path(os.environ.get(variable, ""))
     if not path.is_file():
-        pytest.fail(f"{variable} is {str(path)!r}, which is no file: `make test-cost` and `make test-instructions` set it")
+        pytest.fail(f"{variable} is {str(path)!r}, which is no file: `make test-cost` sets it")
     return path
 
 

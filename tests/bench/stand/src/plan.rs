@@ -19,8 +19,21 @@ pub struct Plan {
     pub trusted: String,
     /// Memory of the function, for the share of a processor that Lambda would give; none for all of the machine.
     pub memory_mb: Option<u64>,
-    /// Ends the program (SIGTERM) when its delete is seen, with no answer to it.
-    pub ends_at_delete: bool,
+    /// End of each program.
+    pub ends: Ends,
+}
+
+/// Point at which a program is ended.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Ends {
+    /// After all invocations, by SIGKILL.
+    Answered,
+    /// By SIGTERM when its delete has been read. The delete is never answered.
+    AtDelete,
+    /// By SIGTERM when its first answer has been read and all of its threads sleep. The answer is never acknowledged, so the
+    /// work until then is the same on an idle and on a busy machine.
+    AtAnswer,
 }
 
 /// A program that speaks to the Runtime API.

@@ -8,14 +8,14 @@ use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lightsail_simulator::Seed;
-use responder_trials::{Authority, Event, REGION, RuntimeApi, Scene, Settings};
+use responder_trials::{Authority, Event, Moment, REGION, RuntimeApi, Scene, Settings};
 use serde::Serialize;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::front::{Front, Seen};
-use crate::plan::{Invocation, Plan, Program};
+use crate::plan::{Ends, Invocation, Plan, Program};
 use crate::throttle::Throttle;
 use crate::usage::Usage;
 
@@ -73,7 +73,7 @@ impl Stand {
         let first = plan.invocations.first().ok_or("the plan has no invocation")?;
         self.fill(first)?;
         let api = RuntimeApi::start().await?;
-        let front = Front::open(self.tls.clone(), self.scene.simulator.address(), plan.ends_at_delete).await?;
+        let front = Front::open(self.tls.clone(), self.scene.simulator.address(), plan.ends == Ends::AtDelete).await?;
         let throttle = plan.memory_mb.map(|_| Throttle::new()).transpose()?;
         let command = self.command(program, &front.endpoint(), &api)?;
         let (mut child, Exec { start, cpu_us }) = spawn(command, throttle.as_ref())?;
@@ -96,13 +96,20 @@ impl Stand {
                 self.fill(invocation)?;
             }
             let begun = Instant::now();
-            api.begin(event(number, invocation)?, None);
-            if plan.ends_at_delete {
-                let mut seen = front.watch();
-                let deleted = seen.wait_for(|seen| seen.delete.is_some());
-                timeout(PATIENCE, deleted).await.map_err(|_| self.silent("sent no delete", program))??;
-                end(&mut child).await?;
-                break;
+            api.begin(event(number, invocation)?, (plan.ends == Ends::AtAnswer).then_some(Moment::AnswerPosted));
+            match plan.ends {
+                Ends::Answered => {}
+                Ends::AtDelete => {
+                    let mut seen = front.watch();
+                    let deleted = seen.wait_for(|seen| seen.delete.is_some());
+                    timeout(PATIENCE, deleted).await.map_err(|_| self.silent("sent no delete", program))??;
+                    break;
+                }
+                Ends::AtAnswer => {
+                    let posted = desk.wait_for(|desk| desk.reached);
+                    timeout(PATIENCE, posted).await.map_err(|_| self.silent("gave no answer", program))??;
+                    break;
+                }
             }
             let answer = {
                 let answered = desk.wait_for(|desk| desk.answered.is_some());
@@ -115,10 +122,15 @@ impl Stand {
             let records = answer["records"].as_array().into_iter().flatten();
             outcomes = records.filter_map(|record| record["status_code"].as_str().map(str::to_owned)).collect();
         }
-        let at_end = if plan.ends_at_delete { None } else { Some(Usage::of(process)?.without(cpu_us)) };
-        if !plan.ends_at_delete {
+        let at_end = if plan.ends == Ends::Answered {
+            let used = Usage::of(process)?.without(cpu_us);
             child.kill().await?;
-        }
+            Some(used)
+        } else {
+            asleep(process).await?;
+            end(&mut child).await?;
+            None
+        };
         let seen = front.watch();
         let seen: &Seen = &seen.borrow();
         let now = (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH)?);
@@ -225,11 +237,25 @@ fn spawn(mut command: Command, throttle: Option<&Throttle>) -> io::Result<(Child
     Ok((child, Exec { start, cpu_us: u64::from_ne_bytes(cpu_us) }))
 }
 
-/// SIGTERM, on which a tool around the program writes what it counted.
+/// Waits until no thread of the process has anything left to do.
+async fn asleep(process: u32) -> Result<(), Box<dyn Error>> {
+    let begun = Instant::now();
+    let mut before = None;
+    while begun.elapsed() < PATIENCE {
+        let used = Usage::of(process)?.cpu_us;
+        // A thread that waits for a processor is not asleep, however long it waits.
+        if Usage::is_asleep(process)? && before == Some(used) {
+            return Ok(());
+        }
+        before = Some(used);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Err("its threads never slept".into())
+}
+
+/// Ends a program by SIGTERM, on which a tool around the program writes its counts.
 async fn end(child: &mut Child) -> Result<(), Box<dyn Error>> {
     let process = child.id().ok_or("it ended")?;
-    // It sleeps by then, for an answer that does not come.
-    tokio::time::sleep(Duration::from_millis(50)).await;
     Command::new("kill").arg(process.to_string()).status().await?;
     timeout(PATIENCE, child.wait()).await.map_err(|_| io::Error::other("it did not end at SIGTERM"))??;
     Ok(())

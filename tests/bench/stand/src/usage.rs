@@ -39,6 +39,19 @@ impl Usage {
         Ok(Self { cpu_us: u64::try_from(cpu.as_micros()).map_err(io::Error::other)?, peak_kb, page_faults })
     }
 
+    /// Returns whether all threads of this process sleep (proc(5): stat, state "S").
+    pub fn is_asleep(process: u32) -> io::Result<bool> {
+        for thread in fs::read_dir(Path::new("/proc").join(process.to_string()).join("task"))? {
+            let Ok(stat) = fs::read_to_string(thread?.path().join("stat")) else { continue };
+            // After the name, which may contain anything.
+            let state = stat.rsplit_once(") ").and_then(|(_, fields)| fields.chars().next());
+            if state.ok_or_else(|| unknown("stat", &stat))? != 'S' {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Without so much time on a processor, which was there before.
     pub fn without(self, cpu_us: u64) -> Self {
         Self { cpu_us: self.cpu_us.saturating_sub(cpu_us), ..self }
