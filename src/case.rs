@@ -279,6 +279,11 @@ impl Visit {
         self.delete.as_ref()?.accepted.as_ref()
     }
 
+    /// Returns the operations of an accepted delete, in their last known state.
+    pub fn operations(&self) -> &[Operation] {
+        self.accepted().map(|accepted| accepted.operations.as_slice()).unwrap_or_default()
+    }
+
     /// Returns the key as it was listed before it was deleted.
     pub fn sighting(&self) -> Option<&AccessKey> {
         match self.evidence.as_ref()? {

@@ -11,7 +11,8 @@ use lambda_runtime::Diagnostic;
 /// Result of the work on one key, or on an event without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    /// This function deleted the key, the operation succeeded, and a read shows the key gone.
+    /// AWS accepted the delete, the operation succeeded, and the key is gone: it was seen on that bucket before and is
+    /// not listed now, or a complete search does not find it.
     Revoked,
     /// The key is not on the named bucket, and a complete search found it on no other.
     AlreadyAbsent,

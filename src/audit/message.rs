@@ -19,10 +19,18 @@ pub(super) fn message(case: &CaseFile, verdict: &Verdict<'_>) -> String {
     let place = told.place();
     let reason = reason(case, verdict).unwrap_or_else(|| "no reason is known".to_owned());
     match verdict.outcome {
-        Outcome::Revoked => format!(
-            "Deleted access key {key}{place}: {}; absent when read back{}; {}",
+        Outcome::Revoked if told.is_seen() => format!(
+            "Deleted access key {key}{place}: {}; seen before the delete, absent when read back{}; {}",
             told.ends(),
             told.after(),
+            told.last_use()
+        ),
+        Outcome::Revoked => format!(
+            "AWS accepted the delete of access key {key}{place}: {}; absent when read back{}, and on no other bucket{}. The \
+             key was not seen there before the delete; {}",
+            told.ends(),
+            told.after(),
+            told.coverage(),
             told.last_use()
         ),
         Outcome::AlreadyAbsent if told.is_sighted() => format!(
@@ -106,9 +114,8 @@ impl Sentence<'_> {
 
     /// Statuses of the operations.
     fn ends(&self) -> String {
-        let operations = self.visit.and_then(Visit::accepted).map(|accepted| accepted.operations.as_slice());
         let status = |operation: &Operation| operation.status.clone().unwrap_or_else(|| "no status".to_owned());
-        match operations.unwrap_or_default() {
+        match self.visit.map(Visit::operations).unwrap_or_default() {
             [] => "AWS returned no operation".to_owned(),
             operations => operations.iter().map(status).collect::<Vec<_>>().join(", "),
         }
@@ -172,6 +179,11 @@ impl Sentence<'_> {
             };
             format!("{accounts} ({regions} and {buckets} read{excluded})")
         })
+    }
+
+    /// Returns whether the key was seen on the visited bucket before its delete.
+    fn is_seen(&self) -> bool {
+        self.visit.is_some_and(|visit| visit.sighting().is_some())
     }
 
     /// Returns whether the search saw the key on the visited bucket.

@@ -83,7 +83,7 @@ impl Responder {
             match finding(visit, task.mode) {
                 Finding::Settled(_) => return ControlFlow::Break(()),
                 // The search reads the other hinted buckets too.
-                Finding::AcceptedWithoutOperation => break,
+                Finding::AcceptedUnseen => break,
                 Finding::NotListed | Finding::NoBucket | Finding::Unread => {}
             }
         }

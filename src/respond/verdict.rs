@@ -4,8 +4,8 @@
 //! needs an observation that the key is gone, and the order of hints does not matter. `verdict/tests.rs` walks the
 //! whole input space and snapshots it as a table.
 //!
-//! Known gap: a delete whose operation succeeded counts as a sighting of the key on that bucket. AWS has not published
-//! whether it also accepts the delete of a key that the bucket never had. The tests name such a success "AWS's word".
+//! An accepted delete is no sighting: AWS has not published whether it also accepts the delete of a key that the bucket
+//! never had, with or without an operation, and how that operation ends.
 
 use crate::alert::Unactionable;
 use crate::aws::FailureKind;
@@ -19,8 +19,8 @@ use crate::policy::Mode;
 pub(super) enum Finding {
     /// This bucket settles the case.
     Settled(Outcome),
-    /// AWS accepted the delete without naming an operation, and the key is not listed. It may never have been there.
-    AcceptedWithoutOperation,
+    /// AWS accepted the delete, and the key is not listed. It was not seen before: it may never have been there.
+    AcceptedUnseen,
     /// The bucket exists without the key.
     NotListed,
     /// There is no such bucket.
@@ -57,11 +57,9 @@ fn settled(case: &CaseFile) -> Option<Verdict<'_>> {
         let outcome = match finding(visit, case.mode) {
             Finding::Settled(outcome) => outcome,
             _ if !sighted => return None,
-            // The search saw the key on this bucket.
-            Finding::AcceptedWithoutOperation => Outcome::Revoked,
             // Another delivery of the alert was faster.
             Finding::NotListed => Outcome::AlreadyAbsent,
-            Finding::NoBucket | Finding::Unread => Outcome::Failed,
+            Finding::NoBucket | Finding::Unread | Finding::AcceptedUnseen => Outcome::Failed,
         };
         Some(Verdict { outcome, visit: Some(visit) })
     });
@@ -72,8 +70,8 @@ fn settled(case: &CaseFile) -> Option<Verdict<'_>> {
 fn searched(case: &CaseFile) -> Verdict<'_> {
     let last = |wanted| case.visits.iter().rfind(|visit| finding(visit, case.mode) == wanted);
     let without_key = last(Finding::NotListed);
-    let accepted = case.visits.iter().filter(|visit| finding(visit, case.mode) == Finding::AcceptedWithoutOperation);
-    let accepted = accepted.max_by_key(|visit| visit.sighting().is_some());
+    let accepted = case.visits.iter().filter(|visit| finding(visit, case.mode) == Finding::AcceptedUnseen);
+    let accepted = accepted.map(|visit| (ended(visit), visit)).max_by_key(|(outcome, _)| *outcome);
     let coverage = case.coverage.as_ref();
     // The search reads a hinted bucket again, unless it excludes that Region.
     let in_search = |visit: &Visit| coverage.is_some_and(|coverage| coverage.includes(&visit.target.region));
@@ -83,13 +81,11 @@ fn searched(case: &CaseFile) -> Verdict<'_> {
     let failed = case.visits.iter().filter(failed).max_by_key(|visit| finding(visit, case.mode) == Finding::Unread);
     let complete = coverage.is_some_and(|coverage| coverage.is_complete());
     let (outcome, visit) = match (accepted, unread, without_key) {
-        // Only a sighting tells that the key was there to be deleted. A key is on one bucket only.
-        (Some(visit), ..) if complete && visit.sighting().is_some() => (Outcome::Revoked, Some(visit)),
         (_, Some(visit), _) if complete => (Outcome::Failed, Some(visit)),
-        (Some(visit), ..) if complete => (Outcome::AlreadyAbsent, Some(visit)),
+        (Some((outcome, visit)), ..) if complete => (outcome, Some(visit)),
         (_, _, Some(visit)) if complete => (Outcome::AlreadyAbsent, Some(visit)),
         (_, None, None) if complete => (Outcome::NotLightsailKey, None),
-        (Some(visit), ..) => (Outcome::Unconfirmed, Some(visit)),
+        (Some((_, visit)), ..) => (Outcome::Unconfirmed, Some(visit)),
         (_, None, Some(visit)) => (Outcome::SearchIncomplete, Some(visit)),
         _ if failed.is_some() => (Outcome::Failed, failed),
         (_, _, visit) => (Outcome::SearchIncomplete, visit),
@@ -97,16 +93,28 @@ fn searched(case: &CaseFile) -> Verdict<'_> {
     Verdict { outcome, visit }
 }
 
+/// Returns the outcome of an accepted delete after a complete search that did not see the key.
+fn ended(visit: &Visit) -> Outcome {
+    match visit.operations() {
+        // Nothing tells whether the key was there to be deleted.
+        [] => Outcome::AlreadyAbsent,
+        operations if operations.iter().all(Operation::succeeded) => Outcome::Revoked,
+        _ => Outcome::Unconfirmed,
+    }
+}
+
 /// Returns what `visit` shows by itself.
 pub(super) fn finding(visit: &Visit, mode: Mode) -> Finding {
-    if let Some(accepted) = visit.accepted() {
-        let operations = accepted.operations.as_slice();
+    if visit.accepted().is_some() {
+        let failed = visit.operations().iter().any(Operation::has_failed);
+        let succeeded = visit.operations().iter().all(Operation::succeeded);
+        let sighted = visit.sighting().is_some();
         return match visit.listing {
-            _ if operations.iter().any(Operation::has_failed) => Finding::Settled(Outcome::Failed),
-            Some(Listing::NotListed) if operations.is_empty() => Finding::AcceptedWithoutOperation,
-            Some(Listing::NotListed) if operations.iter().all(Operation::succeeded) => {
-                Finding::Settled(Outcome::Revoked)
-            }
+            Some(Listing::NotListed) if sighted && succeeded => Finding::Settled(Outcome::Revoked),
+            // AWS may accept the delete of a key that the bucket never had, and fail it afterwards.
+            Some(Listing::NotListed) if !sighted && failed => Finding::NotListed,
+            Some(Listing::NotListed) if !sighted => Finding::AcceptedUnseen,
+            _ if failed => Finding::Settled(Outcome::Failed),
             _ => Finding::Settled(Outcome::Unconfirmed),
         };
     }

@@ -88,7 +88,7 @@ def requests_of(lightsail, operation):
 def test_revoked(event, photos, start):
     record = assert_ends(start(), event, "revoked", f"Deleted access key {KEY} of bucket {BUCKET} in {HERE}: Succeeded")
     assert photos.keys() == SIBLING_ONLY
-    assert "; absent when read back; " in record["message"]
+    assert ", absent when read back; " in record["message"]
     # The last use is the first question of an operator. The read runs beside the delete, and may come after it.
     evidence = record["unmapped"]["access_key"]["evidence"]
     known = {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::bus::{Bus, Reply};
-use crate::scene::{KEY, SIBLING, Scene, event, manual_event};
+use crate::scene::{KEY, SIBLING, Scene, event, manual_event, seen_first};
 
 /// Starts a function that uses the bus. The key and its sibling are on bucket `photos`.
 async fn scene(bus: &Bus) -> Scene {
@@ -168,6 +168,7 @@ async fn metrics_cover_only_measured_values() {
     let line = metrics(&scene, &json!({"accessKeyId": "oops"})).await;
     assert_eq!(line, json!({"FunctionName": "responder", "Outcome": "unreadable", "Records": 1}));
     let mut alert = event("guardduty-s3-exfiltration");
+    scene.simulator.script(seen_first()).unwrap();
     let named = metrics(&scene, &alert).await;
     let expected = ["AlertToDelete", "FunctionName", "InvocationToDelete", "InvocationToGone", "Outcome", "Records"];
     assert_eq!((&named["Outcome"], names(&named)), (&json!("revoked"), expected.to_vec()));

@@ -6,7 +6,7 @@ use lightsail_simulator::{Fault, Script, Seed, SeedKey, Settings};
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::scene::{KEY, SIBLING, Scene, event, manual_event};
+use crate::scene::{KEY, SIBLING, Scene, event, manual_event, seen_first};
 
 #[tokio::test(start_paused = true)]
 async fn delete_is_first_request() {
@@ -78,6 +78,7 @@ async fn delete_without_region_uses_own_region() {
 #[tokio::test(start_paused = true)]
 async fn each_named_bucket_is_tried() {
     let scene = Scene::with_key_on_photos().await.seeded("us-east-1", "logs", &["AKIAQQQQQQQQQQQQQQQQ"]);
+    let scene = scene.scripted(seen_first().times(3));
     let mut finding = event("guardduty-s3-exfiltration");
     finding["detail"]["resource"]["s3BucketDetails"] =
         json!([{"name": "not.a.lightsail.bucket"}, {"name": "elsewhere"}, {"name": "logs"}, {"name": "photos"}]);
@@ -135,23 +136,37 @@ async fn failed_poll_is_retried() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn delete_without_operation_needs_complete_search() {
-    for fault in [Fault::NoOperations, Fault::EmptyAnswer] {
-        let sighted_first = Script::new("DeleteBucketAccessKey", fault).late_by(200);
-        let scene = Scene::with_key_on_photos().await.scripted(sighted_first);
+async fn sighted_delete_needs_no_search() {
+    for fault in [Fault::Latency { ms: 0 }, Fault::NoOperations, Fault::EmptyAnswer] {
+        let scene = Scene::with_key_on_photos().await;
+        let scene = scene.scripted(Script::new("DeleteBucketAccessKey", fault.clone()).late_by(200));
         let answer = scene.respond(&manual_event()).await;
-        assert_eq!(answer.outcome(), "revoked");
-        assert_eq!(answer.unmapped("/search/regions_read"), 19);
-        assert_eq!(answer.unmapped("/operations"), &json!([]));
-        assert!(answer.message().contains("AWS returned no operation"), "{}", answer.message());
+        assert_eq!(answer.outcome(), "revoked", "{fault:?}");
+        assert_eq!(scene.count("GetBuckets"), 0, "{fault:?}");
+        assert!(answer.message().contains("seen before the delete, absent when read back"), "{}", answer.message());
     }
+}
+
+/// An accepted delete is no sighting, even with an operation that succeeded.
+#[tokio::test(start_paused = true)]
+async fn unsighted_delete_needs_complete_search() {
+    let scene = Scene::with_key_on_photos().await;
+    // The read that runs concurrently with the delete comes too late for a sighting.
+    let answer = scene.respond(&manual_event()).await;
+    assert_eq!(answer.outcome(), "revoked");
+    assert_eq!(answer.unmapped("/search/regions_read"), 19);
+    assert!(answer.message().contains("The key was not seen there before the delete"), "{}", answer.message());
+    let scene = Scene::with_key_on_photos().await;
+    let scene = scene.scripted(Script::new("GetBuckets", Fault::AccessDenied).in_region("sa-east-1").every());
+    let answer = scene.respond(&manual_event()).await;
+    assert_eq!(answer.outcome(), "unconfirmed");
+    assert!(answer.message().contains("not read: sa-east-1"), "{}", answer.message());
 }
 
 #[tokio::test(start_paused = true)]
 async fn unsighted_delete_without_operation_is_absent() {
     let scene = Scene::with_key_on_photos().await;
     let scene = scene.scripted(Script::new("DeleteBucketAccessKey", Fault::NoOperations));
-    // The read that runs concurrently with the delete comes too late for a sighting.
     let answer = scene.respond(&manual_event()).await;
     assert_eq!(answer.outcome(), "already_absent");
     assert!(answer.message().contains("a delete by this function, whose result is not known"), "{}", answer.message());

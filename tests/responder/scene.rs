@@ -10,7 +10,7 @@ use lightsail_key_responder::clock::Clock;
 use lightsail_key_responder::config::Config;
 use lightsail_key_responder::outcome::InvocationError;
 use lightsail_key_responder::respond::{Responder, Response};
-use lightsail_simulator::{Dialer, Role, Script, Seed, SeenRequest, Settings, Simulator, clock};
+use lightsail_simulator::{Dialer, Fault, Role, Script, Seed, SeenRequest, Settings, Simulator, clock};
 use responder_simulation::network::Network;
 use responder_simulation::start;
 use serde_json::{Value, json};
@@ -292,4 +292,9 @@ impl Write for Log {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// A delete that takes so long that the read beside it sees the key.
+pub(crate) fn seen_first() -> Script {
+    Script::new("DeleteBucketAccessKey", Fault::Latency { ms: 200 })
 }

@@ -70,10 +70,10 @@ MUTANTS = [
         GONE,
     ),
     Mutant(
-        "take an accepted delete without an operation for a sighting",
+        "take an accepted delete for a sighting",
         "src/respond/verdict.rs",
-        "Some(Listing::NotListed) if operations.is_empty() => Finding::AcceptedWithoutOperation,",
-        "Some(Listing::NotListed) if operations.is_empty() => Finding::Settled(Outcome::Revoked),",
+        "Some(Listing::NotListed) if sighted && succeeded => Finding::Settled(Outcome::Revoked),",
+        "Some(Listing::NotListed) if succeeded => Finding::Settled(Outcome::Revoked),",
         GONE,
     ),
     Mutant(

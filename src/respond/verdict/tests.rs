@@ -11,7 +11,6 @@ use self::space::{KEY, SEARCHED, Search, case, describe, exposed, failure, hints
 use super::{Finding, decide, finding};
 use crate::alert::{Ignored, TooMany, Unreadable};
 use crate::audit::Audit;
-use crate::aws::lightsail::Operation;
 use crate::case::{CaseFile, Coverage, Evidence, Listing, Obstacle, Visit};
 use crate::outcome::Outcome;
 use crate::policy::Mode;
@@ -35,7 +34,7 @@ fn success_needs_proof_in_any_order_of_hints() {
             assert_eq!(told(case), verdict, "order of hints: {}", describe(case, hints, search));
         }
     });
-    assert_eq!(proofs.len(), 3, "each proof occurs: {proofs:?}");
+    assert_eq!(proofs.len(), 2, "each proof occurs: {proofs:?}");
 }
 
 /// Swaps that bring the hints into every other order. Beside a sighting one other order is enough.
@@ -117,7 +116,6 @@ fn panic_is_failed_whatever_was_observed() {
 
 /// Returns the proof that no live Lightsail key with this ID remains, without the verdict's own code.
 fn proof(case: &CaseFile) -> Option<&'static str> {
-    let accepted = |visit: &&Visit| visit.delete.as_ref().is_some_and(|delete| delete.accepted.is_some());
     let gone = |visit: &&Visit| visit.listing == Some(Listing::NotListed);
     let live = |visit: &Visit| visit.listing == Some(Listing::Listed);
     if case.visits.iter().any(live) {
@@ -132,15 +130,7 @@ fn proof(case: &CaseFile) -> Option<&'static str> {
         coverage.unread.is_empty()
             && case.visits.iter().filter(unread).all(|visit| coverage.regions.contains(&visit.target.region))
     };
-    if case.coverage.as_ref().is_some_and(covered) {
-        return Some("complete search");
-    }
-    let succeeded = |visit: &&Visit| {
-        let operations = visit.accepted().map(|accepted| accepted.operations.as_slice()).unwrap_or_default();
-        !operations.is_empty() && operations.iter().all(Operation::succeeded)
-    };
-    let unseen = case.visits.iter().filter(accepted).filter(gone).any(|visit| succeeded(&visit));
-    unseen.then_some("AWS's word: operation succeeded, read back, never sighted")
+    case.coverage.as_ref().is_some_and(covered).then_some("complete search")
 }
 
 const SUCCESS: [Outcome; 3] = [Outcome::Revoked, Outcome::AlreadyAbsent, Outcome::NotLightsailKey];

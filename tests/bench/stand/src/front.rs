@@ -38,6 +38,19 @@ pub struct Seen {
     pub requests: Vec<String>,
     /// The first delete.
     pub delete: Option<Delete>,
+    /// Whether the keys of a bucket have been read and answered.
+    pub keys_read: bool,
+}
+
+/// What happens to a delete that has been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// It is passed on at once.
+    No,
+    /// It is passed on when the read of the keys beside it has been answered: the key was seen, whatever the machine does.
+    UntilKeysRead,
+    /// It is never passed on.
+    Forever,
 }
 
 /// The moment when a delete was there.
@@ -54,8 +67,8 @@ pub struct Delete {
 }
 
 impl Front {
-    /// Opens the door to `upstream`. If it `holds`, a delete is never passed on.
-    pub async fn open(tls: TlsAcceptor, upstream: SocketAddr, holds: bool) -> io::Result<Self> {
+    /// Opens the door to `upstream`.
+    pub async fn open(tls: TlsAcceptor, upstream: SocketAddr, hold: Hold) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let seen = Arc::new(watch::Sender::new(Seen::default()));
@@ -66,7 +79,7 @@ impl Front {
                     let (tls, seen) = (tls.clone(), Arc::clone(&seen));
                     tokio::spawn(async move {
                         // How a connection ends is its program's to see: it fails there, or it was killed.
-                        let _ = connection(stream, tls, upstream, holds, &seen).await;
+                        let _ = connection(stream, tls, upstream, hold, &seen).await;
                     });
                 }
             }
@@ -100,7 +113,7 @@ async fn connection(
     stream: TcpStream,
     tls: TlsAcceptor,
     upstream: SocketAddr,
-    holds: bool,
+    hold: Hold,
     seen: &watch::Sender<Seen>,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
@@ -110,6 +123,7 @@ async fn connection(
     simulator.set_nodelay(true)?;
     let (mut from_client, mut from_simulator) = ([0; 1 << 14], [0; 1 << 14]);
     let mut unread = Vec::new();
+    let mut reads_keys = false;
     loop {
         tokio::select! {
             count = client.read(&mut from_client) => {
@@ -119,9 +133,16 @@ async fn connection(
                 }
                 unread.extend_from_slice(bytes);
                 while let Some(request) = Request::take(&mut unread)? {
-                    if stamp(&request, seen) && holds {
-                        return std::future::pending().await;
+                    if stamp(&request, seen) {
+                        match hold {
+                            Hold::No => {}
+                            Hold::UntilKeysRead => {
+                                let _ = seen.subscribe().wait_for(|seen| seen.keys_read).await;
+                            }
+                            Hold::Forever => return std::future::pending().await,
+                        }
                     }
+                    reads_keys = request.operation == "GetBucketAccessKeys";
                     match request.operation.as_str() {
                         "PutEvents" => client.write_all(&request.put_events()?).await?,
                         _ => simulator.write_all(&request.bytes).await?,
@@ -136,6 +157,9 @@ async fn connection(
                 }
                 client.write_all(bytes).await?;
                 client.flush().await?;
+                if reads_keys {
+                    seen.send_modify(|seen| seen.keys_read = true);
+                }
             }
         }
     }

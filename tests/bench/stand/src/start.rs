@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use crate::front::{Front, Seen};
+use crate::front::{Front, Hold, Seen};
 use crate::plan::{Ends, Invocation, Plan, Program};
 use crate::throttle::Throttle;
 use crate::usage::Usage;
@@ -73,7 +73,12 @@ impl Stand {
         let first = plan.invocations.first().ok_or("the plan has no invocation")?;
         self.fill(first)?;
         let api = RuntimeApi::start().await?;
-        let front = Front::open(self.tls.clone(), self.scene.simulator.address(), plan.ends == Ends::AtDelete).await?;
+        let hold = match plan.ends {
+            Ends::Answered => Hold::No,
+            Ends::AtDelete => Hold::Forever,
+            Ends::AtAnswer => Hold::UntilKeysRead,
+        };
+        let front = Front::open(self.tls.clone(), self.scene.simulator.address(), hold).await?;
         let throttle = plan.memory_mb.map(|_| Throttle::new()).transpose()?;
         let command = self.command(program, &front.endpoint(), &api)?;
         let (mut child, Exec { start, cpu_us }) = spawn(command, throttle.as_ref())?;
