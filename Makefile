@@ -156,7 +156,7 @@ lint: ## Run clippy; warnings are errors
 doc: ## Build the documentation; warnings are errors
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_ALL) --no-deps
 
-test-rust: ## Run unit tests, integration tests over the simulator, the simulation, and the trials of the built function
+test-rust: ## Run unit tests, integration tests over the simulator, the simulation, and tests of the built function as a process
 	cargo test $(CARGO_ALL)
 
 # One incident with the build of the tests, many with an optimised one. The same seed gives the same trace in both.
@@ -172,14 +172,14 @@ endif
 
 .PHONY: mutants
 mutants: ## Break the function in several ways, and show that the simulation finds each
-	python3 tests/simulation/mutants.py --target $(TARGET_DIR)/mutants
+	python3 tests/crates/simulation/mutants.py --target $(TARGET_DIR)/mutants
 
 test-reading: ## Check what holds of every alert, on generated ones
 	cargo test $(READING)
 
 test-simulator: $(VENV)/.tools ## Hold the simulator against AWS's own clients and model
 	cargo build $(CARGO_ALL) --bins
-	LIGHTSAIL_SIMULATOR_BIN=$(TARGET_DIR)/debug/lightsail-simulator $(PYTHON) -m pytest tests/simulator/tests
+	LIGHTSAIL_SIMULATOR_BIN=$(TARGET_DIR)/debug/lightsail-simulator $(PYTHON) -m pytest tests/crates/simulator/tests
 
 test-runtime: $(VENV)/.tools artefact ## Run the built function under AWS's Lambda runtime emulator
 	cargo build $(CARGO_ALL) --bins

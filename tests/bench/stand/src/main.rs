@@ -20,7 +20,7 @@ use std::io::{Read, Write, stdin, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use responder_trials::Authority;
+use responder_harness::Authority;
 
 use crate::plan::Plan;
 use crate::start::Stand;

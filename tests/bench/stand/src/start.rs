@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lightsail_simulator::Seed;
-use responder_trials::{Authority, Event, Moment, REGION, RuntimeApi, Scene, Settings};
+use responder_harness::{Authority, Event, Moment, REGION, RuntimeApi, Scene, Settings};
 use serde::Serialize;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lightsail_simulator::{Seed, Settings as SimulatorSettings, Simulator};
-use responder_trials::{Lambda, SECRET_ACCESS_KEY, Settings, report};
+use responder_harness::{Lambda, SECRET_ACCESS_KEY, Settings, report};
 use serde_json::{Value, json};
 
 const WARM_UP: usize = 1_000;

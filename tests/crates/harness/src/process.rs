@@ -102,7 +102,7 @@ impl Log {
     fn new() -> io::Result<Self> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("responder-trials-{}-{number}.log", std::process::id()));
+        let path = std::env::temp_dir().join(format!("responder-harness-{}-{number}.log", std::process::id()));
         // The file is in append mode, because standard output and standard error write to it concurrently.
         let file = OpenOptions::new().read(true).append(true).create_new(true).open(&path)?;
         fs::remove_file(&path)?;

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt, stream};
 use lightsail_simulator::Operation::{self, DeleteBucketAccessKey, GetBucketAccessKeys, GetBuckets, GetOperation};
 use lightsail_simulator::{Fault, Script, SeenRequest, Settings as SimulatorSettings};
-use responder_trials::{Answer, Gate, Lambda, NetworkFault, Plan, REGION, Scene, Settings, report};
+use responder_harness::{Answer, Gate, Lambda, NetworkFault, Plan, REGION, Scene, Settings, report};
 use serde_json::Value;
 use tokio::net::TcpStream;
 

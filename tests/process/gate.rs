@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use lightsail_simulator::{Operation, Seed, Settings as SimulatorSettings, Simulator};
-use responder_trials::{ACCOUNT, Answer, Authority, Gate, Lambda, NetworkFault, Plan, SECRET_ACCESS_KEY, Settings};
+use responder_harness::{ACCOUNT, Answer, Authority, Gate, Lambda, NetworkFault, Plan, SECRET_ACCESS_KEY, Settings};
 use serde_json::{Value, json};
 
 const KEY: &str = "AKIAIOSFODNN7EXAMPLE";

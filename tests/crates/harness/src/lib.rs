@@ -8,8 +8,8 @@
 //!
 //! [`Lambda`] replaces the service that starts the process and delivers events again. [`Gate`] replaces the network
 //! between the process and Lightsail. Neither of them knows what the function does. [`Scene`] is Lightsail with the
-//! compromised key, and checks the invariants of each answer. Build the program first with `cargo build --workspace
-//! --bins`, because `cargo test --test` alone does not rebuild it.
+//! compromised key, and checks the invariants of each answer. Cargo builds the program before `tests/process`, because both
+//! are of one package.
 
 mod authority;
 mod gate;

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use lightsail_simulator::{Fault, Operation, Script, Seed, Settings as SimulatorSettings, Simulator};
-use responder_trials::{End, Kill, Lambda, Moment, SECRET_ACCESS_KEY, Settings, until};
+use responder_harness::{End, Kill, Lambda, Moment, SECRET_ACCESS_KEY, Settings, until};
 use serde_json::{Value, json};
 
 const TIMEOUT: Duration = Duration::from_secs(60);

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt, stream};
 use lightsail_simulator::Operation::{DeleteBucketAccessKey, GetBucketAccessKeys, GetBuckets, GetOperation};
 use lightsail_simulator::{Fault, Script, Seed, SeenRequest, Settings as SimulatorSettings, Simulator};
-use responder_trials::{ACCOUNT, Answer, End, Kill, Lambda, Moment, SECRET_ACCESS_KEY, Settings, report, until};
+use responder_harness::{ACCOUNT, Answer, End, Kill, Lambda, Moment, SECRET_ACCESS_KEY, Settings, report, until};
 use serde_json::{Value, json};
 
 /// Number of kills at each point.

@@ -90,9 +90,9 @@ fn alerts() -> [(&'static str, Value, bool); 4] {
     };
     let manual = json!({"accessKeyId": KEYS[0], "bucketName": BUCKET, "region": REGION, "accountId": ACCOUNT});
     [
-        ("aws.guardduty", read(include_str!("../../../../events/guardduty-s3-exfiltration.json")), true),
-        ("aws.health", read(include_str!("../../../../events/health-credentials-exposed.json")), false),
-        ("aws.securityhub", read(include_str!("../../../../events/security-hub-imported.json")), true),
+        ("aws.guardduty", read(include_str!("../../../../../events/guardduty-s3-exfiltration.json")), true),
+        ("aws.health", read(include_str!("../../../../../events/health-credentials-exposed.json")), false),
+        ("aws.securityhub", read(include_str!("../../../../../events/security-hub-imported.json")), true),
         ("direct", manual, true),
     ]
 }

@@ -4,7 +4,7 @@ Starts the built binary, drives every operation with boto3 and the delete with t
 checks every request and every raw answer, member by member, against the service models that come
 with botocore. So the judge is not this repository: whatever the installed botocore says, goes.
 
-    LIGHTSAIL_SIMULATOR_BIN=target/debug/lightsail-simulator pytest tests/simulator/tests
+    LIGHTSAIL_SIMULATOR_BIN=target/debug/lightsail-simulator pytest tests/crates/simulator/tests
 """
 
 import json
