@@ -1,4 +1,4 @@
-"""What people read: every record of tests/snapshots through the rules of the record bus and their templates.
+"""What people read: every record of tests/integration/snapshots through the rules of the record bus and their templates.
 
 There is no EventBridge here, so its documented rules are written down once more, as narrowly as they are needed
 (EventBridge user guide, "Amazon EventBridge input transformation"; API reference, "InputTransformer").
@@ -30,7 +30,7 @@ GRAMMAR = {
 @pytest.fixture(scope="session")
 def records(root):
     """The record of each snapshot, by its file's name."""
-    files = sorted((root / "tests/snapshots").glob("*.snap"))
+    files = sorted((root / "tests/integration/snapshots").glob("*.snap"))
     return {file.stem: json.loads(file.read_text().split("\n---\n", 1)[1]) for file in files}
 
 

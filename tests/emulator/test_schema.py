@@ -18,7 +18,7 @@ from alerts import BUCKET, KEY, SIBLING
 from moto.events.models import EventPattern
 
 ROOT = Path(__file__).resolve().parents[2]
-SNAPSHOTS = sorted((ROOT / "tests" / "snapshots").glob("*.snap"))
+SNAPSHOTS = sorted((ROOT / "tests" / "integration" / "snapshots").glob("*.snap"))
 PAGE = (ROOT / "docs" / "record.md").read_text()
 
 DELETE, FOLLOW, KEYS, BUCKETS = "DeleteBucketAccessKey", "GetOperation", "GetBucketAccessKeys", "GetBuckets"
@@ -26,7 +26,7 @@ MEMBER = "111122223333"
 
 # What the schema allows and no record here has, each with the reason. By pointer: types, or values of an enumeration.
 UNUSED = {
-    # A panic is a bug in the code, and none is known. tests/responder/panicked.rs makes one inside the library.
+    # A panic is a bug in the code, and none is known. tests/integration/panicked.rs makes one inside the library.
     "#/$defs/failure/properties/kind": {"panicked"},
     # AWS and the simulator have a message for every error, but the API model requires none.
     "#/$defs/failure/properties/message/anyOf/1": {"null"},
@@ -96,7 +96,7 @@ CHANGES = [
     ("path", "value"), CHANGES, ids=lambda part: ".".join(map(str, part)) if isinstance(part, list) else None
 )
 def test_changed_record_is_invalid(path, value):
-    record = snapshot(ROOT / "tests" / "snapshots" / "revoked_by_search.snap")
+    record = snapshot(ROOT / "tests" / "integration" / "snapshots" / "revoked_by_search.snap")
     assert record_schema.faults(record) == []
     assert record_schema.faults(changed(record, path, value)) != []
 

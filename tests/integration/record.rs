@@ -48,7 +48,6 @@ fn without_elapsed(message: &str) -> String {
 fn snapshot(name: &str, answer: Answer) {
     assert!(name.starts_with(answer.outcome()), "{name} is a record of outcome {}", answer.outcome());
     let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path("../snapshots");
     settings.set_prepend_module_to_snapshot(false);
     settings.bind(|| insta::assert_json_snapshot!(name, stable(answer.record)));
 }
