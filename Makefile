@@ -87,7 +87,7 @@ export AWS_EC2_METADATA_DISABLED := true
 export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help run simulator artefact package sbom reproducible deny advisories build test fmt lint doc test-rust test-reading test-simulator test-runtime \
-  test-template test-operation test-cost bench-programs bench-stand events invoke replay drill corpus bench bench-reading \
+  test-infra test-operation test-cost bench-programs bench-stand events invoke replay drill corpus bench bench-reading \
   search-figures dashboard-picture fuzz fuzz-one
 
 help: ## List the targets
@@ -136,7 +136,7 @@ build-ResponderFunction: artefact
 build: $(VENV)/.tools ## Build the deployable function with AWS SAM, without Docker
 	$(VENV)/bin/sam build
 
-test: fmt lint doc test-rust test-reading test-simulator test-runtime test-template test-operation ## Run all tests
+test: fmt lint doc test-rust test-reading test-simulator test-runtime test-infra test-operation ## Run all tests
 
 # The first time compiles cfn-guard and cargo-deny.
 .PHONY: audit
@@ -187,10 +187,10 @@ test-runtime: $(VENV)/.tools artefact ## Run the built function under AWS's Lamb
 	  RESPONDER_ARTEFACT=$(ARTEFACT) $(PYTHON) -m pytest tests/emulator
 
 # Tests that need tools of others.
-RELEASE_TESTS := tests/deployment/test_checkers.py tests/deployment/test_package.py
+RELEASE_TESTS := tests/infra/test_checkers.py tests/infra/test_package.py
 
-test-template: $(VENV)/.tools artefact ## Check the templates with AWS's tools, and that Lambda can run the artefact
-	RESPONDER_ARTEFACT=$(ARTEFACT) $(PYTHON) -m pytest tests/deployment $(RELEASE_TESTS:%=--ignore=%)
+test-infra: $(VENV)/.tools artefact ## Check the templates with AWS's tools, and that Lambda can run the artefact
+	RESPONDER_ARTEFACT=$(ARTEFACT) $(PYTHON) -m pytest tests/infra $(RELEASE_TESTS:%=--ignore=%)
 
 .PHONY: test-release
 test-release: $(VENV)/.tools $(CHECKERS)/.tools $(CFN_GUARD) $(CARGO_DENY)
@@ -230,7 +230,7 @@ drill: $(VENV)/.tools ## Let the deployed function revoke a throw-away key (BUCK
 corpus: $(VENV)/.tools ## Read published events, match the rules with them, and compare with their manifest (CORPUS_DIR=...)
 	@test -n "$(CORPUS_DIR)" || { echo "CORPUS_DIR is missing: a directory with events and their manifest.tsv" >&2; exit 2; }
 	@cargo run --quiet $(READING) --example corpus -- "$(CORPUS_DIR)"
-	@CORPUS_DIR="$(CORPUS_DIR)" $(PYTHON) -m pytest -q tests/deployment/test_rules.py -k published
+	@CORPUS_DIR="$(CORPUS_DIR)" $(PYTHON) -m pytest -q tests/infra/test_rules.py -k published
 
 bench: .venv-bench/.tools .venv-figures/.tools $(VALGRIND) $(STRACE) artefact bench-stand bench-programs
 bench: ## Measure cold starts beside naive Rust, boto3 and the floor, and warm alerts; write docs/performance (STARTS=64)

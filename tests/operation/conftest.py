@@ -29,9 +29,9 @@ def fixtures_of(suite: str) -> ModuleType:
     return module
 
 
-_deployment, _emulator = fixtures_of("deployment"), fixtures_of("emulator")
-template, cloudformation = _deployment.template, _deployment.cloudformation
-resources, resolved = _deployment.resources, _deployment.resolved
+_infra, _emulator = fixtures_of("infra"), fixtures_of("emulator")
+template, cloudformation = _infra.template, _infra.cloudformation
+resources, resolved = _infra.resources, _infra.resolved
 bootstrap, simulator_program, lightsail = _emulator.bootstrap, _emulator.simulator_program, _emulator.lightsail
 start = _emulator.start
 

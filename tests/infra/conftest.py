@@ -109,5 +109,5 @@ def sam_environment(tmp_path):
 def artefact():
     """The release binary."""
     path = os.environ.get("RESPONDER_ARTEFACT")
-    assert path, "RESPONDER_ARTEFACT must name the release binary: run `make test-template`"
+    assert path, "RESPONDER_ARTEFACT must name the release binary: run `make test-infra`"
     return Path(path)
