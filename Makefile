@@ -86,8 +86,8 @@ CARGO_ALL := --workspace --locked
 export AWS_EC2_METADATA_DISABLED := true
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run simulator artefact package sbom reproducible deny advisories build test fmt lint doc test-rust test-reading test-simulator test-runtime \
-  test-infra test-operation test-cost bench-programs bench-stand events invoke replay drill corpus bench bench-reading \
+.PHONY: help run simulator artefact package sbom reproducible deny advisories build test fmt lint doc test-rust test-reading test-simulator test-infra \
+  test-e2e test-cost bench-programs bench-stand events invoke replay drill corpus bench bench-reading \
   search-figures dashboard-picture fuzz fuzz-one
 
 help: ## List the targets
@@ -96,7 +96,7 @@ help: ## List the targets
 run: $(VENV)/.emulator ## Let an alert kill a key, in AWS's Lambda runtime emulator and the simulator (EVENT=events/...)
 	@echo "Building (the first time takes a few minutes, most of it Lightsail's SDK) ..."
 	@cargo build $(CARGO_ALL) --bins
-	@$(PYTHON) tests/emulator/run.py --bootstrap $(TARGET_DIR)/debug/bootstrap --simulator $(TARGET_DIR)/debug/lightsail-simulator $(EVENT)
+	@$(PYTHON) tests/e2e/run.py --bootstrap $(TARGET_DIR)/debug/bootstrap --simulator $(TARGET_DIR)/debug/lightsail-simulator $(EVENT)
 
 simulator: ## Start the Lightsail simulator on 127.0.0.1:4599
 	@cargo run $(CARGO_ALL) --bin lightsail-simulator -- --listen 127.0.0.1:4599
@@ -136,7 +136,7 @@ build-ResponderFunction: artefact
 build: $(VENV)/.tools ## Build the deployable function with AWS SAM, without Docker
 	$(VENV)/bin/sam build
 
-test: fmt lint doc test-rust test-reading test-simulator test-runtime test-infra test-operation ## Run all tests
+test: fmt lint doc test-rust test-reading test-simulator test-infra test-e2e ## Run all tests
 
 # The first time compiles cfn-guard and cargo-deny.
 .PHONY: audit
@@ -181,10 +181,10 @@ test-simulator: $(VENV)/.tools ## Hold the simulator against AWS's own clients a
 	cargo build $(CARGO_ALL) --bins
 	LIGHTSAIL_SIMULATOR_BIN=$(TARGET_DIR)/debug/lightsail-simulator $(PYTHON) -m pytest tests/crates/simulator/tests
 
-test-runtime: $(VENV)/.tools artefact ## Run the built function under AWS's Lambda runtime emulator
+test-e2e: $(VENV)/.tools artefact ## Run the built function under AWS's Lambda runtime emulator, and the whole flow in moto
 	cargo build $(CARGO_ALL) --bins
 	LIGHTSAIL_SIMULATOR_BIN=$(TARGET_DIR)/debug/lightsail-simulator RESPONDER_BOOTSTRAP=$(TARGET_DIR)/debug/bootstrap \
-	  RESPONDER_ARTEFACT=$(ARTEFACT) $(PYTHON) -m pytest tests/emulator
+	  RESPONDER_ARTEFACT=$(ARTEFACT) $(PYTHON) -m pytest tests/e2e
 
 # Tests that need tools of others.
 RELEASE_TESTS := tests/infra/test_checkers.py tests/infra/test_package.py
@@ -197,11 +197,6 @@ test-release: $(VENV)/.tools $(CHECKERS)/.tools $(CFN_GUARD) $(CARGO_DENY)
 test-release: artefact ## Check the templates with checkov, cfn-guard and parliament, and what a release is made of
 	RESPONDER_ARTEFACT=$(ARTEFACT) CHECKERS_PYTHON=$(CHECKERS)/bin/python CFN_GUARD=$(CFN_GUARD) CARGO_DENY=$(CARGO_DENY) \
 	  $(PYTHON) -m pytest $(RELEASE_TESTS)
-
-test-operation: $(VENV)/.tools ## Run alerts from bus to record in moto, and the commands for a deployed stack
-	cargo build $(CARGO_ALL) --bins
-	LIGHTSAIL_SIMULATOR_BIN=$(TARGET_DIR)/debug/lightsail-simulator RESPONDER_BOOTSTRAP=$(TARGET_DIR)/debug/bootstrap \
-	  $(PYTHON) -m pytest tests/operation
 
 # Counts of a cold start that do not depend on how busy the machine is.
 test-cost: $(VENV)/.tools $(STRACE) $(VALGRIND) artefact bench-stand ## Hold the cost of a cold start: handshakes, system calls, memory, instructions
@@ -254,7 +249,7 @@ bench-reading: ## Measure how long reading takes, by kind and size of the alert
 search-figures: $(VENV)/.emulator artefact ## Measure how long a search takes, in round trips (LATENCY_MS=50 BUCKETS=20)
 	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
 	  cargo build --release --locked --package lightsail-simulator --target-dir $(TARGET_DIR)/simulator
-	@$(PYTHON) tests/emulator/search_figures.py --bootstrap $(ARTEFACT) \
+	@$(PYTHON) tests/e2e/search_figures.py --bootstrap $(ARTEFACT) \
 	  --simulator $(TARGET_DIR)/simulator/release/lightsail-simulator --latency-ms $(LATENCY_MS) --buckets $(BUCKETS)
 
 dashboard-picture: $(VENV)/.emulator .venv-figures/.tools artefact ## Draw docs/dashboard.svg from runs against the simulator

@@ -73,7 +73,7 @@ def test_the_zip_has_the_artefact_and_nothing_else_and_lambda_can_run_it(archive
 
 def test_what_is_packed_is_what_runs_under_the_emulator():
     packed = recipe("package")
-    tested = recipe("test-runtime")
+    tested = recipe("test-e2e")
     (artefact,) = [
         word.removeprefix("RESPONDER_ARTEFACT=") for word in tested if word.startswith("RESPONDER_ARTEFACT=")
     ]

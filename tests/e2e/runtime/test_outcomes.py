@@ -12,7 +12,7 @@ import harness
 import pytest
 from alerts import BUCKET, KEY, SIBLING
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 DELETE = "DeleteBucketAccessKey"
 FOLLOW = "GetOperation"

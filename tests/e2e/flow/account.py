@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 import boto3
 import harness
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 STACK = "lightsail-key-responder"
 ALERT_BUS, RECORD_BUS, DEFAULT_BUS = "lightsail-key-alerts", "lightsail-key-records", "default"
 FUNCTION = "lightsail-key-responder-ResponderFunction-AAAA"

@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import harness
-import ocsf
-import pytest
-import record_schema
+# moto's account is that of events/*.json. It reads this at its import, which the modules of `runtime` do as well.
+os.environ["MOTO_ACCOUNT_ID"] = "012345678912"
+
+import harness  # noqa: E402
+import ocsf  # noqa: E402
+import pytest  # noqa: E402
+import record_schema  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +68,7 @@ def program(variable: str) -> Path:
     """The program that an environment variable names."""
     value = os.environ.get(variable)
     if not value:
-        pytest.fail(f"{variable} is not set: it must name a built program (`make test-runtime` does that)")
+        pytest.fail(f"{variable} is not set: it must name a built program (`make test-e2e` does that)")
     if not Path(value).is_file():
         pytest.fail(f"{variable} names {value}, which does not exist")
     return Path(value).resolve()

@@ -17,7 +17,7 @@ import record_schema
 from alerts import BUCKET, KEY, SIBLING
 from moto.events.models import EventPattern
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SNAPSHOTS = sorted((ROOT / "tests" / "integration" / "snapshots").glob("*.snap"))
 PAGE = (ROOT / "docs" / "record.md").read_text()
 

@@ -9,7 +9,7 @@ import harness
 import pytest
 import search_figures
 
-PROGRAM = Path(__file__).with_name("search_figures.py")
+PROGRAM = Path(__file__).parents[1] / "search_figures.py"
 REGIONS = 19
 
 

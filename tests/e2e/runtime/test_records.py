@@ -11,7 +11,7 @@ import ocsf
 import pytest
 from alerts import BUCKET, KEY, SIBLING
 
-SNAPSHOTS = Path(__file__).resolve().parents[1] / "integration" / "snapshots"
+SNAPSHOTS = Path(__file__).resolve().parents[2] / "integration" / "snapshots"
 
 
 @pytest.fixture

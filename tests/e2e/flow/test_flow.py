@@ -1,7 +1,7 @@
 """An alert on a bus -> rule -> function -> Lightsail -> record on the record bus -> whoever must know.
 
 Not Security Hub's findings, which are lists of objects: EventBridge looks into those, and moto's buses do not. Their
-patterns are judged in tests/infra/test_rules.py, and what the function makes of them in tests/emulator.
+patterns are judged in tests/infra/test_rules.py, and what the function makes of them in tests/e2e/runtime.
 """
 
 import json

@@ -13,7 +13,7 @@ import harness
 import pytest
 import run
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 WHAT_MAKE_RUN_NEEDS = ("run.py", "harness.py", "cases.py")
 
 

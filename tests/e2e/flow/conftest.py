@@ -6,19 +6,16 @@ nothing else: what matches and what is delivered is moto's, by the template's ow
 
 import importlib.util
 import logging
-import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
-# moto's account is that of events/*.json. It reads this at its import.
-os.environ["MOTO_ACCOUNT_ID"] = "012345678912"
-
+import account
+import harness
 import pytest
+from moto.server import ThreadedMotoServer
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "emulator"))
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def fixtures_of(suite: str) -> ModuleType:
@@ -29,15 +26,9 @@ def fixtures_of(suite: str) -> ModuleType:
     return module
 
 
-_infra, _emulator = fixtures_of("infra"), fixtures_of("emulator")
+_infra = fixtures_of("infra")
 template, cloudformation = _infra.template, _infra.cloudformation
 resources, resolved = _infra.resources, _infra.resolved
-bootstrap, simulator_program, lightsail = _emulator.bootstrap, _emulator.simulator_program, _emulator.lightsail
-start = _emulator.start
-
-import account  # noqa: E402
-import harness  # noqa: E402
-from moto.server import ThreadedMotoServer  # noqa: E402
 
 
 @pytest.fixture(scope="session")
