@@ -76,13 +76,24 @@ pub struct Exposure {
     /// The only key to delete.
     pub key: AccessKeyId,
     /// Bucket hints in the order of the alert. They may be S3 buckets, or wrong.
-    pub buckets: Vec<BucketName>,
-    /// Account that owns the key, if the alert names it.
-    pub account: Option<AccountId>,
-    /// Region of the buckets, if the alert names it.
-    pub region: Option<Region>,
+    pub hints: Vec<Hint>,
+    /// Account that owns the key, if the alert says so.
+    pub owner: Option<AccountId>,
+    /// Accounts that may own the key, in the order of the alert: a finding names the account of the activity.
+    pub accounts: Vec<AccountId>,
+    /// Regions that the alert names, in its order.
+    pub regions: Vec<Region>,
     /// True if the alert asks for a dry run.
     pub dry_run: bool,
+}
+
+/// A bucket that the alert names, and its Region.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Hint {
+    /// Name of the bucket.
+    pub bucket: BucketName,
+    /// Region of the bucket, if the alert names it.
+    pub region: Option<Region>,
 }
 
 /// Parses the messages of one delivery. If they name more than `max_keys` keys, no key is exposed.
@@ -100,35 +111,49 @@ pub fn read(messages: &[Message], max_keys: usize) -> Vec<Alert> {
 
 /// Merges the exposures of a key, so that the key is acted on once.
 ///
-/// The first exposure keeps its owner and gets the buckets of the others, and their owner if it has none. The merged
+/// The first exposure gets the hints, accounts and Regions of the others, and their owner if it has none. The merged
 /// exposure is a dry run only if each of them asks for one. Alerts that disagree on the owner cannot all be right. That
 /// adds an alert without a key, because the key may be alive in the account that is not searched.
 fn merge(alerts: &mut Vec<Alert>) {
-    let mut named: HashMap<AccessKeyId, (Vec<BucketName>, Vec<AccountId>, bool)> = HashMap::new();
+    let mut named: HashMap<AccessKeyId, Merged> = HashMap::new();
     for exposure in alerts.iter().filter_map(|alert| alert.exposures.as_ref().ok()).flatten() {
-        let (buckets, owners, to_delete) = named.entry(exposure.key.clone()).or_default();
-        buckets.extend(exposure.buckets.iter().cloned());
-        owners.extend(exposure.account.iter().cloned());
-        *to_delete |= !exposure.dry_run;
+        let merged = named.entry(exposure.key.clone()).or_default();
+        merged.hints.extend(exposure.hints.iter().cloned());
+        merged.owners.extend(exposure.owner.iter().cloned());
+        merged.accounts.extend(exposure.accounts.iter().cloned());
+        merged.regions.extend(exposure.regions.iter().cloned());
+        merged.to_delete |= !exposure.dry_run;
     }
     let mut disputed = Vec::new();
     alerts.retain_mut(|alert| {
         let Ok(exposures) = &mut alert.exposures else { return true };
         exposures.retain_mut(|exposure| {
-            let Some((buckets, owners, to_delete)) = named.remove(&exposure.key) else { return false };
-            let owners = distinct(owners);
+            let Some(merged) = named.remove(&exposure.key) else { return false };
+            let owners = distinct(merged.owners);
             if owners.len() > 1 {
                 let reason = Unreadable::Owners { key: exposure.key.clone(), owners: owners.len() };
                 disputed.push(Alert::without_key(alert.origin.clone(), reason));
             }
-            exposure.buckets = distinct(buckets);
-            exposure.dry_run = !to_delete;
-            exposure.account = exposure.account.take().or_else(|| owners.into_iter().next());
+            exposure.hints = distinct_hints(merged.hints);
+            exposure.accounts = distinct(merged.accounts);
+            exposure.regions = distinct(merged.regions);
+            exposure.dry_run = !merged.to_delete;
+            exposure.owner = exposure.owner.take().or_else(|| owners.into_iter().next());
             true
         });
         !exposures.is_empty()
     });
     alerts.extend(disputed);
+}
+
+/// Exposures of one key in several alerts.
+#[derive(Default)]
+struct Merged {
+    hints: Vec<Hint>,
+    owners: Vec<AccountId>,
+    accounts: Vec<AccountId>,
+    regions: Vec<Region>,
+    to_delete: bool,
 }
 
 fn read_message(message: &Message) -> Vec<Alert> {
@@ -170,6 +195,10 @@ fn read_envelope(envelope: &Envelope) -> Vec<Alert> {
                 // Only Health names keys outside its detail.
                 Some(_) if event.source == "aws.health" && event.detail_type.starts_with("AWS Health ") => {
                     health::read_with(&event.detail, event.resources.as_deref().unwrap_or_default())
+                }
+                // The item does not name the account of the key: it is that of the event (facts K).
+                Some(_) if event.source == "aws.trustedadvisor" => {
+                    trusted_advisor::read_with(&event.detail, event.account.as_deref())
                 }
                 Some(reader) => reader(&event.detail),
             };
@@ -240,7 +269,7 @@ impl Alert {
 impl Exposure {
     /// An exposure of which the alert names the key alone.
     fn of(key: AccessKeyId) -> Self {
-        Self { key, buckets: Vec::new(), account: None, region: None, dry_run: false }
+        Self { key, hints: Vec::new(), owner: None, accounts: Vec::new(), regions: Vec::new(), dry_run: false }
     }
 }
 
@@ -329,6 +358,15 @@ fn timestamp(value: &Value, pointer: &str) -> Option<DateTime<Utc>> {
     text(value, pointer)?.parse().ok()
 }
 
+/// Removes repeated hints and keeps the order. A bucket without a Region is repeated by one with a Region.
+fn distinct_hints(hints: Vec<Hint>) -> Vec<Hint> {
+    let placed: HashSet<BucketName> =
+        hints.iter().filter(|hint| hint.region.is_some()).map(|hint| hint.bucket.clone()).collect();
+    let mut hints = distinct(hints);
+    hints.retain(|hint| hint.region.is_some() || !placed.contains(&hint.bucket));
+    hints
+}
+
 /// Removes repeated names and keeps the order.
 fn distinct<Name: Clone + Eq + Hash>(mut names: Vec<Name>) -> Vec<Name> {
     let mut seen = HashSet::new();
@@ -357,16 +395,47 @@ mod tests {
         assert_eq!(alerts.len(), 1);
         let exposures = alerts[0].exposures.as_ref().unwrap();
         assert_eq!(exposures.len(), 1);
-        assert_eq!(exposures[0].buckets.iter().map(BucketName::as_str).collect::<Vec<_>>(), ["photos", "logs"]);
-        assert_eq!(exposures[0].account.as_ref().unwrap().as_str(), "111122223333");
+        let buckets = exposures[0].hints.iter().map(|hint| hint.bucket.as_str()).collect::<Vec<_>>();
+        assert_eq!(buckets, ["photos", "logs"]);
+        assert_eq!(exposures[0].accounts, ["111122223333".parse().unwrap()]);
     }
 
     #[test]
     fn conflicting_owners_add_an_error() {
-        let alerts = read_payload(&json!([finding("111122223333", "photos"), finding("444455556666", "photos")]));
+        let manual = |account: &str| json!({"accessKeyId": KEY, "accountId": account});
+        let alerts = read_payload(&json!([manual("111122223333"), manual("444455556666")]));
         assert_eq!(alerts.len(), 2);
-        assert_eq!(alerts[0].exposures.as_ref().unwrap()[0].account.as_ref().unwrap().as_str(), "111122223333");
+        assert_eq!(alerts[0].exposures.as_ref().unwrap()[0].owner.as_ref().unwrap().as_str(), "111122223333");
         let reason = alerts[1].exposures.as_ref().unwrap_err();
         assert_eq!(*reason, Unreadable::Owners { key: KEY.parse().unwrap(), owners: 2 }.into());
+    }
+
+    /// Findings name the accounts of activities, and so all of them may be right.
+    #[test]
+    fn accounts_of_findings_are_merged() {
+        let alerts = read_payload(&json!([finding("111122223333", "photos"), finding("444455556666", "photos")]));
+        assert_eq!(alerts.len(), 1);
+        let exposure = &alerts[0].exposures.as_ref().unwrap()[0];
+        assert_eq!(exposure.owner, None);
+        assert_eq!(exposure.accounts, ["111122223333", "444455556666"].map(|id| id.parse().unwrap()));
+    }
+
+    #[test]
+    fn merged_hints_keep_their_regions() {
+        let manual = |bucket: &str, region: Value| json!({"accessKeyId": KEY, "bucketName": bucket, "region": region});
+        let events = [
+            manual("photos", json!("eu-west-1")),
+            manual("logs", json!("us-east-1")),
+            manual("photos", json!(null)),
+            manual("elsewhere", json!(null)),
+        ];
+        let alerts = read_payload(&json!(events));
+        let exposure = &alerts[0].exposures.as_ref().unwrap()[0];
+        let hints = exposure.hints.iter().map(|hint| (hint.bucket.as_str(), hint.region.as_ref().map(Region::as_str)));
+        assert_eq!(
+            hints.collect::<Vec<_>>(),
+            [("photos", Some("eu-west-1")), ("logs", Some("us-east-1")), ("elsewhere", None)]
+        );
+        assert_eq!(exposure.regions, ["eu-west-1", "us-east-1"].map(|name| name.parse().unwrap()));
     }
 }

@@ -357,6 +357,12 @@ impl Coverage {
         self.unread.is_empty()
     }
 
+    /// Returns whether everything was read but accounts in which this function may not act.
+    pub fn lacks_foreign_accounts_only(&self) -> bool {
+        let foreign = |unread: &Unread| unread.failure.kind == FailureKind::ForeignAccount;
+        !self.is_complete() && self.unread.iter().all(foreign)
+    }
+
     /// Returns whether the search was to read `region`.
     pub fn includes(&self, region: &Region) -> bool {
         self.regions.contains(region)

@@ -25,7 +25,8 @@ pub enum Outcome {
     DryRun,
     /// The event has no known shape, or no key could be parsed from it.
     Unreadable,
-    /// The alert is about an account that this function may not act in.
+    /// The owner is an account that this function may not act in, or a complete search did not see the key and the
+    /// finding names such an account.
     WrongAccount,
     /// The operator's policy forbids the delete. Nothing was deleted, and an operator must decide.
     Protected,

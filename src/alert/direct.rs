@@ -8,7 +8,8 @@
 
 use serde_json::{Map, Value};
 
-use super::{Alert, Exposure, Origin, Unactionable, Unreadable, hint, keys, owner};
+use super::{Alert, Exposure, Hint, Origin, Unactionable, Unreadable, hint, keys, owner};
+use crate::names::Region;
 use crate::safe_text::SafeText;
 
 /// `detail-type` of the EventBridge event that scanners and scripts send.
@@ -52,14 +53,15 @@ pub(super) fn read(value: &Value) -> Vec<Alert> {
 }
 
 fn exposures(fields: &Map<String, Value>, ids: Vec<&str>, origin: &mut Origin) -> Result<Vec<Exposure>, Unactionable> {
-    let buckets: Vec<_> = hint("bucketName", text(fields, "bucketName")?, origin).into_iter().collect();
-    let region = hint("region", text(fields, "region")?, origin);
-    let account = owner("accountId", text(fields, "accountId")?)?;
+    let bucket = hint("bucketName", text(fields, "bucketName")?, origin);
+    let region: Option<Region> = hint("region", text(fields, "region")?, origin);
+    let hints: Vec<_> = bucket.map(|bucket| Hint { bucket, region: region.clone() }).into_iter().collect();
+    let owner = owner("accountId", text(fields, "accountId")?)?;
     let dry_run = fields.get("dryRun").and_then(Value::as_bool).unwrap_or_default();
     let keys = keys("accessKeyId", ids, origin)?;
     let exposure = |key| {
-        let (buckets, account, region) = (buckets.clone(), account.clone(), region.clone());
-        Exposure { key, buckets, account, region, dry_run }
+        let (hints, owner, regions) = (hints.clone(), owner.clone(), region.iter().cloned().collect());
+        Exposure { hints, owner, regions, dry_run, ..Exposure::of(key) }
     };
     Ok(keys.into_iter().map(exposure).collect())
 }
@@ -119,7 +121,7 @@ mod tests {
         let exposures = alert.exposures.unwrap();
         assert_eq!(exposures.len(), 1);
         assert_eq!(exposures[0].key.as_str(), KEY);
-        assert_eq!((exposures[0].buckets.len(), &exposures[0].region), (0, &None));
+        assert_eq!((exposures[0].hints.len(), exposures[0].regions.len()), (0, 0));
     }
 
     #[test]
@@ -128,8 +130,8 @@ mod tests {
             &json!({"accessKeyId": KEY, "bucketName": "photos", "region": "eu-west-1", "reason": "pushed to Git"}),
         );
         let exposures = alert.exposures.unwrap();
-        assert_eq!(exposures[0].buckets[0].as_str(), "photos");
-        assert_eq!(exposures[0].region.as_ref().unwrap().as_str(), "eu-west-1");
+        assert_eq!(exposures[0].hints[0].bucket.as_str(), "photos");
+        assert_eq!(exposures[0].regions[0].as_str(), "eu-west-1");
         assert_eq!(alert.origin.reason.unwrap().as_str(), "pushed to Git");
     }
 
@@ -137,7 +139,7 @@ mod tests {
     fn malformed_bucket_and_region_keep_the_key() {
         let alert = reading(&json!({"accessKeyId": KEY, "bucketName": "My.Bucket", "region": "mars"}));
         let exposures = alert.exposures.unwrap();
-        assert_eq!((exposures[0].buckets.len(), &exposures[0].region), (0, &None));
+        assert_eq!((exposures[0].hints.len(), exposures[0].regions.len()), (0, 0));
         assert_eq!(alert.origin.ignored_fields.len(), 2);
         assert!(alert.origin.ignored_fields[0].starts_with("bucketName is not a Lightsail bucket name"));
     }
@@ -154,7 +156,7 @@ mod tests {
     fn dry_run_and_owner_are_parsed() {
         let alert = reading(&json!({"accessKeyId": KEY, "dryRun": true, "accountId": "111122223333"}));
         let exposure = &alert.exposures.unwrap()[0];
-        assert_eq!((exposure.dry_run, exposure.account.as_ref().unwrap().as_str()), (true, "111122223333"));
+        assert_eq!((exposure.dry_run, exposure.owner.as_ref().unwrap().as_str()), (true, "111122223333"));
         for more in [json!(false), json!(null)] {
             assert!(!reading(&json!({"accessKeyId": KEY, "dryRun": more})).exposures.unwrap()[0].dry_run);
         }

@@ -1,13 +1,16 @@
 //! Candidates for keys and buckets of a finding -> [`Alert`]s: the common spellings of GuardDuty, ASFF and OCSF.
 //!
 //! The parsers select the key fields, and `finding_type` decides whether the key is exposed. Invariant: a key is acted
-//! on in the account that its own resource names, or not at all.
+//! on in the accounts that its own resource names, or not at all.
 
 use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::{Alert, Exposure, Ignored, Origin, Unactionable, Unreadable, distinct, hint, is_key_id, keys, owner};
+use super::{
+    Alert, Exposure, Hint, Ignored, Origin, Unactionable, Unreadable, distinct, distinct_hints, hint, is_key_id, keys,
+    owner,
+};
 use crate::names::{AccountId, BucketName, Region};
 use crate::safe_text::SafeText;
 
@@ -15,8 +18,10 @@ use crate::safe_text::SafeText;
 pub(super) struct Candidate<'a> {
     /// Text of the key field. It may be something other than a key ID.
     pub(super) id: &'a str,
-    /// Owner in the finding's own form.
+    /// Account in the finding's own form. No source says that it owns the key.
     pub(super) account: Option<&'a Value>,
+    /// Account of the caller, if the finding names it beside its own.
+    pub(super) caller: Option<&'a Value>,
     /// Region in the finding's own form.
     pub(super) region: Option<&'a str>,
 }
@@ -147,13 +152,10 @@ pub(super) fn object_path(text: Option<&str>) -> Option<&str> {
     text.filter(|text| text.contains('/'))
 }
 
-/// Buckets that a finding names, and their Regions.
+/// Buckets that a finding names, in its order, and their Regions.
 #[derive(Default)]
 pub(super) struct Buckets<'a> {
-    /// Names in the order of the finding.
-    pub(super) names: Vec<BucketName>,
-    /// Regions in the order of the finding. The first valid one applies to all buckets.
-    pub(super) regions: Vec<&'a str>,
+    hints: Vec<(BucketName, Option<&'a str>)>,
 }
 
 impl<'a> Buckets<'a> {
@@ -166,8 +168,7 @@ impl<'a> Buckets<'a> {
         origin: &mut Origin,
     ) {
         if let Some(name) = bucket(field, texts, origin) {
-            self.names.push(name);
-            self.regions.extend(region);
+            self.hints.push((name, region));
         }
     }
 }
@@ -183,12 +184,12 @@ fn bucket<'a>(
     names.iter().find_map(|name| name.parse().ok()).or_else(|| hint(field, names.first().copied(), origin))
 }
 
-/// Returns the first of `texts` that is a Region. A resource of IAM has `global` (OCSF) or none.
-fn region<'a>(field: &str, texts: impl IntoIterator<Item = &'a str>, origin: &mut Origin) -> Option<Region> {
-    texts.into_iter().filter(|text| !matches!(*text, "" | "global")).find_map(|text| hint(field, Some(text), origin))
+/// Parses a Region. A resource of IAM has `global` (OCSF) or none.
+fn region(field: &str, text: Option<&str>, origin: &mut Origin) -> Option<Region> {
+    hint(field, text.filter(|text| !matches!(*text, "" | "global")), origin)
 }
 
-/// Parses the owner. A malformed owner is an error, because a search of our own account cannot prove that the key is
+/// Parses an account. A malformed one is an error, because a search of other accounts cannot prove that the key is
 /// gone.
 fn account(field: &'static str, value: Option<&Value>) -> Result<Option<AccountId>, Unreadable> {
     match value {
@@ -211,28 +212,37 @@ pub(super) struct Fields {
 /// Limit of buckets, above what a finding names. It bounds memory, because every key gets all of them.
 const MAX_BUCKETS: usize = 100;
 
-/// Combines the candidates with the buckets. A malformed owner stops its own key and no other.
+/// Combines the candidates with the buckets. A malformed account stops its own key and no other.
 pub(super) fn expose(fields: &Fields, candidates: &[Candidate], buckets: Buckets, origin: &mut Origin) -> Reading {
-    let mut names = distinct(buckets.names);
-    let bucket_region = region(fields.region, buckets.regions, origin);
+    let hints = buckets.hints.into_iter();
+    let hints: Vec<Hint> =
+        hints.map(|(bucket, text)| Hint { bucket, region: region(fields.region, text, origin) }).collect();
+    let mut hints = distinct_hints(hints);
     let keys = keys(fields.key, candidates.iter().map(|candidate| bare_id(candidate.id)), origin)?;
     let mut owners: HashMap<&str, &Candidate> = HashMap::new();
     for candidate in candidates {
         owners.entry(bare_id(candidate.id).trim_ascii()).or_insert(candidate);
     }
-    if names.len() > MAX_BUCKETS {
-        origin.ignored_fields.push(format!("all buckets but the first {MAX_BUCKETS} of {}", names.len()));
-        names.truncate(MAX_BUCKETS);
+    if hints.len() > MAX_BUCKETS {
+        origin.ignored_fields.push(format!("all buckets but the first {MAX_BUCKETS} of {}", hints.len()));
+        hints.truncate(MAX_BUCKETS);
     }
     let mut exposures = Vec::with_capacity(keys.len());
     for key in keys {
         let Some(candidate) = owners.get(key.as_str()) else { continue };
-        let region = bucket_region.clone().or_else(|| region(fields.region, candidate.region, origin));
-        let account = account(fields.account, candidate.account);
-        exposures.push(account.map(|account| Exposure {
-            buckets: names.clone(),
-            account,
-            region,
+        let region = region(fields.region, candidate.region, origin);
+        // A bucket without a Region is in that of another bucket, or of the finding.
+        let default = hints.iter().find_map(|hint| hint.region.clone()).or_else(|| region.clone());
+        let hints = hints.iter().cloned();
+        let hints: Vec<Hint> =
+            hints.map(|hint| Hint { region: hint.region.or_else(|| default.clone()), ..hint }).collect();
+        let regions = hints.iter().filter_map(|hint| hint.region.clone()).chain(region).collect();
+        let accounts = [candidate.account, candidate.caller].map(|value| account(fields.account, value));
+        let accounts = accounts.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>();
+        exposures.push(accounts.map(|accounts| Exposure {
+            hints,
+            accounts: distinct(accounts),
+            regions: distinct(regions),
             ..Exposure::of(key)
         }));
     }

@@ -1,9 +1,9 @@
 //! GuardDuty finding (the `detail` of its EventBridge event) -> [`Alert`].
 //!
 //! Paths: GuardDuty user guide, "Creating custom responses to GuardDuty findings with Amazon EventBridge", and the API
-//! model's wire names. The casing of the CLI is parsed as well. The owner is `accountId` and `region` of the finding,
-//! because the envelope's are those of the event's recipient, which can be the delegated administrator. Invariant: a
-//! key comes only from `resource.accessKeyDetails.accessKeyId`, or from the ACCESS_KEY resources and the actors'
+//! model's wire names. The casing of the CLI is parsed as well. The accounts that may own the key are `accountId` of the
+//! finding, where the activity took place, and that of the caller. The envelope's are those of the event's recipient,
+//! which can be the delegated administrator. Invariant: a key comes only from `resource.accessKeyDetails.accessKeyId`, or from the ACCESS_KEY resources and the actors'
 //! credentials of an attack sequence.
 
 use serde_json::Value;
@@ -108,7 +108,8 @@ fn exposures(finding: &Value, origin: &mut Origin) -> Reading {
 
 fn details(finding: &Value) -> Option<Candidate<'_>> {
     let id = text_at(finding, "resource/accessKeyDetails/accessKeyId").filter(|id| !id.is_empty() && !is_null(id))?;
-    Some(Candidate { id, account: at(finding, "accountId"), region: text_at(finding, "region") })
+    let caller = at(finding, "service/action/awsApiCallAction/remoteAccountDetails/accountId");
+    Some(Candidate { id, account: at(finding, "accountId"), caller, region: text_at(finding, "region") })
 }
 
 /// Returns the candidate in a sequence's resource. The API model (`ResourceV2`) has no field for the ID of a key, and
@@ -118,6 +119,7 @@ fn key_resource<'a>(resource: &'a Value, finding: &'a Value) -> Option<Candidate
     is_key.then(|| Candidate {
         id: best_id([text_at(resource, "uid"), text_at(resource, "name")]),
         account: at(resource, "accountId").or_else(|| at(finding, "accountId")),
+        caller: None,
         region: text_at(resource, "region").filter(|region| *region != "global").or_else(|| text_at(finding, "region")),
     })
 }
@@ -127,8 +129,9 @@ fn key_resource<'a>(resource: &'a Value, finding: &'a Value) -> Option<Candidate
 fn credential<'a>(actor: &'a Value, finding: &'a Value) -> Option<Candidate<'a>> {
     // An actor inside a cluster or machine has another kind of credential, which is not an error.
     let id = text_at(actor, "user/credentialUid").filter(|id| is_key(id) || is_sample_name(id))?;
-    let account = at(actor, "user/account/uid").or_else(|| at(finding, "accountId"));
-    Some(Candidate { id, account, region: text_at(finding, "region") })
+    // The actor's account "may differ from the account that owns the user identity" (API model, `User.account`).
+    let (account, caller) = (at(finding, "accountId"), at(actor, "user/account/uid"));
+    Some(Candidate { id, account, caller, region: text_at(finding, "region") })
 }
 
 /// Returns the reason for a finding without a key ID. It is an error only if the type of finding has a key.
@@ -161,14 +164,14 @@ fn buckets<'a>(finding: &'a Value, sequence: &[&'a Value], origin: &mut Origin) 
         resources.filter(move |resource| Resource::of(text_at(resource, "resourceType")) == kind)
     };
     for resource in of_kind(Resource::Bucket) {
-        buckets.add(OF_SEQUENCE, [text_at(resource, "name"), text_at(resource, "uid")], None, origin);
+        let region = text_at(resource, "region");
+        buckets.add(OF_SEQUENCE, [text_at(resource, "name"), text_at(resource, "uid")], region, origin);
         for uid in each_at(resource, "data/s3Bucket/s3ObjectUids") {
-            buckets.add(OF_SEQUENCE, [object_path(uid.as_str())], None, origin);
+            buckets.add(OF_SEQUENCE, [object_path(uid.as_str())], region, origin);
         }
-        buckets.regions.extend(text_at(resource, "region"));
     }
     for resource in of_kind(Resource::Object) {
-        buckets.add(OF_SEQUENCE, [object_path(text_at(resource, "uid"))], None, origin);
+        buckets.add(OF_SEQUENCE, [object_path(text_at(resource, "uid"))], text_at(resource, "region"), origin);
     }
     buckets
 }
@@ -363,8 +366,8 @@ mod tests {
             assert_eq!(
                 exposed(&finding),
                 [
-                    exposure(KEY, &["photos", "logs"], "444455556666", "us-east-2"),
-                    exposure(OTHER_KEY, &["photos", "logs"], "111122223333", "us-east-2"),
+                    exposure(KEY, &["photos", "logs"], "444455556666", "us-east-2").in_region("eu-west-1"),
+                    exposure(OTHER_KEY, &["photos", "logs"], "111122223333", "us-east-2").in_region("eu-west-1"),
                 ]
             );
         }

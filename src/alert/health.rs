@@ -64,8 +64,8 @@ fn exposures(event: &Value, resources: &[String], origin: &mut Origin) -> Result
     let owners = owners(event);
     let region = hint("detail.eventRegion", text(event, "/eventRegion").filter(|region| *region != "global"), origin);
     let exposure = |key: AccessKeyId| {
-        let account = account.as_ref().or_else(|| owners.get(key.as_str())).cloned();
-        Exposure { account, region: region.clone(), ..Exposure::of(key) }
+        let owner = account.as_ref().or_else(|| owners.get(key.as_str())).cloned();
+        Exposure { owner, regions: region.iter().cloned().collect(), ..Exposure::of(key) }
     };
     Ok(keys.into_iter().map(exposure).collect())
 }
@@ -134,7 +134,7 @@ mod tests {
 
     fn owner_of(event: &Value) -> Option<String> {
         let alert = read(event, &[]);
-        alert.exposures.unwrap()[0].account.as_ref().map(ToString::to_string)
+        alert.exposures.unwrap()[0].owner.as_ref().map(ToString::to_string)
     }
 
     #[test]
@@ -142,9 +142,9 @@ mod tests {
         let alert = read(&event(), &[KEY]);
         assert_eq!(keys_of(&alert), [KEY]);
         let exposure = &alert.exposures.unwrap()[0];
-        assert_eq!(exposure.account.as_ref().unwrap().as_str(), "111122223333");
-        assert_eq!(exposure.region.as_ref().unwrap().as_str(), "us-east-1");
-        assert!(exposure.buckets.is_empty() && alert.origin.ignored_fields.is_empty());
+        assert_eq!(exposure.owner.as_ref().unwrap().as_str(), "111122223333");
+        assert_eq!(exposure.regions[0].as_str(), "us-east-1");
+        assert!(exposure.hints.is_empty() && alert.origin.ignored_fields.is_empty());
         assert_eq!(alert.origin.id.unwrap().as_str(), "AWS_RISK_CREDENTIALS_EXPOSED-a1b2");
         assert_eq!(alert.origin.kind.unwrap().as_str(), "AWS_RISK_CREDENTIALS_EXPOSED");
         assert_eq!(alert.origin.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");

@@ -118,6 +118,7 @@ fn candidate<'a>(resource: &'a Value, finding: &'a Value) -> Candidate<'a> {
         account: account
             .or_else(|| finding.pointer("/cloud/account/uid"))
             .or_else(|| finding.pointer("/cloud/account_uid")),
+        caller: None,
         region: own.or_else(|| text(finding, "/cloud/region")),
     }
 }
@@ -266,8 +267,10 @@ mod tests {
         }
         cut["metadata"] = json!({"product": {"name": "GuardDuty"}});
         assert!(recognises(&cut));
-        let found: Vec<_> =
-            exposed(&cut).into_iter().map(|exposure| (exposure.key.to_string(), exposure.region)).collect();
+        let found: Vec<_> = exposed(&cut)
+            .into_iter()
+            .map(|exposure| (exposure.key.to_string(), exposure.regions.into_iter().next()))
+            .collect();
         assert_eq!(found, [(KEY.to_owned(), None)]);
     }
 
@@ -286,7 +289,7 @@ mod tests {
         );
         assert_eq!(
             exposed(&finding),
-            [exposure(KEY, &["photos", "logs", "films", "songs"], "111122223333", "us-east-2")]
+            [exposure(KEY, &["photos", "logs", "films", "songs"], "111122223333", "us-east-2").in_region("eu-west-1")]
         );
     }
 

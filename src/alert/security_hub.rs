@@ -106,6 +106,7 @@ fn candidates<'a>(finding: &'a Value, claim: &Claim) -> Vec<Candidate<'a>> {
         candidates.push(Candidate {
             id,
             account,
+            caller: None,
             region: text(finding, "/Region").or_else(|| text(resource, "/Region")),
         });
     }
@@ -113,7 +114,7 @@ fn candidates<'a>(finding: &'a Value, claim: &Claim) -> Vec<Candidate<'a>> {
     if claim.guardduty && claim.types.iter().any(|kind| is_sequence(kind)) {
         let credentials = each(finding, "/Detection/Sequence/Actors").map(|actor| text(actor, "/User/CredentialUid"));
         for id in credentials.flatten().filter(|id| is_key(id)) {
-            candidates.push(Candidate { id, account, region: text(finding, "/Region") });
+            candidates.push(Candidate { id, account, caller: None, region: text(finding, "/Region") });
         }
     }
     candidates
@@ -258,7 +259,10 @@ mod tests {
             {"Type": "AwsS3AccessPoint", "Id": "arn:aws:s3:eu-west-1:111122223333:accesspoint/point"},
             {"Type": "AwsS3Bucket", "Id": "arn:aws:s3:::photos"}
         ]));
-        assert_eq!(exposed(&finding), [exposure(KEY, &["photos", "logs", "films"], "us-east-2")]);
+        assert_eq!(
+            exposed(&finding),
+            [exposure(KEY, &["photos", "logs", "films"], "us-east-2").in_region("eu-west-1")]
+        );
     }
 
     #[test]

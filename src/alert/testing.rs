@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::envelope::{Delivery, open};
-use super::{Alert, Exposure, Unactionable};
+use super::{Alert, Exposure, Hint, Unactionable};
+use crate::names::Region;
 
 /// Key that a sample exposes.
 pub(super) const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
@@ -49,10 +50,20 @@ pub(super) fn refusal(alert: Alert) -> Unactionable {
 
 /// Builds the exposure of a finding.
 pub(super) fn exposure(key: &str, buckets: &[&str], account: &str, region: &str) -> Exposure {
+    let region: Region = region.parse().unwrap();
+    let hint = |name: &&str| Hint { bucket: name.parse().unwrap(), region: Some(region.clone()) };
     Exposure {
-        buckets: buckets.iter().map(|name| name.parse().unwrap()).collect(),
-        account: Some(account.parse().unwrap()),
-        region: Some(region.parse().unwrap()),
+        hints: buckets.iter().map(hint).collect(),
+        accounts: vec![account.parse().unwrap()],
+        regions: vec![region.clone()],
         ..Exposure::of(key.parse().unwrap())
+    }
+}
+
+impl Exposure {
+    /// The same exposure in a finding of this Region.
+    pub(super) fn in_region(mut self, region: &str) -> Self {
+        self.regions.push(region.parse().unwrap());
+        self
     }
 }

@@ -1,13 +1,13 @@
 //! Trusted Advisor check item (the `detail` of its EventBridge event) -> [`Alert`].
 //!
 //! Paths: AWS Support user guide, "Monitoring AWS Trusted Advisor check results with Amazon EventBridge", and the event
-//! of the check "Exposed Access Keys" in the CloudWatch Events user guide, "Event types". The item does not name the
-//! owner. Invariant: the key comes only from `check-item-detail["Access Key ID"]` of that one check.
+//! of the check "Exposed Access Keys" in the CloudWatch Events user guide, "Event types". The owner is the
+//! account of the event, because the item names none. Invariant: the key comes only from `check-item-detail["Access Key ID"]` of that one check.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::{Alert, Exposure, Ignored, Origin, Unactionable, Unreadable, keys, text};
+use super::{Alert, Exposure, Ignored, Origin, Unactionable, Unreadable, keys, owner, text};
 use crate::safe_text::SafeText;
 
 /// Name of the check for exposed keys (AWS Support user guide, "Security", check 12Fnkpl8Y5).
@@ -18,8 +18,14 @@ pub(super) fn recognises(value: &Value) -> bool {
     value.get("check-name").is_some() && value.get("check-item-detail").is_some()
 }
 
-/// Parses one check item.
+/// Parses one check item that arrived without its envelope.
 pub(super) fn read(item: &Value) -> Vec<Alert> {
+    read_with(item, None)
+}
+
+/// Parses one check item. `account` is that of the event: the check is about the keys of that account (AWS Support user
+/// guide, "Security").
+pub(super) fn read_with(item: &Value, account: Option<&str>) -> Vec<Alert> {
     let check = text(item, "/check-name").map(str::trim_ascii);
     let kind = match (check, text(item, "/check-item-detail/Fraud Type")) {
         (Some(check), Some(fraud)) => Some(format!("{check}: {fraud}")),
@@ -32,11 +38,16 @@ pub(super) fn read(item: &Value) -> Vec<Alert> {
         observed_at: updated(item),
         ..Origin::of("aws.trustedadvisor")
     };
-    let exposures = exposures(item, check, &mut origin);
+    let exposures = exposures(item, check, account, &mut origin);
     vec![Alert { origin, exposures }]
 }
 
-fn exposures(item: &Value, check: Option<&str>, origin: &mut Origin) -> Result<Vec<Exposure>, Unactionable> {
+fn exposures(
+    item: &Value,
+    check: Option<&str>,
+    account: Option<&str>,
+    origin: &mut Origin,
+) -> Result<Vec<Exposure>, Unactionable> {
     let check = check.ok_or(Unreadable::Missing { field: "detail.check-name" })?;
     if check != CHECK {
         return Err(Ignored::NoAccessKey { what: SafeText::of(check) }.into());
@@ -44,7 +55,8 @@ fn exposures(item: &Value, check: Option<&str>, origin: &mut Origin) -> Result<V
     check_status(item.get("status"))?;
     let id = text(item, "/check-item-detail/Access Key ID").filter(|id| !id.is_empty());
     let keys = keys("detail.check-item-detail[\"Access Key ID\"]", id, origin)?;
-    Ok(keys.into_iter().map(Exposure::of).collect())
+    let owner = owner("account", account)?;
+    Ok(keys.into_iter().map(|key| Exposure { owner: owner.clone(), ..Exposure::of(key) }).collect())
 }
 
 /// Checks that the status reports an exposure. AWS found every key of this check in public, and only `OK` takes that
@@ -107,7 +119,7 @@ mod tests {
         let exposures = alert.exposures.unwrap();
         assert_eq!(exposures.len(), 1);
         assert_eq!(exposures[0].key.as_str(), KEY);
-        assert_eq!((&exposures[0].account, &exposures[0].region, exposures[0].buckets.len()), (&None, &None, 0));
+        assert_eq!((&exposures[0].owner, exposures[0].regions.len(), exposures[0].hints.len()), (&None, 0, 0));
         assert_eq!(alert.origin.id.unwrap().as_str(), "aa12345f-55c7-498e-b7ac-123456789012");
         assert_eq!(alert.origin.kind.unwrap().as_str(), "Exposed Access Keys: Exposed");
         assert_eq!(alert.origin.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");

@@ -52,9 +52,15 @@ pub(super) fn message(case: &CaseFile, verdict: &Verdict<'_>) -> String {
         Outcome::DryRun => format!("Dry run: access key {key}{place} is live and would have been deleted"),
         Outcome::Unreadable => format!("No access key could be read, so nothing was deleted: {reason}"),
         Outcome::Protected => format!("Nothing was deleted, and an operator must decide: {reason}"),
-        Outcome::WrongAccount => {
+        Outcome::WrongAccount if case.obstacle.is_some() => {
             format!("Access key {key} was not looked for: {reason}. Delete it there, or have it allowed")
         }
+        Outcome::WrongAccount => format!(
+            "Access key {key} may be live: it is on no Lightsail bucket{}, but it may be in {}. Look for it there, or have \
+             the account allowed",
+            told.coverage(),
+            told.unread()
+        ),
         Outcome::SearchIncomplete => format!(
             "Access key {key} may be live: it was not found, but not everything could be read: {}. Send the alert again \
              when that can be read, or delete the key by hand",
@@ -88,7 +94,7 @@ pub(super) fn reason(case: &CaseFile, verdict: &Verdict<'_>) -> Option<String> {
 }
 
 fn foreign_account(exposure: &Exposure, own: Option<&AccountId>, has_members: bool) -> String {
-    let owner = exposure.account.as_ref().map_or("another", AccountId::as_str);
+    let owner = exposure.owner.as_ref().map_or("another", AccountId::as_str);
     if has_members {
         return format!("the alert is about account {owner}, which is not in ALLOWED_ACCOUNTS");
     }

@@ -95,6 +95,8 @@ struct AccessKey {
     id: String,
     /// Owner account, according to the alert.
     owner_account: Option<String>,
+    /// Accounts that may own the key: a finding names the account of the activity.
+    possible_owners: Vec<String>,
     /// `listed` with the fields below, `already_gone` if the delete was faster than the read beside it, or
     /// `unavailable`. Null if the key was not looked for.
     evidence: Option<&'static str>,
@@ -216,7 +218,7 @@ fn metadata(case: &CaseFile) -> Metadata {
 }
 
 fn cloud(case: &CaseFile, visit: Option<&Visit>) -> Value {
-    let hinted = case.exposure.as_ref().ok().and_then(|exposure| exposure.region.as_ref());
+    let hinted = case.exposure.as_ref().ok().and_then(|exposure| exposure.regions.first());
     let region = visit.map(|visit| &visit.target.region).or(hinted).unwrap_or(&case.own_region);
     let mut cloud = json!({"provider": "AWS", "region": region.as_str()});
     if let Some(account) = visit.map_or(&case.account, |visit| &visit.target.account) {
@@ -311,7 +313,8 @@ fn access_key(case: &CaseFile, visit: Option<&Visit>) -> Option<AccessKey> {
     let seen = visit.and_then(Visit::sighting);
     Some(AccessKey {
         id: exposure.key.to_string(),
-        owner_account: exposure.account.as_ref().map(ToString::to_string),
+        owner_account: exposure.owner.as_ref().map(ToString::to_string),
+        possible_owners: exposure.accounts.iter().map(ToString::to_string).collect(),
         evidence: visit.and_then(|visit| visit.evidence.as_ref()).map(|evidence| match evidence {
             Evidence::Listed(_) => "listed",
             Evidence::AlreadyGone => "already_gone",

@@ -64,6 +64,8 @@ pub enum FailureKind {
     MalformedResponse,
     /// Deadline of the invocation reached during the call.
     DeadlineExceeded,
+    /// Account in which this function may not act.
+    ForeignAccount,
     /// Panic of this function's own code.
     Panicked,
     /// Any other error of AWS.
@@ -120,6 +122,12 @@ impl Failure {
     /// The operation of an accepted delete ended as `Failed`.
     pub fn operation_failed(code: Option<SafeText>, details: Option<SafeText>, delete: &Transmission) -> Self {
         Self { code, message: details, ..Self::new(DELETE, FailureKind::OperationFailed, None, delete) }
+    }
+
+    /// The account may own the key, and `ALLOWED_ACCOUNTS` does not have it. Nothing was sent.
+    pub fn foreign_account() -> Self {
+        let message = "ALLOWED_ACCOUNTS does not have this account";
+        Self::new("AssumeRole", FailureKind::ForeignAccount, Some(message), &Transmission::default())
     }
 
     /// This function's own code panicked, with or without a delete in flight.

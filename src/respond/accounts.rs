@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use tokio::sync::Mutex;
 
+use crate::alert::Exposure;
 use crate::aws::lightsail::Lightsail;
 use crate::aws::sts::{RoleRequest, Sts};
 use crate::aws::{Failure, Settings};
@@ -49,17 +50,19 @@ pub(super) struct Member<'a> {
 /// Accounts that can hold the key of an alert.
 #[derive(Debug)]
 pub(super) struct Reach<'a> {
-    /// The owner's account, or the own one if the alert does not name an owner. Hints are about its buckets.
-    pub(super) home: Home<'a>,
-    /// Further accounts to search, in the configured order.
-    pub(super) others: Vec<Member<'a>>,
+    /// Account that hints are about: the owner's, else the first that may be the owner's, else the own one.
+    pub(super) home: Entrance<'a>,
+    /// Further accounts to search: those that may be the owner's, the own one, and all others in the configured order.
+    pub(super) others: Vec<Entrance<'a>>,
+    /// Accounts that may be the owner's, and that this function may not act in.
+    pub(super) foreign: Vec<AccountId>,
 }
 
-/// The account that hints are about.
+/// An account that this function may act in, before it is entered.
 #[derive(Debug)]
-pub(super) enum Home<'a> {
-    /// The own account.
-    Own(Account),
+pub(super) enum Entrance<'a> {
+    /// The own account, which needs no call, or one that has been entered.
+    Entered(Account),
     /// A member account.
     Member(Member<'a>),
 }
@@ -97,20 +100,35 @@ impl Accounts {
         Self { own, members }
     }
 
-    /// Returns where a key of `owner` can be: in that account, if this function may act there. Without an owner: in the
-    /// own account and in every member account. None if this function may not act there. `own` is the own account.
-    pub(super) fn reach(&self, owner: Option<&AccountId>, own: Option<&AccountId>) -> Option<Reach<'_>> {
-        let here = || Home::Own(Account { id: own.cloned(), lightsail: self.own.clone() });
-        match owner {
-            Some(owner) if Some(owner) == own => Some(Reach::only(here())),
-            // Without knowing the own account the function cannot tell that the owner's is another one.
-            Some(owner) => own.and_then(|_| self.member(owner)).map(|member| Reach::only(Home::Member(member))),
-            None => {
-                let ids = self.members.iter().flat_map(|members| &members.role.accounts);
-                let others = ids.filter(|id| own.is_some_and(|own| own != *id)).filter_map(|id| self.member(id));
-                Some(Reach { home: here(), others: others.collect() })
+    /// Returns where the key can be: in the account of its owner, if this function may act there. Without an owner: in
+    /// the own account and in every member account, first in those that may be the owner's. None if this function may
+    /// not act in the owner's account. `own` is the own account.
+    pub(super) fn reach(&self, exposure: &Exposure, own: Option<&AccountId>) -> Option<Reach<'_>> {
+        if let Some(owner) = &exposure.owner {
+            return self.entrance(owner, own).map(|home| Reach { home, others: Vec::new(), foreign: Vec::new() });
+        }
+        let here = || Entrance::Entered(Account { id: own.cloned(), lightsail: self.own.clone() });
+        let named = exposure.accounts.iter();
+        let (named, foreign): (Vec<_>, Vec<_>) = named.partition(|id| self.entrance(id, own).is_some());
+        let members = self.members.iter().flat_map(|members| &members.role.accounts);
+        let mut ids: Vec<&AccountId> = Vec::new();
+        for id in named.into_iter().chain(own).chain(members) {
+            if !ids.contains(&id) {
+                ids.push(id);
             }
         }
+        let mut entrances = ids.into_iter().filter_map(|id| self.entrance(id, own));
+        let home = entrances.next().unwrap_or_else(here);
+        Some(Reach { home, others: entrances.collect(), foreign: foreign.into_iter().cloned().collect() })
+    }
+
+    /// Returns the entrance of an account. None if this function may not act there. Without knowing the own account it
+    /// cannot tell that another one is not.
+    fn entrance(&self, id: &AccountId, own: Option<&AccountId>) -> Option<Entrance<'_>> {
+        if own? == id {
+            return Some(Entrance::Entered(Account { id: own.cloned(), lightsail: self.own.clone() }));
+        }
+        self.member(id).map(Entrance::Member)
     }
 
     /// Returns whether this function may act in any member account.
@@ -133,32 +151,29 @@ impl Accounts {
     }
 }
 
-impl Reach<'_> {
-    fn only(home: Home<'_>) -> Reach<'_> {
-        Reach { home, others: Vec::new() }
+impl Entrance<'_> {
+    /// Returns the ID of the account. None for the own account if Lambda does not say it.
+    pub(super) fn id(&self) -> Option<&AccountId> {
+        match self {
+            Self::Entered(account) => account.id.as_ref(),
+            Self::Member(member) => Some(member.id),
+        }
     }
-}
 
-impl Home<'_> {
-    /// Enters the account. The own account needs no call.
+    /// Enters the account.
     pub(super) async fn enter(&self, name: &SessionName, deadline: Deadline) -> Result<Account, Failure> {
         match self {
-            Self::Own(account) => Ok(account.clone()),
+            Self::Entered(account) => Ok(account.clone()),
             Self::Member(member) => member.enter(name, deadline).await,
         }
     }
 }
 
 impl Member<'_> {
-    /// Returns the ID of the account.
-    pub(super) fn id(&self) -> &AccountId {
-        self.id
-    }
-
     /// Assumes the role in the account, unless a session lasts until `deadline`.
     ///
     /// A failure comes from STS: nothing was sent to Lightsail.
-    pub(super) async fn enter(&self, name: &SessionName, deadline: Deadline) -> Result<Account, Failure> {
+    async fn enter(&self, name: &SessionName, deadline: Deadline) -> Result<Account, Failure> {
         let account = |lightsail: &Lightsail| Account { id: Some(self.id.clone()), lightsail: lightsail.clone() };
         let Ok(mut session) = deadline.within(self.session.lock()).await else {
             return Err(Sts::deadline_exceeded());

@@ -13,7 +13,7 @@ use futures_util::future::{Either, select};
 use tracing::{Instrument, info_span};
 
 use super::Responder;
-use super::accounts::{Account, Reach, SessionName};
+use super::accounts::{Account, Entrance, Reach, SessionName};
 use super::confirm::confirm;
 use super::locate;
 use super::revoke::revoke;
@@ -45,23 +45,28 @@ impl Responder {
     /// nothing.
     pub(super) async fn pursue(&self, exposure: &Exposure, case: &mut CaseFile) {
         let deadline = case.invocation.deadline;
-        let own_account = case.invocation.account.as_ref();
-        let Some(reach) = self.accounts.reach(exposure.account.as_ref(), own_account) else {
+        let Some(mut reach) = self.accounts.reach(exposure, case.invocation.account.as_ref()) else {
             case.obstacle = Some(Obstacle::ForeignAccount { has_members: self.accounts.has_members() });
             return;
         };
         let session = SessionName::of(&case.alert_id());
-        let home = match reach.home.enter(&session, deadline).await {
-            Ok(home) => home,
-            Err(failure) => {
+        let task = Task { key: &exposure.key, mode: case.mode, deadline, confirm_by: deadline };
+        let visited = match reach.home.enter(&session, deadline).await {
+            Ok(home) => {
+                case.account.clone_from(&home.id);
+                let visited = self.visit_hints(exposure, &home, task, case).await;
+                reach.home = Entrance::Entered(home);
+                visited
+            }
+            Err(failure) if exposure.owner.is_some() => {
                 case.obstacle = Some(Obstacle::NoSession(failure));
                 return;
             }
+            // The key may be in another account. The search names this one as unread.
+            Err(_) => ControlFlow::Continue(()),
         };
-        case.account.clone_from(&home.id);
-        let task = Task { key: &exposure.key, mode: case.mode, deadline, confirm_by: deadline };
-        if self.visit_hints(exposure, &home, task, case).await.is_continue() {
-            self.search(exposure, home, reach, &session, task, case).await;
+        if visited.is_continue() {
+            self.search(exposure, reach, &session, task, case).await;
         }
         for account in case.refused_by() {
             self.accounts.forget(&account);
@@ -94,14 +99,13 @@ impl Responder {
     async fn search(
         &self,
         exposure: &Exposure,
-        home: Account,
         reach: Reach<'_>,
         session: &SessionName,
         task: Task<'_>,
         case: &mut CaseFile,
     ) {
-        let regions = locate::regions_to_search(&self.regions, exposure.region.as_ref(), &self.region);
-        let search = locate::search(home, reach.others, session, regions, task.key, task.deadline);
+        let regions = locate::regions_to_search(&self.regions, &exposure.regions, &self.region);
+        let search = locate::search(reach, session, regions, task.key, task.deadline);
         let found = match search.instrument(info_span!("locate")).await {
             ControlFlow::Continue(coverage) => {
                 case.coverage = Some(coverage);

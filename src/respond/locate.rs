@@ -6,16 +6,15 @@
 use std::ops::ControlFlow;
 use std::pin::pin;
 
-use futures_util::future::Either;
 use futures_util::stream::{self, FuturesUnordered, Stream, StreamExt};
 
-use super::accounts::{Account, Member, SessionName};
-use crate::alert::Exposure;
+use super::accounts::{Account, Reach, SessionName};
+use crate::alert::{Exposure, Hint};
 use crate::aws::lightsail::{AccessKey, Bucket, InRegion};
 use crate::aws::{Failure, FailureKind};
 use crate::case::{Coverage, FoundBy, Look, Target, Unread};
 use crate::deadline::Deadline;
-use crate::names::{AccessKeyId, BucketName, Region};
+use crate::names::{AccessKeyId, AccountId, BucketName, Region};
 use crate::regions::{REGIONS, has_lightsail, is_opt_in};
 
 /// Concurrency limit of buckets in one Region. Together with an in-flight page this makes at most eight connections per
@@ -45,16 +44,18 @@ pub(super) struct Found {
 /// Result of a search: breaks off at the first sighting, and otherwise says how far it went.
 pub(super) type Search = ControlFlow<Box<Found>, Coverage>;
 
-/// Returns the buckets that the alert names, in its Region or else in the own one: the first ten.
+/// Returns the buckets that the alert names, each in its Region, or else in the first that the alert names, or else in
+/// the own one: the first ten.
 pub(super) fn hints(exposure: &Exposure, account: &Account, own: &Region) -> Vec<Target> {
-    let Some(region) = hinted_region(exposure, own) else { return Vec::new() };
-    let target = |bucket: &BucketName| Target {
+    let default = exposure.regions.first().unwrap_or(own);
+    let target = |hint: &Hint| Target {
         account: account.id.clone(),
-        bucket: bucket.clone(),
-        region: region.clone(),
+        bucket: hint.bucket.clone(),
+        region: hint.region.as_ref().unwrap_or(default).clone(),
         found_by: FoundBy::Alert,
     };
-    exposure.buckets.iter().take(MAX_HINTS).map(target).collect()
+    let known = |target: &Target| has_lightsail(&target.region);
+    exposure.hints.iter().map(target).filter(known).take(MAX_HINTS).collect()
 }
 
 /// Reads the keys of `bucket` once.
@@ -66,48 +67,46 @@ pub(super) async fn look(lightsail: &InRegion, bucket: &BucketName, key: &Access
     }
 }
 
-/// Returns the Regions to search, in the order of requests: the alert's, which is searched even if `chosen` excludes
-/// it, the own one, all others.
-pub(super) fn regions_to_search(chosen: &[Region], alert: Option<&Region>, own: &Region) -> Vec<Region> {
-    let alert = alert.filter(|region| has_lightsail(region));
+/// Returns the Regions to search, in the order of requests: those that the alert names, which are searched even if
+/// `chosen` excludes them, the own one, all others.
+pub(super) fn regions_to_search(chosen: &[Region], named: &[Region], own: &Region) -> Vec<Region> {
+    let named: Vec<&Region> = named.iter().filter(|region| has_lightsail(region)).collect();
     let mut regions = chosen.to_vec();
-    regions.extend(alert.filter(|region| !chosen.contains(region)).cloned());
-    regions.sort_by_key(|region| (Some(region) != alert, region != own));
+    regions.extend(named.iter().filter(|region| !chosen.contains(region)).copied().cloned());
+    let rank = |region: &Region| named.iter().position(|named| *named == region).unwrap_or(named.len());
+    regions.sort_by_key(|region| (rank(region), region != own));
     regions
 }
 
-/// Searches for `key` on every bucket of `regions` in `home` and `others`, concurrently, until the first sighting.
+/// Searches for `key` on every bucket of `regions` in all accounts of `reach`, concurrently, until the first sighting.
+/// Accounts that this function may not act in are unread.
 pub(super) async fn search(
-    home: Account,
-    others: Vec<Member<'_>>,
+    reach: Reach<'_>,
     session: &SessionName,
     regions: Vec<Region>,
     key: &AccessKeyId,
     deadline: Deadline,
 ) -> Search {
     let wanted = regions.as_slice();
-    let home = Either::Left(async move { search_account(home, wanted, key, deadline).await });
-    let others = others.into_iter().map(|member| {
-        Either::Right(async move {
-            match member.enter(session, deadline).await {
-                Ok(account) => search_account(account, wanted, key, deadline).await,
-                Err(failure) => {
-                    let account = Some(member.id().to_string());
-                    let unread = vec![Unread { account, region: None, bucket: None, failure }];
-                    ControlFlow::Continue(Coverage { unread, ..Coverage::default() })
-                }
+    let unread = |account: Option<&AccountId>, failure| Unread {
+        account: account.map(ToString::to_string),
+        region: None,
+        bucket: None,
+        failure,
+    };
+    let searches = std::iter::once(reach.home).chain(reach.others).map(|entrance| async move {
+        match entrance.enter(session, deadline).await {
+            Ok(account) => search_account(account, wanted, key, deadline).await,
+            Err(failure) => {
+                let unread = vec![unread(entrance.id(), failure)];
+                ControlFlow::Continue(Coverage { unread, ..Coverage::default() })
             }
-        })
+        }
     });
-    let searches = stream::iter(std::iter::once(home).chain(others)).buffer_unordered(CONCURRENT_ACCOUNTS);
-    let coverage = first_or_all(searches).await?;
+    let mut coverage = first_or_all(stream::iter(searches).buffer_unordered(CONCURRENT_ACCOUNTS)).await?;
+    coverage.unread.extend(reach.foreign.iter().map(|id| unread(Some(id), Failure::foreign_account())));
     let regions_excluded = REGIONS.len().saturating_sub(regions.len());
     ControlFlow::Continue(Coverage { regions, regions_excluded, ..coverage })
-}
-
-fn hinted_region<'a>(exposure: &'a Exposure, own: &'a Region) -> Option<&'a Region> {
-    let alert = exposure.region.as_ref().filter(|region| has_lightsail(region));
-    alert.or_else(|| Some(own).filter(|own| has_lightsail(own)))
 }
 
 /// Returns whether `failure` is the response of an opt-in Region that the account has not enabled: it does not know the
@@ -183,43 +182,32 @@ async fn first_or_all(searches: impl Stream<Item = Search>) -> Search {
 mod tests {
     use super::*;
 
-    fn exposure(region: Option<&str>) -> Exposure {
-        Exposure {
-            key: "AKIAIOSFODNN7EXAMPLE".parse().unwrap(),
-            buckets: Vec::new(),
-            account: None,
-            region: region.map(|region| region.parse().unwrap()),
-            dry_run: false,
-        }
+    fn regions<const N: usize>(names: [&str; N]) -> [Region; N] {
+        names.map(|name| name.parse().unwrap())
     }
 
-    fn hinted(exposure: &Exposure, own: &str) -> Option<String> {
-        hinted_region(exposure, &own.parse().unwrap()).map(ToString::to_string)
+    fn searched(chosen: &[Region], named: &[Region], own: &str) -> Vec<String> {
+        let searched = regions_to_search(chosen, named, &own.parse().unwrap());
+        searched.iter().map(ToString::to_string).collect()
     }
 
     #[test]
-    fn alert_region_precedes_own_region() {
-        assert_eq!(hinted(&exposure(Some("eu-west-1")), "us-east-1").unwrap(), "eu-west-1");
-        assert_eq!(hinted(&exposure(None), "us-east-1").unwrap(), "us-east-1");
-        let regions = ["us-east-1", "us-east-2", "eu-west-1", "sa-east-1"].map(|name| name.parse().unwrap());
-        let ordered = regions_to_search(&regions, regions.get(3), &regions[2]);
-        assert_eq!(
-            ordered.iter().map(Region::as_str).collect::<Vec<_>>(),
-            ["sa-east-1", "eu-west-1", "us-east-1", "us-east-2"]
-        );
-        assert_eq!(regions_to_search(&regions, Some(&"me-south-1".parse().unwrap()), &regions[0]), regions);
+    fn named_regions_precede_own_region() {
+        let chosen = regions(["us-east-1", "us-east-2", "eu-west-1", "sa-east-1"]);
+        let named = regions(["sa-east-1", "us-east-2"]);
+        assert_eq!(searched(&chosen, &named, "eu-west-1"), ["sa-east-1", "us-east-2", "eu-west-1", "us-east-1"]);
+        assert_eq!(searched(&chosen, &[], "us-east-2")[0], "us-east-2");
     }
 
     #[test]
-    fn excluded_alert_region_is_searched() {
-        let chosen: Vec<Region> = vec!["eu-west-1".parse().unwrap()];
-        let searched = regions_to_search(&chosen, Some(&"us-east-1".parse().unwrap()), &chosen[0]);
-        assert_eq!(searched.iter().map(Region::as_str).collect::<Vec<_>>(), ["us-east-1", "eu-west-1"]);
+    fn excluded_regions_of_alert_are_searched() {
+        let named = regions(["us-east-1", "sa-east-1"]);
+        assert_eq!(searched(&regions(["eu-west-1"]), &named, "eu-west-1"), ["us-east-1", "sa-east-1", "eu-west-1"]);
     }
 
     #[test]
     fn region_without_lightsail_is_not_called() {
-        assert_eq!(hinted(&exposure(Some("me-south-1")), "us-east-1").unwrap(), "us-east-1");
-        assert_eq!(hinted(&exposure(Some("me-south-1")), "us-west-1"), None);
+        let chosen = regions(["us-east-1"]);
+        assert_eq!(searched(&chosen, &regions(["me-south-1"]), "us-east-1"), ["us-east-1"]);
     }
 }

@@ -80,12 +80,14 @@ fn searched(case: &CaseFile) -> Verdict<'_> {
     let failed = |visit: &&Visit| visit.failures.iter().any(|failure| failure.kind != FailureKind::NotFound);
     let failed = case.visits.iter().filter(failed).max_by_key(|visit| finding(visit, case.mode) == Finding::Unread);
     let complete = coverage.is_some_and(|coverage| coverage.is_complete());
+    let only_foreign = coverage.is_some_and(|coverage| coverage.lacks_foreign_accounts_only());
     let (outcome, visit) = match (accepted, unread, without_key) {
         (_, Some(visit), _) if complete => (Outcome::Failed, Some(visit)),
         (Some((outcome, visit)), ..) if complete => (outcome, Some(visit)),
         (_, _, Some(visit)) if complete => (Outcome::AlreadyAbsent, Some(visit)),
         (_, None, None) if complete => (Outcome::NotLightsailKey, None),
         (Some((_, visit)), ..) => (Outcome::Unconfirmed, Some(visit)),
+        (_, None, _) if only_foreign => (Outcome::WrongAccount, without_key),
         (_, None, Some(visit)) => (Outcome::SearchIncomplete, Some(visit)),
         _ if failed.is_some() => (Outcome::Failed, failed),
         (_, _, visit) => (Outcome::SearchIncomplete, visit),

@@ -79,20 +79,22 @@ async fn concurrent_duplicate_alerts_both_succeed() {
     assert_eq!(scene.keys("eu-west-1", "photos"), [SIBLING]);
 }
 
+/// The account of a finding is where the activity took place, and perhaps not the key's.
 #[tokio::test(start_paused = true)]
-async fn alert_of_other_account_makes_no_call() {
-    let scene = Scene::with_key_on_photos().await;
+async fn finding_of_other_account_is_searched_here() {
+    let scene = Scene::new().await.seeded("eu-west-1", "backups", &[KEY, SIBLING]);
+    assert_eq!(scene.respond(&event("guardduty-other-account")).await.outcome(), "revoked");
     let answer = scene.respond(&event("guardduty-other-account")).await;
     assert_eq!((answer.outcome(), answer.error_type()), ("wrong_account", "Responder.WrongAccount"));
-    assert!(answer.message().contains("about account 111122223333"), "{}", answer.message());
-    assert!(scene.operations().is_empty());
+    assert!(answer.message().contains("it may be in account 111122223333"), "{}", answer.message());
+    assert_eq!(answer.unmapped("/search/unread/0/failure/kind"), "foreign_account");
 }
 
 #[tokio::test(start_paused = true)]
 async fn unknown_own_account_refuses_alert_with_account() {
     let scene = Scene::with_key_on_photos().await;
     let invocation = scene.responder.invocation("invocation-1", "not an ARN", u64::MAX / 2);
-    let event = event("guardduty-s3-exfiltration").to_string();
+    let event = json!({"accessKeyId": KEY, "bucketName": "photos", "accountId": "012345678912"}).to_string();
     let error = scene.responder.respond(&event, invocation).await.unwrap_err();
     assert_eq!(error.error_type, "Responder.WrongAccount");
     assert!(scene.operations().is_empty());

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::scene::{
     ACCOUNT, EXTERNAL_ID, FOREIGN_ACCOUNT, KEY, MEMBER, OTHER_MEMBER, ROLE, SIBLING, Scene, event, key_only,
-    manual_event,
+    manual_event, seen_first,
 };
 
 fn alert_for(account: &str) -> Value {
@@ -19,7 +19,7 @@ fn remaining_keys(scene: &Scene, account: &str, bucket: &str) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn member_key_is_deleted_with_member_role() {
-    let scene = Scene::with_members().await.seeded_in(MEMBER, "photos", &[KEY, SIBLING]);
+    let scene = Scene::with_members().await.seeded_in(MEMBER, "photos", &[KEY, SIBLING]).scripted(seen_first());
     let mut finding = event("guardduty-other-account");
     finding["region"] = json!("eu-west-1");
     finding["detail"]["region"] = json!("eu-west-1");
@@ -99,6 +99,39 @@ async fn foreign_account_makes_no_call() {
         answer.message()
     );
     assert!(scene.operations().is_empty());
+}
+
+/// The account of a finding is searched first, and the own account and all members after it.
+#[tokio::test(start_paused = true)]
+async fn finding_of_member_is_searched_everywhere() {
+    let scene = Scene::with_members().await.seeded("eu-west-1", "backups", &[KEY, SIBLING]);
+    let answer = scene.respond(&event("guardduty-other-account")).await;
+    assert_eq!((answer.outcome(), &answer.record["cloud"]["account"]["uid"]), ("revoked", &json!(ACCOUNT)));
+    let requests = scene.simulator.requests();
+    assert_eq!((requests[1].operation.as_str(), requests[1].account.as_str()), ("DeleteBucketAccessKey", MEMBER));
+}
+
+/// The caller's account may own the key too (facts K).
+#[tokio::test(start_paused = true)]
+async fn account_of_caller_may_own_the_key() {
+    let scene = Scene::with_members().await;
+    scene.simulator.role(Role::new(OTHER_MEMBER, ROLE).external_id(EXTERNAL_ID)).unwrap();
+    let mut finding = event("guardduty-s3-exfiltration");
+    let caller = json!({"remoteAccountDetails": {"accountId": FOREIGN_ACCOUNT, "affiliated": false}});
+    finding["detail"]["service"]["action"] = json!({"actionType": "AWS_API_CALL", "awsApiCallAction": caller});
+    let answer = scene.respond(&finding).await;
+    assert_eq!(answer.outcome(), "wrong_account");
+    assert!(answer.message().contains(FOREIGN_ACCOUNT), "{}", answer.message());
+}
+
+#[tokio::test(start_paused = true)]
+async fn trusted_advisor_names_the_owner() {
+    let scene = Scene::with_members().await.seeded_in(MEMBER, "photos", &[KEY]);
+    let mut item = event("trusted-advisor-exposed-access-keys");
+    item["account"] = json!(MEMBER);
+    assert_eq!(scene.respond(&item).await.outcome(), "revoked");
+    let others = scene.simulator.requests().into_iter().filter(|seen| seen.operation != "AssumeRole");
+    assert!(others.into_iter().all(|seen| seen.account == MEMBER));
 }
 
 #[tokio::test(start_paused = true)]

@@ -315,3 +315,19 @@ async fn twenty_searches_share_connections_of_region() {
     let most = reads.iter().map(|read| reads.iter().filter(|other| at(read).abs_diff(at(other)) < 10).count()).max();
     assert!(most <= Some(16), "{most:?} reads within 20 ms");
 }
+
+/// Alerts about one key that name buckets in several Regions, all of them outside `SEARCH_REGIONS`.
+#[tokio::test(start_paused = true)]
+async fn merged_hints_keep_their_regions() {
+    let scene = Scene::with(Settings::default(), &[("SEARCH_REGIONS", "us-east-1")]).await;
+    let scene = scene.seeded("eu-central-1", "logs", &[SIBLING]).seeded("sa-east-1", "photos", &[SIBLING]);
+    let alert = |bucket: &str, region: &str| json!({"accessKeyId": KEY, "bucketName": bucket, "region": region});
+    let alerts = json!([alert("photos", "sa-east-1"), alert("logs", "eu-central-1")]);
+    assert_eq!(scene.respond(&alerts).await.outcome(), "already_absent");
+    let requests = scene.simulator.requests();
+    let deletes = requests.iter().filter(|seen| seen.operation == "DeleteBucketAccessKey");
+    let deletes: Vec<_> = deletes.map(|seen| (seen.bucket.as_deref().unwrap(), seen.region.as_str())).collect();
+    assert_eq!(deletes, [("photos", "sa-east-1"), ("logs", "eu-central-1")]);
+    let searched = requests.iter().filter(|seen| seen.operation == "GetBuckets").map(|seen| seen.region.as_str());
+    assert_eq!(searched.collect::<Vec<_>>(), ["sa-east-1", "eu-central-1", "us-east-1"]);
+}

@@ -150,7 +150,7 @@ impl Report {
         let exposures: Vec<_> = alerts.iter().filter_map(|alert| alert.exposures.as_ref().ok()).flatten().collect();
         let found: BTreeSet<String> = exposures.iter().map(|exposure| exposure.key.to_string()).collect();
         let hints: BTreeSet<String> =
-            exposures.iter().flat_map(|exposure| &exposure.buckets).map(ToString::to_string).collect();
+            exposures.iter().flat_map(|exposure| &exposure.hints).map(|hint| hint.bucket.to_string()).collect();
         let missed: Vec<&String> = row.keys.difference(&found).collect();
         let extra: Vec<&String> = found.difference(&row.keys).collect();
         // Buckets are hints to a key, so without an expected key only the missed key is reported.

@@ -77,18 +77,17 @@ fn read(payload: &str) -> Vec<Alert> {
     groups(payload).iter().flat_map(|messages| alert::read(messages, MAX_KEYS)).collect()
 }
 
-/// Comparable form of an exposure: key, buckets, account, Region.
-type Found = (String, BTreeSet<String>, Option<String>, Option<String>);
+/// Comparable form of an exposure: key, buckets, accounts, Regions.
+type Found = (String, BTreeSet<String>, Vec<String>, Vec<String>);
 
 fn found(payload: &str) -> BTreeSet<Found> {
     let alerts = read(payload);
     let exposures = alerts.iter().filter_map(|alert| alert.exposures.as_ref().ok()).flatten();
     exposures
         .map(|exposure| {
-            let buckets = exposure.buckets.iter().map(ToString::to_string).collect();
-            let [account, region] =
-                [exposure.account.as_ref().map(ToString::to_string), exposure.region.as_ref().map(ToString::to_string)];
-            (exposure.key.to_string(), buckets, account, region)
+            let buckets = exposure.hints.iter().map(|hint| hint.bucket.to_string()).collect();
+            let accounts = exposure.owner.iter().chain(&exposure.accounts).map(ToString::to_string).collect();
+            (exposure.key.to_string(), buckets, accounts, exposure.regions.iter().map(ToString::to_string).collect())
         })
         .collect()
 }
@@ -260,10 +259,11 @@ proptest! {
         case.alerts.truncate(1);
         let payload = case.payload();
         let origin = &case.alerts[0];
-        for (key, buckets, account, region) in found(&payload) {
+        for (key, buckets, accounts, regions) in found(&payload) {
             prop_assert_eq!(&buckets, &origin.buckets.iter().cloned().collect(), "{}: {} in {}", origin.source, key, payload);
             if let Some(owner) = &origin.owner {
-                prop_assert_eq!((account, region), (Some(owner.0.clone()), Some(owner.1.clone())), "{}", payload);
+                prop_assert_eq!(accounts.first(), Some(&owner.0), "{}", payload);
+                prop_assert!(regions.contains(&owner.1), "{}", payload);
             }
         }
     }

@@ -114,7 +114,7 @@ mod tests {
         let alert = read(&body());
         assert_eq!(keys_of(&alert), [KEY]);
         let exposure = &alert.exposures.unwrap()[0];
-        assert_eq!((&exposure.account, &exposure.region, exposure.buckets.len()), (&None, &None, 0));
+        assert_eq!((&exposure.owner, exposure.regions.len(), exposure.hints.len()), (&None, 0, 0));
         assert_eq!(alert.origin.id.unwrap().as_str(), "octo/photos#7");
         assert_eq!(alert.origin.kind.unwrap().as_str(), "aws_access_key_id");
         assert_eq!(alert.origin.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");

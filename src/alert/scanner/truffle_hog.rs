@@ -101,7 +101,7 @@ mod tests {
     fn only_raw_is_exposed_and_without_an_owner() {
         let alert = read(&finding());
         assert_eq!(keys_of(&alert), [KEY]);
-        assert_eq!(alert.exposures.as_ref().unwrap()[0].account, None, "the user's account is not the owner");
+        assert_eq!(alert.exposures.as_ref().unwrap()[0].owner, None, "the user's account is not the owner");
         assert_eq!(alert.origin.kind.as_ref().unwrap().as_str(), "AWS, verified");
         assert!(!format!("{alert:?}").contains("wJalr"));
     }
@@ -137,7 +137,7 @@ mod tests {
         let alert = read(&with(&failed));
         assert_eq!(alert.origin.kind.as_ref().unwrap().as_str(), "AWS, unverified");
         assert!(!format!("{alert:?}").contains("wJalr"));
-        assert_eq!(alert.exposures.unwrap()[0].account, None);
+        assert_eq!(alert.exposures.unwrap()[0].owner, None);
         assert_eq!(keys_of(&read(&with(&[("/ExtraData", json!({"is_canary": "true"}))]))), [KEY]);
     }
 

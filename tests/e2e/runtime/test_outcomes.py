@@ -353,11 +353,6 @@ WRONG_ACCOUNTS = {
         alerts.by_hand(accountId=UNKNOWN_ACCOUNT),
         f"the alert is about account {UNKNOWN_ACCOUNT}, which is not in ALLOWED_ACCOUNTS",
     ),
-    "finding of other account": (
-        {},
-        alerts.guardduty({"accountId": MEMBER}),
-        f"the alert is about account {MEMBER}, and this function may act in {harness.ACCOUNT} only",
-    ),
     "dry run": (
         {"RESPONDER_MODE": "dry_run"},
         alerts.by_hand(accountId=MEMBER),

@@ -168,7 +168,10 @@ pub(super) fn searches(mode: Mode) -> Vec<Search> {
     blank.evidence = Some(Evidence::Listed(key()));
     let sighted = kinds(&blank, mode).into_iter();
     let sighted = sighted.map(|Kind { name, visit }| Search { name, coverage: None, sighted: Some(visit) });
-    [search("complete", vec![]), search("incomplete", vec![unread])].into_iter().chain(sighted).collect()
+    let foreign = Unread { failure: Failure::foreign_account(), ..unread.clone() };
+    let unsighted =
+        [search("complete", vec![]), search("incomplete", vec![unread]), search("foreign account", vec![foreign])];
+    unsighted.into_iter().chain(sighted).collect()
 }
 
 pub(super) fn case(mode: Mode, exposure: Result<Exposure, Unactionable>) -> CaseFile {
@@ -178,7 +181,14 @@ pub(super) fn case(mode: Mode, exposure: Result<Exposure, Unactionable>) -> Case
 pub(super) fn exposed(mode: Mode) -> CaseFile {
     case(
         mode,
-        Ok(Exposure { key: KEY.parse().unwrap(), buckets: Vec::new(), account: None, region: None, dry_run: false }),
+        Ok(Exposure {
+            key: KEY.parse().unwrap(),
+            hints: Vec::new(),
+            owner: None,
+            accounts: Vec::new(),
+            regions: Vec::new(),
+            dry_run: false,
+        }),
     )
 }
 

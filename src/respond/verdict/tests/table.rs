@@ -21,8 +21,13 @@ fn table() {
 }
 
 /// Results of a search without a sighting, in a Region of the hints that the search reads or excludes.
-const COLUMNS: [(&str, &str); 4] =
-    [(SEARCHED, "complete"), (SEARCHED, "incomplete"), (EXCLUDED, "complete"), (EXCLUDED, "incomplete")];
+const COLUMNS: [(&str, &str); 5] = [
+    (SEARCHED, "complete"),
+    (SEARCHED, "incomplete"),
+    (SEARCHED, "foreign account"),
+    (EXCLUDED, "complete"),
+    (EXCLUDED, "incomplete"),
+];
 
 fn write_table(table: &mut String, mode: Mode) -> std::fmt::Result {
     let searches = searches(mode);
@@ -45,11 +50,11 @@ fn write_table(table: &mut String, mode: Mode) -> std::fmt::Result {
         assert_eq!(outcomes.len(), 1, "{}", kinds[*index].name);
         writeln!(table, "{:62} {}", kinds[*index].name, outcomes.first().unwrap())?;
     }
-    let header = "search complete    search incomplete  Region excluded:   and incomplete";
+    let header = "search complete    search incomplete  foreign account    Region excluded:   and incomplete";
     writeln!(table, "\n{:62} {header}", "")?;
-    let line = |table: &mut String, name: &str, row: [&str; 4]| {
-        let [a, b, c, d] = row;
-        writeln!(table, "{name:62} {a:18} {b:18} {c:18} {d}")
+    let line = |table: &mut String, name: &str, row: [&str; 5]| {
+        let [a, b, c, d, e] = row;
+        writeln!(table, "{name:62} {a:18} {b:18} {c:18} {d:18} {e}")
     };
     line(table, "no hint", row(&[]))?;
     for index in &open {
