@@ -72,8 +72,7 @@ COUNTERS_ENV := $(if $(findstring $(COUNTERS),$(VALGRIND)),VALGRIND_LIB=$(COUNTE
 BENCH := $(TARGET_DIR)/bench
 BENCH_BUILD := --manifest-path tests/bench/Cargo.toml --target-dir $(BENCH) --locked
 
-# The checks of the reading half are a workspace of their own, without Lightsail's SDK; the fuzz target is another.
-READING := --manifest-path tests/reading/Cargo.toml --target-dir $(TARGET_DIR)/reading --locked
+# The fuzz target is a workspace of its own as well.
 FUZZ := $(TARGET_DIR)/fuzz
 CARGO_FUZZ := $(FUZZ)/tools/bin/cargo-fuzz
 FUZZ_BUILD := --fuzz-dir tests/fuzz --target-dir $(FUZZ)/build --sanitizer none
@@ -86,7 +85,7 @@ CARGO_ALL := --workspace --locked
 export AWS_EC2_METADATA_DISABLED := true
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run simulator artefact package sbom reproducible deny advisories build test fmt lint doc test-rust test-reading test-simulator test-infra \
+.PHONY: help run simulator artefact package sbom reproducible deny advisories build test fmt lint doc test-rust test-simulator test-infra \
   test-e2e test-cost bench-programs bench-stand events invoke replay drill corpus bench bench-reading \
   search-figures dashboard-picture fuzz fuzz-one
 
@@ -136,7 +135,7 @@ build-ResponderFunction: artefact
 build: $(VENV)/.tools ## Build the deployable function with AWS SAM, without Docker
 	$(VENV)/bin/sam build
 
-test: fmt lint doc test-rust test-reading test-simulator test-infra test-e2e ## Run all tests
+test: fmt lint doc test-rust test-simulator test-infra test-e2e ## Run all tests
 
 # The first time compiles cfn-guard and cargo-deny.
 .PHONY: audit
@@ -144,19 +143,17 @@ audit: test-release test-cost ## Check what a release is made of, and the templa
 
 fmt: ## Check the formatting
 	cargo fmt --all --check
-	cargo fmt --manifest-path tests/reading/Cargo.toml --check
 	cargo fmt --manifest-path tests/bench/Cargo.toml --all --check
 	rustfmt --edition 2024 --check tests/fuzz/payload.rs
 
 lint: ## Run clippy; warnings are errors
 	cargo clippy $(CARGO_ALL) --all-targets -- -D warnings
-	cargo clippy $(READING) --all-targets -- -D warnings
-	cargo clippy $(BENCH_BUILD) --release --package stand --package floor --all-targets -- -D warnings
+	cargo clippy $(BENCH_BUILD) --release --package stand --package floor --package reading --all-targets -- -D warnings
 
 doc: ## Build the documentation; warnings are errors
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_ALL) --no-deps
 
-test-rust: ## Run unit tests, integration tests over the simulator, the simulation, and tests of the built function as a process
+test-rust: ## Run unit tests, the suites integration and process, the simulation, and the simulator's own tests
 	cargo test $(CARGO_ALL)
 
 # One incident with the build of the tests, many with an optimised one. The same seed gives the same trace in both.
@@ -173,9 +170,6 @@ endif
 .PHONY: mutants
 mutants: ## Break the function in several ways, and show that the simulation finds each
 	python3 tests/crates/simulation/mutants.py --target $(TARGET_DIR)/mutants
-
-test-reading: ## Check what holds of every alert, on generated ones
-	cargo test $(READING)
 
 test-simulator: $(VENV)/.tools ## Hold the simulator against AWS's own clients and model
 	cargo build $(CARGO_ALL) --bins
@@ -224,7 +218,8 @@ drill: $(VENV)/.tools ## Let the deployed function revoke a throw-away key (BUCK
 
 corpus: $(VENV)/.tools ## Read published events, match the rules with them, and compare with their manifest (CORPUS_DIR=...)
 	@test -n "$(CORPUS_DIR)" || { echo "CORPUS_DIR is missing: a directory with events and their manifest.tsv" >&2; exit 2; }
-	@cargo run --quiet $(READING) --example corpus -- "$(CORPUS_DIR)"
+	@cargo build --quiet $(CARGO_ALL) --examples
+	@$(TARGET_DIR)/debug/examples/corpus "$(CORPUS_DIR)"
 	@CORPUS_DIR="$(CORPUS_DIR)" $(PYTHON) -m pytest -q tests/infra/test_rules.py -k published
 
 bench: .venv-bench/.tools .venv-figures/.tools $(VALGRIND) $(STRACE) artefact bench-stand bench-programs
@@ -243,7 +238,7 @@ bench-programs:
 
 bench-reading: ## Measure how long reading takes, by kind and size of the alert
 	@# By the variable, and not only by the option: Criterion looks for the place of its results there.
-	CARGO_TARGET_DIR=$(TARGET_DIR)/reading cargo bench $(READING) --bench reading -- --noplot
+	CARGO_TARGET_DIR=$(BENCH) cargo bench $(BENCH_BUILD) --package reading --bench reading -- --noplot
 
 # With an optimised simulator: it shares the processors with the function, and its work would count as latency.
 search-figures: $(VENV)/.emulator artefact ## Measure how long a search takes, in round trips (LATENCY_MS=50 BUCKETS=20)

@@ -2,7 +2,7 @@
 //! must not expose a key that is not literally in the payload.
 //!
 //! Only the parsing modules are compiled, by their paths, because the Lightsail SDK of the whole crate would take an
-//! hour under the fuzzer's instrumentation and is not needed. `tests/reading` has the properties that depend on the
+//! hour under the fuzzer's instrumentation and is not needed. `tests/integration/alerts` has the properties that depend on the
 //! generated keys. This target checks those of every payload, and finds payloads that no generator makes.
 
 #![no_main]
@@ -22,7 +22,7 @@ mod reading {
 }
 use reading::{alert, names, safe_text};
 
-#[path = "../reading/held.rs"]
+#[path = "../integration/alerts/held.rs"]
 mod held;
 
 use alert::envelope::{Delivery, Message};

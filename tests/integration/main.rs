@@ -2,11 +2,17 @@
 //! out.
 //!
 //! All tests are in one binary, because each binary links the SDK again. `scene` has the setup, and `bus` has a fake
-//! event bus. The other modules have the tests.
+//! event bus. The other modules have the tests. Those in `alerts` only parse, and generate what they parse.
 
 #![expect(clippy::unwrap_used, reason = "tests and their helpers fail by panicking")]
 
 mod absent;
+mod alerts {
+    mod deliveries;
+    mod held;
+    mod properties;
+    mod sources;
+}
 mod batched;
 mod bus;
 mod documented;

@@ -1,25 +1,21 @@
 //! Generated payloads -> checked properties of the parsing modules: alerts of every source, in every wrapper, whole and
 //! damaged, and arbitrary JSON and text.
 //!
-//! `alerts` generates alerts, `deliveries` wraps, prints and damages them, and `held` looks for a key independently.
+//! `sources` generates alerts, `deliveries` wraps, prints and damages them, and `held` looks for a key independently.
 //! Examples of single shapes are in the unit tests of the parsers. `corpus` parses published events.
-
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
-
-mod alerts;
-mod deliveries;
-mod held;
 
 use std::collections::BTreeSet;
 
-use alerts::{Choices, Names};
-use deliveries::{Style, print};
 use lightsail_key_responder::alert::envelope::{self, Delivery, Message};
 use lightsail_key_responder::alert::{self, Alert, Unactionable};
 use lightsail_key_responder::names::AccessKeyId;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use serde_json::{Value, json};
+
+use super::deliveries::{self, Style, print};
+use super::held;
+use super::sources::{self, Choices, Names};
 
 /// Default of MAX_KEYS_PER_ALERT.
 const MAX_KEYS: usize = 20;
@@ -32,7 +28,7 @@ fn seeds() -> impl Strategy<Value = (Vec<u8>, u64)> {
 /// One to three alerts, and the decoys in them.
 struct Case {
     choices: Choices,
-    alerts: Vec<alerts::Alert>,
+    alerts: Vec<sources::Alert>,
     decoys: Vec<String>,
     /// Key ID that is in none of the alerts.
     stray: String,
@@ -41,7 +37,7 @@ struct Case {
 impl Case {
     fn new((bytes, seed): (Vec<u8>, u64)) -> Self {
         let (mut choices, mut names) = (Choices::new(bytes), Names::new(seed));
-        let alerts = (0..choices.of(&[1, 1, 1, 2, 3])).map(|_| alerts::any(&mut choices, &mut names)).collect();
+        let alerts = (0..choices.of(&[1, 1, 1, 2, 3])).map(|_| sources::any(&mut choices, &mut names)).collect();
         let stray = names.key();
         names.decoys.push(stray.clone());
         Self { choices, alerts, decoys: names.decoys, stray }
@@ -242,7 +238,7 @@ fn secret() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 10_000,
-        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("regressions.txt"))),
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/integration/alerts/regressions.txt"))),
         ..ProptestConfig::default()
     })]
 

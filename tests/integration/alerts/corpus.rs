@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     let directory = env::args_os().nth(1);
     let report = match directory {
         Some(directory) => measure(Path::new(&directory)),
-        None => Err("a directory is required: cargo run --example corpus -- DIR".to_owned()),
+        None => Err("a directory is required: corpus DIR".to_owned()),
     };
     let (text, code) = match report {
         Ok(report) => (report.to_string(), u8::from(report.wrong())),

@@ -1,7 +1,7 @@
 //! The parsing modules of the function, compiled by their paths.
 
 // The inline module sets the directory in which `alert` finds its files.
-#[path = "../../src"]
+#[path = "../../../src"]
 mod half {
     pub mod alert;
     pub mod names;

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::alerts::Choices;
+use super::sources::Choices;
 
 /// Style of printing. Every style of a value is the same JSON.
 #[derive(Clone, Copy, Debug, Default)]
