@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the bill of materials of the artefact: every crate that is compiled into it, as CycloneDX.
 
-    .venv-checkers/bin/python scripts/sbom.py --out dist/lightsail-key-responder.cdx.json
+    .venv/checkers/bin/python scripts/sbom.py --out dist/lightsail-key-responder.cdx.json
 
 Which crates those are, and who asks for whom, `cargo tree` says: it knows the features of the deployed package alone.
 `cargo metadata`, from which other tools make their lists, unites those of the whole workspace and counts optional crates
