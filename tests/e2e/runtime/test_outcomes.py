@@ -263,15 +263,10 @@ FAILED = {
         BOTH,
         [LIVE, "AccessDeniedException", "; it is still listed"],
     ),
-    "every delete throttled": (
-        [(DELETE, {"kind": "throttled"})],
+    "every connection of the delete reset": (
+        [(DELETE, {"kind": "reset_before"}), (KEYS, {"kind": "access_denied"})],
         BOTH,
-        [LIVE, "ThrottlingException", "(5 attempts)", "; it is still listed"],
-    ),
-    "every connection reset": (
-        [(operation, {"kind": "reset_before"}) for operation in (DELETE, FOLLOW, KEYS, BUCKETS)],
-        BOTH,
-        [LIVE, "connection lost", "; the delete may have taken effect"],
+        [LIVE, "connection lost", "(5 attempts)", "; the delete may have taken effect"],
     ),
     "operation fails": (
         [(DELETE, {"kind": "operation_failed", "key_stays": True})],

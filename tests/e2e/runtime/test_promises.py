@@ -1,4 +1,8 @@
-"""Tests of the four promises. They hold for every event, network fault and behaviour of AWS."""
+"""End-to-end tests of the four promises: built function, AWS's runtime emulator, real sockets.
+
+The promises hold under every fault. tests/simulation shows that in simulated time. Here are few faults, and only one
+needs the whole timeout of the function.
+"""
 
 import alerts
 import pytest
@@ -21,65 +25,28 @@ def on(operation, kind, count="every", region=None, **fields):
     return {"operation": operation, "fault": {"kind": kind, **fields}, "count": count, **scope}
 
 
-# The event, the function's timeout in seconds, and the faults.
+# The event, and the faults.
 FAULTY = {
-    "one response lost after the delete": (BY_HAND, 30, [on(DELETE, "reset_after", count=1)]),
-    "every response lost after the delete": (BY_HAND, 30, [on(DELETE, "reset_after")]),
-    "every connection reset before the delete": (BY_HAND, 30, [on(DELETE, "reset_before")]),
-    "503 to every delete": (BY_HAND, 30, [on(DELETE, "http_status", status=503)]),
-    "503 to everything": (BY_HAND, 30, [on(operation, "http_status", status=503) for operation in EVERYTHING]),
-    "every delete throttled": (BY_HAND, 30, [on(DELETE, "throttled")]),
-    "malformed 200": (BY_HAND, 30, [on(DELETE, "not_json")]),
-    "truncated 200": (BY_HAND, 30, [on(DELETE, "truncated")]),
-    "empty 200": (BY_HAND, 30, [on(DELETE, "empty_answer")]),
-    "no operation in the response": (BY_HAND, 30, [on(DELETE, "no_operations")]),
-    "operation fails, key stays": (BY_HAND, 30, [on(DELETE, "operation_failed", key_stays=True)]),
-    "operation fails, key gone": (BY_HAND, 30, [on(DELETE, "operation_failed", key_stays=False)]),
-    "operation never ends": (BY_HAND, 4, [on(DELETE, "operation_pending", polls=10_000)]),
-    "operation without status": (BY_HAND, 4, [on(DELETE, "operation_status", status=None)]),
-    "operation with unknown status": (
-        BY_HAND,
-        4,
-        [on(DELETE, "operation_status", status="Vanished", is_terminal=True)],
-    ),
-    "GetOperation denied": (BY_HAND, 4, [on(FOLLOW, "access_denied")]),
-    "GetOperation not JSON": (BY_HAND, 4, [on(FOLLOW, "not_json")]),
-    "key stays listed": (BY_HAND, 4, [on(DELETE, "still_listed", reads=10_000)]),
-    "GetBucketAccessKeys denied": (BY_HAND, 4, [on(KEYS, "access_denied")]),
-    "key listed, delete says not found": (BY_HAND, 30, [on(DELETE, "not_found")]),
-    "key listed, delete says does not exist": (BY_HAND, 30, [on(DELETE, "does_not_exist")]),
-    "bucket exists, delete and list say not found": (BY_HAND, 30, [on(DELETE, "not_found"), on(KEYS, "not_found")]),
-    "delete denied": (BY_HAND, 30, [on(DELETE, "access_denied")]),
-    "credentials expired": (BY_HAND, 30, [on(DELETE, "error", code="ExpiredTokenException")]),
-    "no response, key deleted": (BY_HAND, 3, [on(DELETE, "hang_after")]),
-    "no response, key not deleted": (BY_HAND, 3, [on(DELETE, "hang_before")]),
-    "response never ends": (BY_HAND, 3, [on(DELETE, "never_ends")]),
-    "503, and empty JSON as list of keys": (
-        BY_HAND,
-        30,
-        [on(DELETE, "http_status", status=503), on(KEYS, "empty_answer")],
-    ),
-    "search, empty JSON as list of keys": (KEY_ONLY, 30, [on(KEYS, "empty_answer")]),
-    "search, empty JSON as list of buckets": (KEY_ONLY, 30, [on(BUCKETS, "empty_answer")]),
-    "search, keys not found": (KEY_ONLY, 30, [on(KEYS, "not_found")]),
-    "search, Region denied": (KEY_ONLY, 30, [on(BUCKETS, "access_denied", region=HERE)]),
-    "search, bucket denied": (KEY_ONLY, 30, [on(KEYS, "access_denied")]),
-    "search, throttled": (KEY_ONLY, 30, [on(BUCKETS, "throttled", region=HERE)]),
-    "search, Region never answers": (KEY_ONLY, 3, [on(BUCKETS, "hang_before", region=HERE)]),
-    "search, Region being set up": (
-        KEY_ONLY,
-        30,
-        [on(BUCKETS, "region_setup_in_progress", region=HERE)],
-    ),
+    "one response lost after the delete": (BY_HAND, [on(DELETE, "reset_after", count=1)]),
+    "every delete throttled": (BY_HAND, [on(DELETE, "throttled")]),
+    "no operation in the response": (BY_HAND, [on(DELETE, "no_operations")]),
+    "operation fails, key stays": (BY_HAND, [on(DELETE, "operation_failed", key_stays=True)]),
+    "GetOperation denied": (BY_HAND, [on(FOLLOW, "access_denied")]),
+    "key stays listed": (BY_HAND, [on(DELETE, "still_listed", reads=10_000)]),
+    "key listed, delete says not found": (BY_HAND, [on(DELETE, "not_found")]),
+    "bucket exists, delete and list say not found": (BY_HAND, [on(DELETE, "not_found"), on(KEYS, "not_found")]),
+    "search, empty JSON as list of keys": (KEY_ONLY, [on(KEYS, "empty_answer")]),
+    "search, empty JSON as list of buckets": (KEY_ONLY, [on(BUCKETS, "empty_answer")]),
+    "search, Region denied": (KEY_ONLY, [on(BUCKETS, "access_denied", region=HERE)]),
 }
 
 
-@pytest.mark.parametrize(("event", "seconds", "scripts"), FAULTY.values(), ids=FAULTY)
-def test_live_key_is_never_reported_dead(event, seconds, scripts, lightsail, start):
+@pytest.mark.parametrize(("event", "scripts"), FAULTY.values(), ids=FAULTY)
+def test_live_key_is_never_reported_dead(event, scripts, lightsail, start):
     lightsail.seed("us-east-1", BUCKET, [KEY, SIBLING])
     for script in scripts:
         lightsail.script(**script)
-    function = start(AWS_LAMBDA_FUNCTION_TIMEOUT=str(seconds))
+    function = start(VERIFY_FOR="0")
     answer = function.invoke(event)
 
     records = function.records()
@@ -157,47 +124,24 @@ NAMED = {
 
 @pytest.mark.parametrize(("event", "region"), NAMED.values(), ids=NAMED)
 def test_delete_is_first_request(event, region, lightsail, start):
-    lightsail.seed(region, BUCKET, [KEY, SIBLING])
     function = start()
-    assert function.invoke(event).error_type is None
-
-    first = lightsail.requests()[0]
-    assert first["operation"] == DELETE
-    assert (first["region"], first["bucket"], first["access_key_id"]) == (region, BUCKET, KEY)
-    assert [record["status_code"] for record in function.records()] == ["revoked"]
-
-
-# The faults, and the evidence in the record.
-EVIDENCE = {
-    "slow delete": ([on(DELETE, "latency", ms=300)], "listed"),
-    "read after the delete": ([on(KEYS, "latency", count=1, ms=100), on(FOLLOW, "latency", ms=300)], "already_gone"),
-    "slow read": ([on(KEYS, "latency", count=1, ms=2_000)], "unavailable"),
-    "read denied": ([on(DELETE, "latency", ms=300), on(KEYS, "access_denied", count=1)], "unavailable"),
-}
-
-
-@pytest.mark.parametrize(("scripts", "evidence"), EVIDENCE.values(), ids=EVIDENCE)
-def test_evidence_read_never_precedes_delete(scripts, evidence, lightsail, start):
-    function = start()
-    # First a new process, without connections, then a warm one, with several.
+    # First a new process without connections, then a warm one with several. The read for evidence has one of its own,
+    # and must not overtake the delete.
     for _ in range(2):
         lightsail.reset()
         lightsail.forget_requests()
-        lightsail.seed(HERE, BUCKET, [KEY, SIBLING])
-        for script in scripts:
-            lightsail.script(**script)
-        answer = function.invoke(BY_HAND)
-        assert answer.error_type is None and answer.seconds < 2
-        first, second, *_ = lightsail.requests()
-        assert (first["operation"], second["operation"]) == (DELETE, KEYS)
-        assert second["at_ms"] - first["at_ms"] < 250, "the read runs beside the delete"
-        record = function.records()[-1]
-        assert (record["status_code"], record["unmapped"]["access_key"]["evidence"]) == ("revoked", evidence)
-        assert lightsail.keys() == {(HERE, BUCKET, SIBLING)}
+        lightsail.seed(region, BUCKET, [KEY, SIBLING])
+        assert function.invoke(event).error_type is None
+
+        first = lightsail.requests()[0]
+        assert first["operation"] == DELETE
+        assert (first["region"], first["bucket"], first["access_key_id"]) == (region, BUCKET, KEY)
+        assert lightsail.keys() == {(region, BUCKET, SIBLING)}
+    assert [record["status_code"] for record in function.records()] == ["revoked", "revoked"]
 
 
 DENIED = [on(operation, "access_denied") for operation in EVERYTHING]
-HANGS = [on(operation, "hang_before") for operation in EVERYTHING]
+HANG = [on(operation, "hang_before") for operation in EVERYTHING]
 NAMELESS_FINDING = b'{"detail-type": "GuardDuty Finding", "source": "aws.guardduty"'
 HARD_CASES = {
     "not JSON": (b'{"accessKeyId": ', [], "unreadable"),
@@ -230,19 +174,17 @@ HARD_CASES = {
     "finding as list": (NAMELESS_FINDING + b', "detail": []}', [], "unreadable"),
     "every call denied": (BY_HAND, DENIED, "failed"),
     "every call denied, key only": (KEY_ONLY, DENIED, "search_incomplete"),
-    "no call answered": (BY_HAND, HANGS, "failed"),
-    "no call answered, key only": (KEY_ONLY, HANGS, "search_incomplete"),
-    "no call answered after the delete": (BY_HAND, HANGS[1:], "unconfirmed"),
+    "no call answered": (BY_HAND, HANG, "failed"),
 }
 
 
 @pytest.mark.parametrize(("event", "scripts", "outcome"), HARD_CASES.values(), ids=HARD_CASES)
 def test_every_invocation_has_record(event, scripts, outcome, lightsail, start):
-    seconds = 3
     lightsail.seed("us-east-1", BUCKET, [KEY, SIBLING])
     for script in scripts:
         lightsail.script(**script)
-    function = start(AWS_LAMBDA_FUNCTION_TIMEOUT=str(seconds))
+    # The emulator ends a function that exceeds its timeout, and its error type is then another one.
+    function = start(AWS_LAMBDA_FUNCTION_TIMEOUT="4")
     answer = function.invoke(event)
 
     assert [record["status_code"] for record in function.records()] == [outcome]
@@ -251,7 +193,6 @@ def test_every_invocation_has_record(event, scripts, outcome, lightsail, start):
     else:
         assert answer.error_type == f"Responder.{outcome.title().replace('_', '')}"
         assert len(answer.text) < 2_000
-    assert answer.seconds < seconds
 
     # The same process handles the next event as usual.
     lightsail.reset()
