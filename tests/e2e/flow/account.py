@@ -303,7 +303,8 @@ class Operator:
 
     def __enter__(self) -> "Operator":
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever)
+        # A shutdown waits for the poll interval, which is half a second by default.
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()
         self.address = "http://127.0.0.1:{}".format(self._server.server_address[1])
         self.environment |= {"AWS_ENDPOINT_URL_LAMBDA": self.address, "AWS_ENDPOINT_URL_CLOUDFORMATION": self.address}
