@@ -24,7 +24,7 @@ def drill(operator, *more, timeout="30"):
 
 
 @pytest.mark.parametrize("more", [(), ("--not-named",)], ids=["bucket named", "bucket searched for"])
-def test_a_drill_proves_the_whole_path_and_says_how_long_each_step_took(more, operator, running, lightsail):
+def test_drill_proves_path_and_times_each_step(more, operator, running, lightsail):
     lightsail.seed(REGION, BUCKET, [OTHER])
     with running().at_work():
         result = drill(operator, *more)
@@ -41,7 +41,7 @@ def test_a_drill_proves_the_whole_path_and_says_how_long_each_step_took(more, op
     assert operator.account.records()[0]["unmapped"]["alert"]["source"] == "lightsail-key-responder.drill"
 
 
-def test_a_drill_without_an_answer_deletes_its_key_itself_and_fails(operator, lightsail):
+def test_drill_without_record_deletes_its_key(operator, lightsail):
     lightsail.seed(REGION, BUCKET, [])
     result = drill(operator, timeout="0.5")
 
@@ -51,7 +51,7 @@ def test_a_drill_without_an_answer_deletes_its_key_itself_and_fails(operator, li
     assert lightsail.keys() == set()
 
 
-def test_a_drill_of_a_function_that_may_not_delete_fails_and_leaves_no_key(operator, running, lightsail):
+def test_drill_of_denied_function_deletes_its_key(operator, running, lightsail):
     lightsail.seed(REGION, BUCKET, [])
     # The function's three tries; the drill's own delete is the one after them.
     lightsail.script("DeleteBucketAccessKey", {"kind": "access_denied"}, count=account.TRIES)
@@ -63,7 +63,7 @@ def test_a_drill_of_a_function_that_may_not_delete_fails_and_leaves_no_key(opera
     assert lightsail.keys() == set()
 
 
-def test_a_drill_in_dry_run_says_so_cleans_up_and_fails(operator, running, lightsail):
+def test_drill_in_dry_run_deletes_its_key(operator, running, lightsail):
     lightsail.seed(REGION, BUCKET, [])
     with running(RESPONDER_MODE="dry_run").at_work():
         result = drill(operator)
@@ -74,7 +74,7 @@ def test_a_drill_in_dry_run_says_so_cleans_up_and_fails(operator, running, light
     assert lightsail.keys() == set()
 
 
-def test_a_drill_refuses_a_bucket_with_two_keys_and_names_them(operator, lightsail):
+def test_drill_refuses_bucket_with_two_keys(operator, lightsail):
     lightsail.seed(REGION, BUCKET, [OTHER, "AKIAJ55QH8DHBEXAMPLE"])
     result = drill(operator)
 
@@ -83,7 +83,7 @@ def test_a_drill_refuses_a_bucket_with_two_keys_and_names_them(operator, lightsa
     assert lightsail.operations_seen() == ["GetBucketAccessKeys"]
 
 
-def test_a_drill_that_is_stopped_deletes_its_key(operator, lightsail):
+def test_stopped_drill_deletes_its_key(operator, lightsail):
     lightsail.seed(REGION, BUCKET, [])
     command = operator.command("drill", "--bucket", BUCKET, "--region", REGION)
     environment = harness.child_environment(operator.environment)
@@ -96,7 +96,7 @@ def test_a_drill_that_is_stopped_deletes_its_key(operator, lightsail):
     assert lightsail.keys() == set()
 
 
-def test_without_a_region_a_command_says_how_to_give_one(operator):
+def test_missing_region_is_explained(operator):
     result = operator.run("invoke", "events/manual.json", AWS_REGION="")
     assert result.returncode == 2
     assert result.stderr.startswith("invoke.py: no Region is known: set AWS_REGION")
@@ -104,7 +104,7 @@ def test_without_a_region_a_command_says_how_to_give_one(operator):
 
 
 @pytest.mark.parametrize("script", ["drill", "invoke", "replay"])
-def test_an_unknown_stack_is_named_and_nothing_is_done(script, operator, lightsail):
+def test_unknown_stack_is_named(script, operator, lightsail):
     given = {"drill": ("--bucket", BUCKET), "invoke": ("events/manual.json",), "replay": ("--queue", "failures")}
     result = operator.run(script, "--stack", "no-such-stack", *given[script])
 
@@ -113,7 +113,7 @@ def test_an_unknown_stack_is_named_and_nothing_is_done(script, operator, lightsa
     assert lightsail.requests() == [] and operator.invoked == []
 
 
-def test_invoke_sends_the_file_as_it_is_and_prints_the_record(operator, running, lightsail):
+def test_invoke_sends_file_and_prints_record(operator, running, lightsail):
     lightsail.seed("us-east-1", "photos", ["AKIAIOSFODNN7EXAMPLE"])
     operator.function = running().function
     result = operator.run("invoke", "events/manual.json")
@@ -124,7 +124,7 @@ def test_invoke_sends_the_file_as_it_is_and_prints_the_record(operator, running,
     assert operator.invoked == [(path, (ROOT / "events" / "manual.json").read_bytes())]
 
 
-def test_invoke_fails_when_the_function_does(operator, running):
+def test_invoke_fails_with_function(operator, running):
     operator.function = running().function
     result = operator.run("invoke", "events/manual-malformed-key.json")
 
@@ -133,7 +133,7 @@ def test_invoke_fails_when_the_function_does(operator, running):
     assert len(operator.invoked) == 1
 
 
-def test_a_replay_of_the_failure_queue_removes_only_what_the_function_did(operator, running, lightsail):
+def test_replay_of_failures_removes_only_successes(operator, running, lightsail):
     lightsail.seed("eu-central-1", "photos", ["AKIAIOSFODNN7EXAMPLE"])
     lightsail.script("DeleteBucketAccessKey", {"kind": "access_denied"}, count=account.TRIES)
     function, deployed = running(), operator.account
@@ -164,7 +164,7 @@ def test_a_replay_of_the_failure_queue_removes_only_what_the_function_did(operat
     assert dropped.stdout.endswith("1 messages done and removed, 2 left in the queue\n")
 
 
-def test_a_replay_of_the_dead_letters_moves_them_back_to_the_alert_queue(operator):
+def test_replay_of_alerts_moves_dead_letters_back(operator):
     result = operator.run("replay", "--queue", "alerts", AWS_ENDPOINT_URL_SQS=operator.address)
 
     assert (result.returncode, result.stderr) == (0, "")
@@ -179,7 +179,7 @@ def test_a_replay_of_the_dead_letters_moves_them_back_to_the_alert_queue(operato
         ("records", "RecordArchive", {"RecordsWithKey", "RecordsWithoutKey", "RecordsToLog"}),
     ],
 )
-def test_a_replay_of_an_archive_goes_to_the_rules_of_the_stack_and_to_no_others(which, archive, rules, operator):
+def test_replay_of_archive_goes_to_rules_of_stack(which, archive, rules, operator):
     deployed = operator.account
     bus = account.ARCHIVES[archive]
     deployed.events.put_rule(Name="of-somebody-else", EventBusName=bus, EventPattern='{"source": ["x"]}')
@@ -214,7 +214,7 @@ def test_unclear_replay_is_wrong_use(given):
     assert "replay.py: error: " in done.stderr
 
 
-def test_every_sample_event_is_listed_with_its_outcomes():
+def test_sample_events_are_listed_with_outcomes():
     listed = subprocess.run([sys.executable, ROOT / "scripts" / "events.py"], capture_output=True, text=True, check=True)
     rows = [re.split(r"  +", line) for line in listed.stdout.splitlines()]
     assert [(row[0], row[1]) for row in rows] == [(case.file, ", ".join(case.outcomes)) for case in cases.table()]

@@ -29,20 +29,20 @@ def commands() -> list[tuple[str, str]]:
     return found
 
 
-def test_every_alarm_has_its_section_and_every_section_its_alarm(cloudformation):
+def test_each_alarm_has_section_and_vice_versa(cloudformation):
     resources = cloudformation["Resources"].items()
     alarms = sorted(name for name, resource in resources if resource["Type"] == "AWS::CloudWatch::Alarm")
     chapter = RUNBOOK.read_text().split("## By alarm\n")[1].split("\n## ")[0]
     assert sorted(re.findall(r"^### (.+)$", chapter, re.M)) == alarms
 
 
-def test_every_alarm_says_which_section_to_read(cloudformation):
+def test_each_alarm_names_its_section(cloudformation):
     for name, resource in cloudformation["Resources"].items():
         if resource["Type"] == "AWS::CloudWatch::Alarm":
             assert f"docs/runbook.md, {name}" in resource["Properties"]["AlarmDescription"]
 
 
-def test_every_error_type_of_the_function_has_its_section():
+def test_each_error_type_has_section():
     types = set(re.findall(r'Some\("(Responder\.[A-Za-z]+)"\)', (ROOT / "src" / "outcome.rs").read_text()))
     assert len(types) == 6
     assert {heading for heading in headings(3) if heading.startswith("Responder.")} == types
@@ -52,7 +52,7 @@ def test_the_page_stays_short():
     assert len(RUNBOOK.read_text().splitlines()) <= 250
 
 
-def test_every_make_command_of_the_page_is_a_target():
+def test_each_make_command_is_a_target():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     used = set(re.findall(r"make ([a-z-]+)", RUNBOOK.read_text()))
     assert used and used <= targets

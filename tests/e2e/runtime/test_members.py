@@ -80,7 +80,7 @@ def test_own_account_never_calls_sts(event, lightsail, start):
     assert assumed(lightsail) == []
 
 
-def test_key_without_account_is_found_in_member_account(lightsail, start):
+def test_key_without_account_is_found_in_member(lightsail, start):
     lightsail.role(harness.ACCOUNT, ROLE, externalId=EXTERNAL_ID)
     function = start(**OWN_LISTED)
     assert function.invoke(KEY_ONLY).error_type is None
