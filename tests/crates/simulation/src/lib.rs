@@ -5,15 +5,19 @@
 //! the seed. So an incident with hours of timeouts takes milliseconds, and the same seed gives the same requests at the
 //! same times.
 //!
-//! [`plan`] makes an incident of a seed, [`incident`] plays it, [`model`] judges it.
+//! [`plan`] makes an incident of a seed, [`incident`] plays it, [`model`] judges it. [`alerts`] has the keys and what
+//! alerts say of them, [`weather`] the Regions that are slow, lossy or hung.
 
 #![expect(clippy::unwrap_used, reason = "a simulation fails by panicking")]
 
+pub mod alerts;
+pub mod counts;
 pub mod incident;
 pub mod model;
 pub mod network;
 pub mod plan;
 pub mod totals;
+pub mod weather;
 pub mod world;
 
 use std::num::NonZero;

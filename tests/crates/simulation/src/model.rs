@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::world::{Delivery, KEYS, KeyState, Route};
+use lightsail_simulator::SeenRequest;
+
+use crate::alerts::{KEYS, Named};
+use crate::world::{Delivery, KeyState};
 
 /// Maximum requests of one delivery, per exposed key and minute: polls with pauses of up to two seconds, each with up
 /// to five attempts, and the world's pages and buckets.
@@ -19,6 +22,9 @@ const MIN_LEFT: Duration = Duration::from_millis(500);
 /// Time before the deadline that separates two kinds of errors. An earlier error means that the function gave up. A
 /// later error may mean that time ran out.
 const GAVE_UP_BEFORE: Duration = Duration::from_secs(25);
+
+/// Call to STS, by the own account.
+const ASSUME_ROLE: &str = "AssumeRole";
 
 /// Outcomes for which Lambda gets no error.
 const SUCCESSES: [&str; 3] = ["revoked", "already_absent", "not_lightsail_key"];
@@ -42,8 +48,10 @@ const TRANSIENT: [&str; 12] = [
 /// Returns each rule that `delivery` breaks.
 pub fn broken_rules(delivery: &Delivery) -> Vec<String> {
     let mut broken = Vec::new();
-    for key in &delivery.keys {
-        key_rules(delivery, key, &mut broken);
+    for named in &delivery.named {
+        if let Some(key) = delivery.keys.iter().find(|key| key.id == named.key) {
+            key_rules(delivery, named, key, &mut broken);
+        }
     }
     let mut rule = |holds: bool, text: &str| {
         if !holds {
@@ -51,9 +59,21 @@ pub fn broken_rules(delivery: &Delivery) -> Vec<String> {
         }
     };
     // Promise: always leave a record.
-    rule(delivery.records.len() == delivery.keys.len(), "there is exactly one record per key");
-    let failed = delivery.records.iter().filter(|record| !is_success(record)).map(message);
+    let recorded = delivery.named.iter().all(|named| delivery.record_of(named).is_object());
+    rule(recorded && delivery.records.len() == delivery.named.len(), "there is exactly one record per key");
+    let failed = || delivery.records.iter().filter(|record| !is_success(record));
+    let is_batch = delivery.route.is_batch();
+    rule(is_batch == delivery.failed_messages().is_some(), "an SQS batch is answered by message");
     match &delivery.answer {
+        Ok(_) if is_batch => {
+            let mut told = delivery.failed_messages().unwrap_or_default();
+            let ids = failed().map(|record| &record["unmapped"]["invocation"]["message_id"]);
+            let mut failed = ids.map(|id| id.as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>();
+            told.sort_unstable();
+            failed.sort_unstable();
+            failed.dedup();
+            rule(told == failed, "SQS gets back exactly the messages with a failed record");
+        }
         // Keys are handled concurrently, so the log may have another order.
         Ok(records) => {
             let same =
@@ -62,33 +82,36 @@ pub fn broken_rules(delivery: &Delivery) -> Vec<String> {
         }
         Err(text) => {
             let mut told = text.split('\n').collect::<Vec<_>>();
-            let mut failed = failed.collect::<Vec<_>>();
+            let mut failed = failed().map(message).collect::<Vec<_>>();
             told.sort_unstable();
             failed.sort_unstable();
             rule(told == failed, "the error has the messages of the failed records");
         }
     }
-    let ok = delivery.answer.is_ok();
+    let ok = delivery.succeeded();
     rule(ok == delivery.records.iter().all(is_success), "Lambda gets an error exactly if an outcome is an error");
-    rule(delivery.error_type.is_none() == ok, "an error has an errorType");
+    rule(delivery.error_type.is_none() == delivery.answer.is_ok(), "an error has an errorType");
     rule(delivery.left >= MIN_LEFT.min(delivery.timeout / 6), "the answer comes at least 500 ms before the deadline");
 
     // Promise: never touch a key that was not named.
-    rule(delivery.other_keys == 2, "no other key is deleted");
+    rule(delivery.others_deleted.is_empty(), "no other key is deleted");
     let names_another = |id: &Option<String>| id.as_deref().is_some_and(|id| !KEYS.contains(&id));
     rule(!delivery.requests.iter().any(|seen| names_another(&seen.access_key_id)), "no delete names another key");
 
+    // A refused signature has no account.
+    let accounts = delivery.alert.accounts();
+    let mut called = delivery.requests.iter().filter(|seen| !seen.account.is_empty() && seen.operation != ASSUME_ROLE);
+    rule(called.all(|seen| accounts.contains(&seen.account.as_str())), "only accounts of the alert are called");
+
     // Promise: right away. Also, the number of requests is bounded.
-    let first = delivery.requests.iter().find(|seen| seen.operation != "AssumeRole");
-    // On a repeated delivery, a late read of the earlier delivery may arrive first.
-    let named = matches!(delivery.route, Route::Named | Route::NamedWrong | Route::Member) && delivery.is_first;
+    let named = delivery.alert.is_hinted() && delivery.is_first;
     rule(
-        // A delete that found no connection did not arrive.
-        !named || delivery.overlaps || delivery.network_failed || first.is_none_or(|seen| is_delete(&seen.operation)),
+        // A delete that found no connection was not sent.
+        !named || delivery.overlaps || delivery.network_failed || delivery.sent.first().is_none_or(|it| is_delete(it)),
         "the delete is the first request",
     );
     let minutes = usize::try_from(delivery.timeout.as_secs().div_ceil(60)).unwrap_or(usize::MAX).max(1);
-    let bound = MAX_REQUESTS * minutes * delivery.keys.len() * if delivery.overlaps { 2 } else { 1 };
+    let bound = MAX_REQUESTS * minutes * delivery.named.len() * if delivery.overlaps { 2 } else { 1 };
     rule(delivery.requests.len() <= bound, "the number of requests is bounded");
 
     // Transient faults must be overcome if they hit each call at most twice and no other faults occur.
@@ -98,7 +121,7 @@ pub fn broken_rules(delivery: &Delivery) -> Vec<String> {
     };
     // The SDK accepts a truncated XML document, so only the next delivery overcomes this fault.
     let is_transient =
-        |(operation, kind): (&str, &str)| TRANSIENT.contains(&kind) && (operation, kind) != ("AssumeRole", "truncated");
+        |(operation, kind): (&str, &str)| TRANSIENT.contains(&kind) && (operation, kind) != (ASSUME_ROLE, "truncated");
     let faults = delivery.requests.iter().filter_map(|seen| Some((seen.operation.as_str(), seen.fault.as_deref()?)));
     let only_transient = faults.into_iter().all(is_transient) && !delivery.network_failed && !delivery.overlaps;
     let at_most_twice = delivery.requests.iter().all(|seen| hits(&seen.operation) <= 2);
@@ -108,13 +131,15 @@ pub fn broken_rules(delivery: &Delivery) -> Vec<String> {
 }
 
 /// Rules about the record of one exposed key.
-fn key_rules(delivery: &Delivery, key: &KeyState, broken: &mut Vec<String>) {
+fn key_rules(delivery: &Delivery, named: &Named, key: &KeyState, broken: &mut Vec<String>) {
     let mut rule = |holds: bool, text: &str| {
         if !holds {
             broken.push(text.to_owned());
         }
     };
-    let record = delivery.record(key.id);
+    let record = delivery.record_of(named);
+    // Another message of the batch, or another delivery, may have deleted the key.
+    let alone = !delivery.overlaps && delivery.named.iter().filter(|other| other.key == key.id).count() == 1;
     let outcome = record["status_code"].as_str().unwrap_or("none");
     let ok = is_success(record);
     let unmapped = &record["unmapped"];
@@ -128,7 +153,7 @@ fn key_rules(delivery: &Delivery, key: &KeyState, broken: &mut Vec<String>) {
     let accepted = deletes().any(|seen| seen.status == Some(200));
     let existed = key.alive_before || delivery.lingers;
     rule(
-        outcome != "revoked" || delivery.overlaps || (accepted && existed),
+        outcome != "revoked" || !alone || (accepted && existed),
         "revoked means that the function's own delete was accepted",
     );
     let unread = unmapped["search"]["unread"].as_array().map_or(0, Vec::len);
@@ -144,23 +169,68 @@ fn key_rules(delivery: &Delivery, key: &KeyState, broken: &mut Vec<String>) {
     rule(!expired || scripted, "no session is used beyond its expiry");
 
     // The record tells if a delete may have taken effect.
-    let deleted = key.alive_before && !key.alive && !delivery.overlaps;
+    let deleted = key.alive_before && !key.alive && alone;
     let may_have_taken_effect = unmapped["failure"]["may_have_taken_effect"].as_bool();
     rule(may_have_taken_effect != Some(false) || !deleted, "the record never denies a delete that took effect");
     rule(
         ok || !deleted || may_have_taken_effect == Some(true) || outcome == "unconfirmed",
         "an error after a delete reports that it may have taken effect",
     );
+    place_rules(delivery, record, key, &mut rule);
+}
+
+/// Rules about the account, Region and bucket that a record names.
+fn place_rules(delivery: &Delivery, record: &Value, key: &KeyState, rule: &mut impl FnMut(bool, &str)) {
+    let unmapped = &record["unmapped"];
+    let (bucket, region, account) =
+        (&unmapped["bucket"]["name"], &unmapped["bucket"]["region"], &record["cloud"]["account"]["uid"]);
+    rule(bucket.is_null() || record["cloud"]["region"] == *region, "the record names one Region");
+    let seen = record["status_code"] == "revoked" || unmapped["access_key"]["evidence"] == "listed";
+    let place = &key.place;
+    let named = (bucket == place.bucket, region == place.region, account == place.account) == (true, true, true);
+    rule(!seen || named, "the record of a key that was seen names its account, Region and bucket");
+    let read = unmapped["verification"]["absent"].is_boolean();
+    let mut places = delivery.route.places().into_iter();
+    let exists = places.any(|place| bucket == place.bucket && region == place.region && account == place.account);
+    rule(!read || exists, "the record names account and Region of the bucket that was read");
+
+    // A request that the network lost did not arrive.
+    let arrived = |failure: &Value, account: &Value, region: &Value| {
+        let is_same = |seen: &SeenRequest| {
+            let same_account = seen.account.is_empty() || account == seen.account.as_str();
+            let same_region = seen.region.is_empty() || region == seen.region.as_str();
+            let place = failure["operation"] == ASSUME_ROLE || (same_account && same_region);
+            failure["operation"] == seen.operation.as_str() && place
+        };
+        delivery.network_failed || failure["attempts"].as_u64() == Some(0) || delivery.requests.iter().any(is_same)
+    };
+    let failure = &unmapped["failure"];
+    let made = failure.is_null() || bucket.is_null() || arrived(failure, account, region);
+    rule(made, "a failure belongs to a call in its account and Region");
+    for unread in unmapped["search"]["unread"].as_array().into_iter().flatten() {
+        let made = arrived(&unread["failure"], &unread["account"], &unread["region"]);
+        rule(made, "what was not read belongs to a call in its account and Region");
+        let accounts = delivery.alert.accounts();
+        let concerned = accounts.iter().any(|account| unread["account"] == *account);
+        rule(concerned, "what was not read is in an account of the alert");
+    }
 }
 
 /// Returns each rule that the incident as a whole breaks.
 pub fn broken_history(deliveries: &[Delivery]) -> Vec<String> {
     let mut broken = Vec::new();
     let Some(last) = deliveries.last() else { return vec!["nothing was delivered".to_owned()] };
-    let alive = last.keys.iter().any(|key| key.alive);
-    // Lambda gives up after two retries, and the failure queue and alarms tell people.
-    if alive && last.answer.is_ok() {
-        broken.push("at the end of an incident the key is gone, or people are told".to_owned());
+    // After two retries Lambda and SQS give up, and the failure queues and alarms tell people.
+    let told = |key: &KeyState| {
+        let naming = |delivery: &&Delivery| delivery.named.iter().any(|named| named.key == key.id);
+        deliveries.iter().rfind(naming).is_some_and(|last| {
+            let mut of_key = last.named.iter().filter(|named| named.key == key.id);
+            let failed = last.failed_messages().unwrap_or_default();
+            last.answer.is_err() || of_key.any(|named| named.message.as_ref().is_some_and(|id| failed.contains(id)))
+        })
+    };
+    if !last.keys.iter().all(|key| !key.alive || told(key)) {
+        broken.push("at the end of an incident each key is gone, or people are told".to_owned());
     }
     // Overlapping deliveries may end in the same instant, and then their order says nothing.
     let in_order = |pair: &&[Delivery]| !(pair[0].overlaps && pair[1].overlaps);

@@ -1,17 +1,22 @@
-//! Seed -> the plan of an incident: alert, faults, network, and Lambda's retries.
+//! Seed -> the plan of an incident: alert, faults, Regions, network, and the retries of Lambda and SQS.
 
 use std::time::Duration;
 
 use fastrand::Rng;
 use lightsail_simulator::{Fault, Script};
 
+use crate::alerts::Route;
 use crate::network::{ConnectFault, Fate};
-use crate::world::Route;
+use crate::weather::{Spell, Weather};
 use crate::{OTHER_REGION, REGION};
 
 /// Lambda's pauses before it retries an asynchronous invocation (Lambda guide, "How Lambda handles errors and retries
 /// with asynchronous invocation").
 pub const RETRY_AFTER: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
+
+/// Pause after which SQS delivers a failed message again: `VisibilityTimeout` of the queue in the template. It delivers
+/// three times, too.
+pub const SQS_RETRY_AFTER: Duration = Duration::from_secs(360);
 
 /// Everything that happens in one incident.
 #[derive(Clone, Debug)]
@@ -28,6 +33,8 @@ pub struct Plan {
     pub latency_ms: u64,
     /// Faults of calls.
     pub faults: Vec<CallFault>,
+    /// Regions that are slow, lossy or hung.
+    pub weather: Vec<Spell>,
     /// Faults of the first connection attempts.
     pub connect: Vec<ConnectFault>,
     /// Start of a second delivery of the same alert, after the first. None if deliveries do not overlap.
@@ -60,20 +67,32 @@ pub struct Freeze {
     pub fates: Vec<Fate>,
 }
 
+/// Routes to pick from. Those with one key are more frequent, because they cost less.
+const ROUTES: [Route; 16] = [
+    Route::Named,
+    Route::Named,
+    Route::Named,
+    Route::NamedWrong,
+    Route::NamedWrong,
+    Route::Searched,
+    Route::Searched,
+    Route::Searched,
+    Route::Member,
+    Route::Member,
+    Route::Several,
+    Route::Twice,
+    Route::Accounts,
+    Route::Unowned,
+    Route::Batch,
+    Route::BatchTwice,
+];
+
 impl Plan {
     /// Makes the plan of a seed.
     pub fn of(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(seed);
-        let routes = [
-            Route::Named,
-            Route::Named,
-            Route::NamedWrong,
-            Route::Searched,
-            Route::Searched,
-            Route::Member,
-            Route::Several,
-        ];
-        let route = pick(rng, &routes);
+        let route = pick(rng, &ROUTES);
+        let weather = [REGION, OTHER_REGION].into_iter().filter_map(|region| Spell::of(rng, region)).collect();
         let faults = (0..rng.usize(0..6)).map(|_| CallFault::of(rng, route)).collect();
         let connect = 0..rng.usize(0..12).saturating_sub(8);
         let connect = connect.map(|_| pick(rng, &[ConnectFault::Refused, ConnectFault::Silent])).collect();
@@ -84,6 +103,7 @@ impl Plan {
             timeout: pick(rng, &[60, 60, 60, 30, 5].map(Duration::from_secs)),
             latency_ms: pick(rng, &[0, 1, 5, 20, 80]),
             faults,
+            weather,
             connect,
             overlap: (rng.u8(0..5) == 0).then(|| Duration::from_millis(rng.u64(0..2_000))),
             freezes: RETRY_AFTER.iter().map(|_| Freeze::of(rng)).collect(),
@@ -97,7 +117,7 @@ impl CallFault {
         let reads = ["GetOperation", "GetOperation", "GetBucketAccessKeys", "GetBucketAccessKeys", "GetBuckets"];
         let operation = match rng.u8(0..10) {
             0..4 => DELETE,
-            4 if route == Route::Member => "AssumeRole",
+            4 if route.has_member() => "AssumeRole",
             _ => pick(rng, &reads),
         };
         let fault = match rng.u8(0..5) {
@@ -117,9 +137,41 @@ impl CallFault {
     }
 }
 
+impl Spell {
+    /// Makes the weather of a Region: mostly none, else for the whole incident or for a time.
+    fn of(rng: &mut Rng, region: &'static str) -> Option<Self> {
+        let milliseconds = |rng: &mut Rng, choices: &[u64]| Duration::from_millis(pick(rng, choices));
+        let weather = match rng.u8(0..20) {
+            0 | 1 => Weather::Slow {
+                connect: milliseconds(rng, &[10, 100, 400, 900]),
+                message: milliseconds(rng, &[50, 100, 250, 500, 1_000, 2_000]),
+            },
+            2 => Weather::Lossy { percent: pick(rng, &[5, 20, 40, 70]) },
+            3 => Weather::Hung { accepts: rng.bool() },
+            _ => return None,
+        };
+        let (from, lasts) = match rng.u8(0..3) {
+            0 => (0, 86_400_000),
+            1 => (0, rng.u64(500..90_000)),
+            _ => (rng.u64(0..5_000), rng.u64(500..90_000)),
+        };
+        let [from, until] = [from, from + lasts].map(Duration::from_millis);
+        Some(Self { region, weather, from, until })
+    }
+}
+
 impl Freeze {
     fn of(rng: &mut Rng) -> Self {
-        let beyond = pick(rng, &[0, 0, 10, 600, 1_200].map(Duration::from_secs));
+        // A session in a member account lasts 15 minutes. Lambda keeps processes for hours.
+        let beyond = match rng.u8(0..7) {
+            0 | 1 => 0,
+            2 => 10,
+            3 => 600,
+            4 => rng.u64(700..900),
+            5 => 1_200,
+            _ => 3_700,
+        };
+        let beyond = Duration::from_secs(beyond);
         let fates = [Fate::Open, Fate::Open, Fate::Closed, Fate::Reset, Fate::Forgotten];
         Self { beyond, fates: (0..rng.usize(1..4)).map(|_| pick(rng, &fates)).collect() }
     }

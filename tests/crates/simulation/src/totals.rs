@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::counts::Counts;
 use crate::incident::Incident;
 use crate::on_all_processors;
 
@@ -25,10 +26,8 @@ pub struct Totals {
     pub requests: u64,
     /// Simulated time.
     pub simulated: Duration,
-    /// Records by outcome.
-    pub outcomes: BTreeMap<String, u64>,
-    /// Faults that hit a request, by kind.
-    pub faults: BTreeMap<String, u64>,
+    /// What was met: routes, outcomes of records, faults of calls, Regions, connections, deliveries, clocks, sessions.
+    pub met: Counts,
     /// Incidents that broke a rule.
     pub broken: Vec<Incident>,
 }
@@ -58,14 +57,22 @@ impl Totals {
     fn add(&mut self, incident: Incident) {
         self.incidents += 1;
         self.simulated += incident.simulated;
+        self.met.merge(&incident.met);
+        self.met.add("routes", &format!("{:?}", incident.plan.route), 1);
+        for spell in &incident.plan.weather {
+            self.met.add("Regions planned", spell.weather.name(), 1);
+        }
         for delivery in &incident.deliveries {
             self.deliveries += 1;
             self.requests += delivery.requests.len() as u64;
             for record in &delivery.records {
-                *self.outcomes.entry(record["status_code"].as_str().unwrap_or("none").to_owned()).or_default() += 1;
+                self.met.add("outcomes", record["status_code"].as_str().unwrap_or("none"), 1);
             }
-            for fault in delivery.requests.iter().filter_map(|seen| seen.fault.clone()) {
-                *self.faults.entry(fault).or_default() += 1;
+            for fault in delivery.requests.iter().filter_map(|seen| seen.fault.as_deref()) {
+                self.met.add("faults of calls", fault, 1);
+            }
+            if delivery.failed_messages().is_some_and(|failed| (1..delivery.alert.len()).contains(&failed.len())) {
+                self.met.add("deliveries", "batch failed in part", 1);
             }
         }
         if !incident.broken.is_empty() {
@@ -76,14 +83,10 @@ impl Totals {
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { incidents, deliveries, requests, simulated, outcomes, faults, broken } = self;
-        let list = |counts: &BTreeMap<String, u64>| {
-            counts.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
-        };
+        let Self { incidents, deliveries, requests, simulated, met, broken } = self;
         writeln!(f, "{incidents} incidents, {deliveries} deliveries, {requests} requests")?;
         writeln!(f, "{:.1} hours of simulated time", simulated.as_secs_f64() / 3600.0)?;
-        writeln!(f, "outcomes: {}", list(outcomes))?;
-        writeln!(f, "faults met: {}", list(faults))?;
+        write!(f, "{met}")?;
         write!(f, "broken: {}", broken.len())?;
         for (rule, seeds) in self.broken_rules() {
             write!(f, "\n  {rule}: {} incidents, make simulate SEED={}", seeds.len(), seeds[0])?;

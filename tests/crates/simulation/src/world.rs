@@ -14,34 +14,15 @@ use lightsail_simulator::{Dialer, Role, Script, Seed, SeenRequest, Settings, Sim
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use crate::alerts::{Alert, Named, Place};
 use crate::network::Network;
+use crate::weather::Regions;
 use crate::{ACCOUNT, MEMBER, OTHER_REGION, REGION, start};
 
-/// Exposed keys: the first is on [`BUCKET`], the second in another Region.
-pub const KEYS: [&str; 2] = ["AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7SECONDK"];
-/// Bucket of the first key.
-pub const BUCKET: &str = "photos";
-/// Bucket of the second key, and of a key to leave alone.
-const OTHER_BUCKET: &str = "backups";
-/// Keys that no alert names.
-const OTHERS: [(&str, &str); 2] = [(BUCKET, "AKIAI44QH8DHBEXAMPLE"), (OTHER_BUCKET, "AKIAQQQQQQQQQQQQQQQQ")];
+pub use crate::alerts::{BUCKET, KEYS, Route};
+
 const SECRET: &str = "simulated-secret";
 const ROLE: &str = "lightsail-key-responder";
-
-/// Contents of an alert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Route {
-    /// Key and bucket.
-    Named,
-    /// Key and another existing bucket.
-    NamedWrong,
-    /// Key only.
-    Searched,
-    /// Key, bucket and member account.
-    Member,
-    /// Two keys, without bucket or owner.
-    Several,
-}
 
 /// Simulator, accounts and function.
 pub struct World {
@@ -51,6 +32,8 @@ pub struct World {
     pub clock: Clock,
     /// The first process of the function.
     pub process: Process,
+    /// The Regions, as the network reaches them.
+    pub regions: Regions,
     dialer: Dialer,
     config: Config,
     route: Route,
@@ -70,6 +53,8 @@ pub struct Process {
 pub struct KeyState {
     /// ID of the key.
     pub id: &'static str,
+    /// Its bucket, with account and Region.
+    pub place: Place,
     /// Whether it existed before the delivery.
     pub alive_before: bool,
     /// Whether it exists after it.
@@ -81,6 +66,10 @@ pub struct KeyState {
 pub struct Delivery {
     /// Route of the alert.
     pub route: Route,
+    /// What was delivered of the alert.
+    pub alert: Alert,
+    /// Keys that are to have a record.
+    pub named: Vec<Named>,
     /// Whether it is the first of its incident.
     pub is_first: bool,
     /// Whether another delivery ran at the same time.
@@ -97,10 +86,12 @@ pub struct Delivery {
     pub records: Vec<Value>,
     /// Requests that arrived during it.
     pub requests: Vec<SeenRequest>,
+    /// Operations of the requests to Lightsail that were sent during it, in this order. Some may arrive late or never.
+    pub sent: Vec<String>,
     /// The exposed keys.
     pub keys: Vec<KeyState>,
-    /// Number of keys to leave alone that still exist.
-    pub other_keys: usize,
+    /// Keys that no alert names, of both accounts, that do not exist any more.
+    pub others_deleted: Vec<&'static str>,
     /// Start, since the start of the simulation.
     pub at: Duration,
     /// Time that it took.
@@ -120,21 +111,27 @@ impl World {
         Self::with(route, settings, &format!("{OTHER_REGION},{REGION}"))
     }
 
+    /// Builds the world of [`Self::new`] with weather.
+    pub fn in_weather(route: Route, settings: Settings, regions: Regions) -> Self {
+        Self::start(route, settings, &format!("{OTHER_REGION},{REGION}"), regions)
+    }
+
     /// Builds the world of an alert by `route`, with this value of `SEARCH_REGIONS`. Empty means all Regions.
     pub fn with(route: Route, settings: Settings, search_regions: &str) -> Self {
+        Self::start(route, settings, search_regions, Regions::default())
+    }
+
+    fn start(route: Route, settings: Settings, search_regions: &str, regions: Regions) -> Self {
         let clock = Clock::simulated(start());
         let wall = clock.clone();
         clock::simulate(move || wall.now());
         let settings = Settings { secret_access_key: Some(SECRET.to_owned()), ..settings };
         let (simulator, dialer) = Simulator::start_in_memory(settings).unwrap();
-        let home = home(route);
         simulator.role(Role::new(MEMBER, ROLE)).unwrap();
-        let [(_, sibling), (_, other)] = OTHERS;
-        simulator.seed(Seed::bucket(REGION, BUCKET).account(home).key(KEYS[0]).key(sibling)).unwrap();
-        let backups = Seed::bucket(OTHER_REGION, OTHER_BUCKET).account(home).key(other);
-        simulator.seed(if route == Route::Several { backups.key(KEYS[1]) } else { backups }).unwrap();
-        if route == Route::NamedWrong {
-            simulator.seed(Seed::bucket(REGION, "empty").account(home)).unwrap();
+        for Place { account, region, bucket, exposed, other } in route.places() {
+            let seed = Seed::bucket(region, bucket).account(account);
+            let keys = exposed.into_iter().chain(other);
+            simulator.seed(keys.fold(seed, |seed, key| seed.key(key))).unwrap();
         }
         let variables = [
             ("AWS_REGION", REGION),
@@ -150,13 +147,13 @@ impl World {
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let config = Config::read(variables).unwrap();
         let log = Log::default();
-        let process = Process::start(&config, dialer.clone(), &clock, &log);
-        Self { simulator, clock, process, dialer, config, route, log, started: Instant::now() }
+        let process = Process::start(&config, dialer.clone(), &clock, &log, &regions);
+        Self { simulator, clock, process, regions, dialer, config, route, log, started: Instant::now() }
     }
 
     /// Starts another process of the function.
     pub fn start_process(&self) -> Process {
-        Process::start(&self.config, self.dialer.clone(), &self.clock, &self.log)
+        Process::start(&self.config, self.dialer.clone(), &self.clock, &self.log, &self.regions)
     }
 
     /// Adds a fault of a call.
@@ -166,12 +163,19 @@ impl World {
 
     /// Delivers the alert once, as invocation `number`, to a function with this timeout.
     pub async fn deliver(&self, number: usize, timeout: Duration) -> Delivery {
-        self.deliver_to(&self.process, &event(self.route), number, timeout).await
+        self.deliver_alert(&self.process, &self.route.alert(), number, timeout).await
+    }
+
+    /// Delivers an alert, or a part of it, to a process.
+    pub async fn deliver_alert(&self, process: &Process, alert: &Alert, number: usize, timeout: Duration) -> Delivery {
+        let delivery = self.deliver_to(process, &alert.event(), number, timeout).await;
+        Delivery { named: alert.named(), alert: alert.clone(), ..delivery }
     }
 
     /// Delivers an event to a process.
     pub async fn deliver_to(&self, process: &Process, event: &Value, number: usize, timeout: Duration) -> Delivery {
         let before = self.keys();
+        let (failures, sent) = (self.regions.failures(), self.regions.sent().len());
         let earlier = self.simulator.requests();
         let (at, started) = (self.started.elapsed(), Instant::now());
         let deadline = (self.clock.now() + timeout).timestamp_millis().unsigned_abs();
@@ -182,9 +186,11 @@ impl World {
         let took = started.elapsed();
         Delivery {
             route: self.route,
+            alert: self.route.alert(),
+            named: self.route.alert().named(),
             is_first: number == 0,
             overlaps: false,
-            network_failed: false,
+            network_failed: self.regions.failures() > failures,
             lingers: earlier.iter().any(|seen| seen.fault.as_deref() == Some("still_listed")),
             error_type: result.as_ref().err().map(|error| error.error_type),
             answer: match result {
@@ -197,12 +203,12 @@ impl World {
             },
             records: self.log.records_of(&id),
             requests: self.simulator.requests().split_off(earlier.len()),
+            sent: self.regions.sent().split_off(sent),
             keys: before
                 .into_iter()
-                .zip(self.keys())
-                .map(|(before, after)| KeyState { alive: after.1, id: before.0, alive_before: before.1 })
+                .map(|(id, place, alive_before)| KeyState { id, alive_before, alive: self.exists(&place, id), place })
                 .collect(),
-            other_keys: OTHERS.iter().filter(|(bucket, key)| self.exists(bucket, key)).count(),
+            others_deleted: self.others_deleted(),
             at,
             took,
             timeout,
@@ -211,21 +217,29 @@ impl World {
     }
 
     /// Returns the exposed keys, and whether each exists.
-    fn keys(&self) -> Vec<(&'static str, bool)> {
-        let exposed = if self.route == Route::Several { &KEYS[..] } else { &KEYS[..1] };
-        let places = [BUCKET, OTHER_BUCKET];
-        exposed.iter().zip(places).map(|(key, bucket)| (*key, self.exists(bucket, key))).collect()
+    fn keys(&self) -> Vec<(&'static str, Place, bool)> {
+        let key = |place: Place| {
+            let key = place.exposed?;
+            Some((key, place.clone(), self.exists(&place, key)))
+        };
+        self.route.places().into_iter().filter_map(key).collect()
     }
 
-    fn exists(&self, bucket: &str, key: &str) -> bool {
-        let keys = [REGION, OTHER_REGION].map(|region| self.simulator.keys(home(self.route), region, bucket));
-        keys.into_iter().flatten().flatten().any(|found| found == key)
+    fn others_deleted(&self) -> Vec<&'static str> {
+        let places = self.route.places().into_iter();
+        let others = places.filter_map(|place| Some((place.other?, place)));
+        others.filter(|(key, place)| !self.exists(place, key)).map(|(key, _)| key).collect()
+    }
+
+    fn exists(&self, place: &Place, key: &str) -> bool {
+        let keys = self.simulator.keys(place.account, place.region, place.bucket);
+        keys.into_iter().flatten().any(|found| found == key)
     }
 }
 
 impl Process {
-    fn start(config: &Config, dialer: Dialer, clock: &Clock, log: &Log) -> Self {
-        let network = Network::new(move |_| dialer.dial(), config.timeouts.connect);
+    fn start(config: &Config, dialer: Dialer, clock: &Clock, log: &Log, regions: &Regions) -> Self {
+        let network = Network::with_regions(move |_| dialer.dial(), config.timeouts.connect, regions.clone());
         let aws = AwsSettings::with(config, network.http_client(), clock.clone());
         Self { responder: Responder::with(config, Audit::new(log.clone()), &aws), network }
     }
@@ -241,6 +255,28 @@ impl Delivery {
     pub fn record(&self, key: &str) -> &Value {
         let of_key = |record: &&Value| record["unmapped"]["access_key"]["id"] == key;
         self.records.iter().find(of_key).unwrap_or(&Value::Null)
+    }
+
+    /// Returns the record of a named key. `Null` if there is none.
+    pub fn record_of(&self, named: &Named) -> &Value {
+        let of_key = |record: &&Value| {
+            let unmapped = &record["unmapped"];
+            let message = unmapped["invocation"]["message_id"].as_str();
+            unmapped["access_key"]["id"] == named.key && message == named.message.as_deref()
+        };
+        self.records.iter().find(of_key).unwrap_or(&Value::Null)
+    }
+
+    /// Returns the IDs of the messages that SQS delivers again. None if the answer is not that to a batch.
+    pub fn failed_messages(&self) -> Option<Vec<String>> {
+        let [answer] = self.answer.as_ref().ok()?.as_slice() else { return None };
+        let items = answer["batchItemFailures"].as_array()?.iter();
+        Some(items.map(|item| item["itemIdentifier"].as_str().unwrap_or_default().to_owned()).collect())
+    }
+
+    /// Returns whether nothing is delivered again.
+    pub fn succeeded(&self) -> bool {
+        self.answer.is_ok() && self.failed_messages().is_none_or(|failed| failed.is_empty())
     }
 
     /// Returns everything that can be observed, one line per request and record.
@@ -270,20 +306,9 @@ fn line(request: &SeenRequest) -> String {
     format!("{at} {at_ms:>7} ms #{connection} {operation} {account} {region} {bucket} {key} {status:?} {fault}")
 }
 
-fn home(route: Route) -> &'static str {
-    if route == Route::Member { MEMBER } else { ACCOUNT }
-}
-
 /// Returns the event of a route.
 pub fn event(route: Route) -> Value {
-    let key = KEYS[0];
-    match route {
-        Route::Named => json!({"accessKeyId": key, "bucketName": BUCKET, "region": REGION, "accountId": ACCOUNT}),
-        Route::NamedWrong => json!({"accessKeyId": key, "bucketName": "empty", "accountId": ACCOUNT}),
-        Route::Searched => json!({"accessKeyId": key, "accountId": ACCOUNT}),
-        Route::Member => json!({"accessKeyId": key, "bucketName": BUCKET, "accountId": MEMBER}),
-        Route::Several => json!({"accessKeyId": KEYS}),
-    }
+    route.alert().event()
 }
 
 impl Log {

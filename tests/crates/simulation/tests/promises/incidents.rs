@@ -3,19 +3,54 @@
 use responder_simulation::incident::Incident;
 use responder_simulation::on_all_processors;
 use responder_simulation::totals::Totals;
+use responder_simulation::world::Route;
 
 /// Incidents in every run of the tests, the same on every machine. `make simulate` plays others.
 const INCIDENTS: u64 = 5_000;
+
+/// What the incidents must meet: group, names, and how often at least.
+const MET: [(&str, &[&str], u64); 8] = [
+    (
+        "outcomes",
+        &["already_absent", "failed", "not_lightsail_key", "revoked", "search_incomplete", "unconfirmed"],
+        100,
+    ),
+    ("Regions planned", &["hung", "lossy", "slow"], 300),
+    (
+        "Regions",
+        &[
+            "hung connection lost",
+            "hung message lost",
+            "lossy connection lost",
+            "lossy connection reset",
+            "lossy message lost",
+            "lossy message reset",
+            "slow connection late",
+            "slow message late",
+        ],
+        300,
+    ),
+    ("connection faults", &["refused", "silent"], 300),
+    ("frozen connections", &["closed", "forgotten", "kept", "reset"], 300),
+    ("clock", &["jump", "without a jump"], 300),
+    ("deliveries", &["batch failed in part", "overlapping", "retry 1", "retry 2"], 100),
+    ("sessions of a warm process", &["expired", "expires before the deadline", "lasts"], 10),
+];
 
 #[test]
 fn promises_hold_in_every_incident() {
     let totals = Totals::of(0..INCIDENTS);
     assert!(totals.broken.is_empty(), "{totals}");
     // A plan that never meets a fault, or a function that never succeeds, would keep every rule.
-    for outcome in ["already_absent", "failed", "not_lightsail_key", "revoked", "search_incomplete", "unconfirmed"] {
-        assert!(totals.outcomes.get(outcome).is_some_and(|count| *count > 100), "{outcome}: {totals}");
+    for (group, names, least) in MET {
+        for name in names {
+            assert!(totals.met.get(group, name) >= least, "{group}: {name}: {totals}");
+        }
     }
-    assert!(totals.faults.len() >= 23 && totals.faults.values().all(|count| *count > 10), "{totals}");
+    let faults = totals.met.group("faults of calls").collect::<Vec<_>>();
+    assert!(faults.len() >= 23 && faults.iter().all(|(_, count)| *count > 10), "{totals}");
+    let routes = Route::ALL.map(|route| totals.met.get("routes", &format!("{route:?}")));
+    assert!(routes.iter().all(|count| *count > 100), "{totals}");
 }
 
 /// The same requests at the same simulated times, and the same records.
