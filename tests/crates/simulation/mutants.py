@@ -133,6 +133,48 @@ MUTANTS = [
         "visit.filter(|_| !incomplete || true).and_then(verification)",
         "an existing key is not reported as absent",
     ),
+    Mutant(
+        "record the account of the alert instead of the key's",
+        "src/audit/record.rs",
+        "visit.map_or(&case.account, |visit| &visit.target.account)",
+        "&case.account",
+        "the record of a key that was seen names its account, Region and bucket",
+    ),
+    Mutant(
+        "blame the own account for what a member account refused",
+        "src/respond/locate.rs",
+        "        account: account.id.as_ref().map(ToString::to_string),\n        region: Some(region",
+        '        account: Some("012345678912".to_owned()),\n        region: Some(region',
+        "what was not read belongs to a call in its account and Region",
+    ),
+    Mutant(
+        "search accounts that the alert does not concern",
+        "src/respond/accounts.rs",
+        "        match owner {\n",
+        "        match owner.filter(|owner| Some(*owner) != own) {\n",
+        "only accounts of the alert are called",
+    ),
+    Mutant(
+        "delete the sibling in the member account only",
+        "src/aws/lightsail.rs",
+        ".access_key_id(key.as_str())",
+        '.access_key_id(key.as_str().replace("IOSFODNN7MEMBERK", "I44QH8DHBMEMBERK"))',
+        "no other key is deleted",
+    ),
+    Mutant(
+        "give only one failed message back to SQS",
+        "src/respond.rs",
+        "        response.batch_item_failures.push(failure);\n",
+        "        response.batch_item_failures = vec![failure];\n",
+        "SQS gets back exactly the messages with a failed record",
+    ),
+    Mutant(
+        "take a lost Region for one without Lightsail",
+        "src/respond/locate.rs",
+        'matches!(code, Some("UnrecognizedClientException" | "InvalidClientTokenId")) && is_opt_in(region)',
+        'matches!(code, None | Some("UnrecognizedClientException" | "InvalidClientTokenId")) || is_opt_in(region)',
+        GONE,
+    ),
 ]
 
 

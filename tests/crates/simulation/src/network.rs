@@ -323,10 +323,9 @@ impl AsyncWrite for Stream {
 }
 
 /// Returns the operation that the head of a request to Lightsail names.
-fn operation(head: &[u8]) -> Option<&str> {
-    const TARGET: &str = "x-amz-target: Lightsail_20161128.";
-    let place = head.windows(TARGET.len()).position(|text| text == TARGET.as_bytes())?;
-    std::str::from_utf8(head.get(place + TARGET.len()..)?.split(|byte| *byte == b'\r').next()?).ok()
+fn operation(request: &[u8]) -> Option<&str> {
+    let (_, rest) = std::str::from_utf8(request).ok()?.split_once("x-amz-target: Lightsail_20161128.")?;
+    rest.split('\r').next()
 }
 
 impl Connection for Stream {

@@ -154,9 +154,10 @@ impl Regions {
         self.state().sent.push(operation.to_owned());
     }
 
-    /// Returns the operations of all requests to Lightsail, in the order in which the function sent them.
-    pub fn sent(&self) -> Vec<String> {
-        self.state().sent.clone()
+    /// Returns the operations of the requests to Lightsail after the first `skip`, in the order in which the function
+    /// sent them.
+    pub fn sent_after(&self, skip: usize) -> Vec<String> {
+        self.state().sent.iter().skip(skip).cloned().collect()
     }
 
     /// Counts something that happened on the network.

@@ -175,7 +175,7 @@ impl World {
     /// Delivers an event to a process.
     pub async fn deliver_to(&self, process: &Process, event: &Value, number: usize, timeout: Duration) -> Delivery {
         let before = self.keys();
-        let (failures, sent) = (self.regions.failures(), self.regions.sent().len());
+        let (failures, sent) = (self.regions.failures(), self.regions.sent_after(0).len());
         let earlier = self.simulator.requests();
         let (at, started) = (self.started.elapsed(), Instant::now());
         let deadline = (self.clock.now() + timeout).timestamp_millis().unsigned_abs();
@@ -203,7 +203,7 @@ impl World {
             },
             records: self.log.records_of(&id),
             requests: self.simulator.requests().split_off(earlier.len()),
-            sent: self.regions.sent().split_off(sent),
+            sent: self.regions.sent_after(sent),
             keys: before
                 .into_iter()
                 .map(|(id, place, alive_before)| KeyState { id, alive_before, alive: self.exists(&place, id), place })
