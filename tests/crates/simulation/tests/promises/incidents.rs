@@ -2,6 +2,7 @@
 
 use responder_simulation::incident::Incident;
 use responder_simulation::on_all_processors;
+use responder_simulation::plan::Plan;
 use responder_simulation::totals::Totals;
 use responder_simulation::world::Route;
 
@@ -56,7 +57,12 @@ fn promises_hold_in_every_incident() {
 /// The same requests at the same simulated times, and the same records.
 #[test]
 fn same_seed_gives_same_trace() {
-    let seeds = (0..60).collect::<Vec<_>>();
+    let seeds = (0..100).collect::<Vec<_>>();
+    let plans = seeds.iter().map(|seed| Plan::of(*seed)).collect::<Vec<_>>();
+    assert!(Route::ALL.iter().all(|route| plans.iter().any(|plan| plan.route == *route)));
+    for weather in ["slow", "lossy", "hung"] {
+        assert!(plans.iter().flat_map(|plan| &plan.weather).any(|spell| spell.weather.name() == weather), "{weather}");
+    }
     let first = on_all_processors(seeds.clone(), |seed| Incident::of(seed).trace());
     let backwards = on_all_processors(seeds.into_iter().rev().collect(), |seed| Incident::of(seed).trace());
     for (seed, (one, other)) in first.iter().zip(backwards.iter().rev()).enumerate() {
