@@ -109,8 +109,9 @@ impl InRegion {
     pub async fn get_bucket_access_keys(&self, bucket: &BucketName) -> Result<Vec<AccessKey>, Failure> {
         let (call, _permit) = self.read("GetBucketAccessKeys").await?;
         let output = send!(call, self.client.get_bucket_access_keys().bucket_name(bucket.as_str())).await?;
-        // Neither an absent list nor a key without an ID proves that the wanted key is gone.
-        let keys = output.access_keys.ok_or_else(|| call.malformed("no list of accessKeys"))?;
+        let by_aws = is_by_aws(&output);
+        let keys = listed(output.access_keys, by_aws).ok_or_else(|| call.malformed("no list of accessKeys"))?;
+        // A key without an ID may be the wanted one.
         let keys = keys.into_iter().map(AccessKey::read).collect::<Option<_>>();
         keys.ok_or_else(|| call.malformed("a key without accessKeyId"))
     }
@@ -148,8 +149,10 @@ impl InRegion {
             Ok(output) => output,
             Err(failure) => return (vec![Err(failure)], None),
         };
-        // An absent list does not say that there are no buckets.
-        let Some(buckets) = output.buckets else { return (vec![Err(call.malformed("no list of buckets"))], None) };
+        let by_aws = is_by_aws(&output);
+        let Some(buckets) = listed(output.buckets, by_aws) else {
+            return (vec![Err(call.malformed("no list of buckets"))], None);
+        };
         let read = |bucket| Bucket::read(bucket).ok_or_else(|| call.malformed("a bucket without a name"));
         let mut buckets = buckets.into_iter().map(read).collect::<Vec<_>>();
         let next = output.next_page_token.filter(|next| !next.is_empty());
@@ -167,4 +170,19 @@ impl InRegion {
         // The semaphore is never closed.
         Ok((call, permit.ok()))
     }
+}
+
+/// Returns whether AWS wrote the response: only the service that handles a request gives it an ID. A `{}` of anything
+/// between has none.
+fn is_by_aws(output: &impl RequestId) -> bool {
+    output.request_id().is_some_and(|id| !id.is_empty())
+}
+
+/// Returns the list of a response. None if its absence proves nothing.
+///
+/// AWS has not published whether Lightsail sends an empty list or leaves it out. AWS's JSON protocols allow both: a
+/// member without a value is left out, and a client treats an absent list as empty (Smithy specification, "AWS JSON
+/// 1.1 protocol"; one public stand-in for Lightsail leaves it out).
+fn listed<T>(list: Option<Vec<T>>, by_aws: bool) -> Option<Vec<T>> {
+    list.or_else(|| by_aws.then(Vec::new))
 }

@@ -109,6 +109,21 @@ async fn response_without_list_makes_search_incomplete() {
     assert_eq!(scene.respond(&key_only()).await.outcome(), "search_incomplete");
 }
 
+/// AWS may leave out an empty list: then `{}` is its whole response, and it has a request ID.
+#[tokio::test(start_paused = true)]
+async fn absent_list_with_request_id_is_empty() {
+    let settings = Settings { omit_empty_lists: true, ..Settings::default() };
+    let scene = Scene::with(settings, &[]).await.seeded("us-east-1", "photos", &[KEY]);
+    for outcome in ["revoked", "already_absent"] {
+        let answer = scene.respond(&manual_event()).await;
+        assert_eq!(answer.outcome(), outcome, "{}", answer.message());
+        assert_eq!(answer.unmapped("/verification/absent"), true);
+    }
+    let answer = scene.respond(&key_only()).await;
+    assert_eq!(answer.outcome(), "not_lightsail_key", "{}", answer.message());
+    assert_eq!(answer.unmapped("/search/regions_read"), 19);
+}
+
 #[tokio::test(start_paused = true)]
 async fn listed_but_not_found_bucket_counts_as_unread() {
     let scene = Scene::with_key_on_photos().await;

@@ -61,10 +61,16 @@ impl Answer {
                 let body = Bytes::from_static(b"This is not JSON.");
                 Self { status: StatusCode::OK, content_type: "text/plain", error_type: None, body }.response(request_id)
             }
-            Some(Fault::EmptyAnswer) if self.content_type == XML => {
-                Self::xml(sts::EMPTY.to_owned()).response(request_id)
+            Some(Fault::EmptyAnswer) => {
+                let empty = match self.content_type {
+                    XML => Self::xml(sts::EMPTY.to_owned()),
+                    _ => Self::success(&Value::Object(serde_json::Map::new())),
+                };
+                // The service did not write it: from the service, `{}` is a list without entries.
+                let mut response = empty.response(request_id);
+                response.headers_mut().remove(REQUEST_ID);
+                response
             }
-            Some(Fault::EmptyAnswer) => Self::success(&Value::Object(serde_json::Map::new())).response(request_id),
             Some(Fault::NeverEnds) => {
                 let started = stream::once(async { Ok::<_, Infallible>(half) });
                 self.streamed(Body::from_stream(started.chain(stream::pending())), request_id)
@@ -91,7 +97,7 @@ impl Answer {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(self.body.len()));
         // A load balancer stands before the service, which gives the request its id.
         let request_id = (self.content_type != HTML).then_some(request_id);
-        let texts = [("x-amzn-requestid", request_id), ("x-amzn-errortype", self.error_type.as_deref())];
+        let texts = [(REQUEST_ID, request_id), ("x-amzn-errortype", self.error_type.as_deref())];
         for (name, text) in texts {
             // A scripted error type can have letters that a header cannot.
             if let Some(value) = text.and_then(|text| HeaderValue::from_str(text).ok()) {
@@ -102,6 +108,8 @@ impl Answer {
     }
 }
 
+/// The header with the id that the service gives a request.
+const REQUEST_ID: &str = "x-amzn-requestid";
 /// The content type of the protocol `json`, version 1.1.
 pub(crate) const JSON: &str = "application/x-amz-json-1.1";
 /// The content type of the answers of the protocol `query`.

@@ -67,7 +67,9 @@ pub enum Fault {
     Truncated,
     /// The work is done; HTTP 200 with a text that is not JSON.
     NotJson,
-    /// The work is done; HTTP 200 and `{}`, or `<AssumeRoleResponse/>`.
+    /// The work is done; HTTP 200 and `{}`, or `<AssumeRoleResponse/>`, without a request id: an
+    /// answer that lost its content on the way. Of a service that leaves out empty lists, `{}` with
+    /// a request id is a whole answer: see `Settings::omit_empty_lists`.
     EmptyAnswer,
     /// The work is done; its operation is `Started` in the answer and in the next `polls`
     /// answers of `GetOperation`, then `Succeeded`.

@@ -154,7 +154,11 @@ fn do_work(
 ) -> Result<Answer, Refusal> {
     let work = Work { caller, fault, ids: &stage.ids, settings: &stage.settings };
     let call = input::parse(operation, body)?;
-    Ok(Answer::success(&work.answer(&mut stage.world(), call)?))
+    let mut answer = work.answer(&mut stage.world(), call)?;
+    if let (true, Some(members)) = (stage.settings.omit_empty_lists, answer.as_object_mut()) {
+        members.retain(|_, member| member.as_array().is_none_or(|list| !list.is_empty()));
+    }
+    Ok(Answer::success(&answer))
 }
 
 fn assume_role(stage: &Stage, caller: &Caller, form: &Form, request_id: &str) -> Result<Answer, Refusal> {

@@ -157,6 +157,7 @@ async fn a_broken_body_is_sound_http_and_the_work_is_done() {
         let parsed = serde_json::from_str::<Value>(&answer.body).ok();
         assert_eq!((answer.status, parsed), (200, empty.then(|| json!({}))), "{name}");
         assert!(!answer.body.is_empty() && !key_is_there(&simulator), "{name}");
+        assert_eq!(answer.head.contains("x-amzn-requestid"), !empty, "{name}");
     }
 }
 
