@@ -140,7 +140,7 @@ macro_rules! client_config {
     ($sdk:ident, $settings:expr, $endpoint:ident) => {
         $sdk::config::Builder::from(&$settings.sdk_config($settings.endpoints.$endpoint.as_ref()))
             .retry_partition($crate::aws::retry::unlimited())
-            .retry_classifier($crate::aws::retry::MalformedResponses)
+            .retry_classifier($crate::aws::retry::TransientResponses)
             .build()
     };
 }

@@ -9,7 +9,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::request_id::RequestId;
 use serde::Serialize;
 
-use super::Transmission;
+use super::{Transmission, retry};
 use crate::safe_text::SafeText;
 
 /// The only call with an effect that a failure may hide.
@@ -58,7 +58,7 @@ pub enum FailureKind {
     ServiceFault,
     /// An operation that AWS accepted ended as `Failed`.
     OperationFailed,
-    /// Unreachable, connection lost, or timeout.
+    /// Unreachable, connection lost, timeout, or AWS gave up on the request halfway.
     NoResponse,
     /// A response that cannot be parsed, or that lacks what was asked for.
     MalformedResponse,
@@ -203,14 +203,15 @@ fn root_cause(error: &(dyn Error + 'static)) -> String {
     cause.to_string()
 }
 
-/// Maps an error code. Sources: API model of Lightsail, "Common errors" of the API reference, the SDK's list of
-/// throttling codes.
+/// Maps an error code. Sources: API model of Lightsail; "Common error types" of Lightsail's API reference, and "Common
+/// errors" of STS's, which has other names for some; the SDK's list of throttling codes.
 fn kind(code: &str, message: &str, status: u16) -> FailureKind {
     match code {
         "NotFoundException" => FailureKind::NotFound,
         // Terraform's provider: "Some Operations do not properly return the types.NotFoundException error".
         _ if message.contains("DoesNotExist") || code == "DoesNotExist" => FailureKind::NotFound,
-        "AccessDeniedException" | "AccessDenied" | "UnauthorizedOperation" | "OptInRequired" => {
+        // The account has no subscription for the service (`OptInRequired`), or the caller no permission.
+        "AccessDeniedException" | "AccessDenied" | "UnauthorizedOperation" | "NotAuthorized" | "OptInRequired" => {
             FailureKind::AccessDenied
         }
         "UnauthenticatedException"
@@ -222,12 +223,22 @@ fn kind(code: &str, message: &str, status: u16) -> FailureKind {
         | "SignatureDoesNotMatch"
         | "RequestExpired"
         | "RequestTimeTooSkewed"
+        | "IncompleteSignature"
         | "IncompleteSignatureException"
+        | "MissingAuthenticationToken"
         | "MissingAuthenticationTokenException" => FailureKind::Unauthenticated,
-        "InvalidInputException" | "ValidationException" | "SerializationException" => FailureKind::InvalidInput,
+        // The same request would be rejected again.
+        "InvalidInputException"
+        | "ValidationException"
+        | "ValidationError"
+        | "SerializationException"
+        | "MalformedHttpRequestException"
+        | "RequestEntityTooLargeException"
+        | "UnknownOperationException" => FailureKind::InvalidInput,
         "ThrottlingException" | "Throttling" | "TooManyRequestsException" | "RequestLimitExceeded" => {
             FailureKind::Throttled
         }
+        _ if retry::GAVE_UP.contains(&code) => FailureKind::NoResponse,
         "RegionSetupInProgressException" | "AccountSetupInProgressException" => FailureKind::SetupInProgress,
         "ServiceException"
         | "InternalFailure"
@@ -236,6 +247,35 @@ fn kind(code: &str, message: &str, status: u16) -> FailureKind {
         | "OperationFailureException" => FailureKind::ServiceFault,
         _ if status >= 500 => FailureKind::ServiceFault,
         _ if status == 429 => FailureKind::Throttled,
+        _ if status == 408 => FailureKind::NoResponse,
         _ => FailureKind::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FailureKind::{AccessDenied, InvalidInput, NoResponse, Other, ServiceFault, Throttled, Unauthenticated};
+    use super::*;
+
+    #[test]
+    fn common_error_has_its_kind() {
+        for (code, status, expected) in [
+            ("NotAuthorized", 401, AccessDenied),
+            ("OptInRequired", 403, AccessDenied),
+            ("IncompleteSignature", 403, Unauthenticated),
+            ("MissingAuthenticationToken", 403, Unauthenticated),
+            ("ValidationError", 400, InvalidInput),
+            ("MalformedHttpRequestException", 400, InvalidInput),
+            ("RequestEntityTooLargeException", 413, InvalidInput),
+            ("UnknownOperationException", 404, InvalidInput),
+            ("RequestAbortedException", 400, NoResponse),
+            ("RequestTimeoutException", 408, NoResponse),
+            ("", 408, NoResponse),
+            ("", 429, Throttled),
+            ("", 503, ServiceFault),
+            ("SomethingNew", 400, Other),
+        ] {
+            assert_eq!(kind(code, "", status), expected, "{code} {status}");
+        }
     }
 }

@@ -5,9 +5,11 @@
 
 use aws_smithy_runtime::client::retries::{RetryPartition, TokenBucket};
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
+use memchr::memmem;
 
 use crate::deadline::Timeouts;
 
@@ -34,18 +36,44 @@ pub(super) fn unlimited() -> RetryPartition {
     RetryPartition::custom("lightsail-key-responder").token_bucket(TokenBucket::unlimited()).build()
 }
 
-/// Retries responses with HTTP 200 that cannot be parsed. The SDK's own rules give up on them.
-#[derive(Debug)]
-pub(super) struct MalformedResponses;
+/// Error codes with which AWS gives up on a request halfway, although they come with HTTP 400 and 408. The request may
+/// have been carried out ("Common error types" of Lightsail's API reference: the first is for "when a request is
+/// aborted before a reply is sent back").
+pub(super) const GAVE_UP: [&str; 3] = ["RequestAbortedException", "RequestTimeoutException", "RequestTimeout"];
 
-impl ClassifyRetry for MalformedResponses {
+/// Returns whether AWS refused the request, so that it had no effect. False if the response does not say so: with HTTP
+/// 5xx, without its body, or with a code of [`GAVE_UP`].
+pub(super) fn is_refusal(response: &HttpResponse) -> bool {
+    response.status().is_client_error() && response.body().bytes().is_some() && !gave_up(response)
+}
+
+/// Returns whether AWS gave up on the request. The code is searched for as text, because each protocol of AWS has
+/// another place for it. Another error that mentions it is taken for it, which errs on the side of caution.
+fn gave_up(response: &HttpResponse) -> bool {
+    let header = response.headers().get("x-amzn-errortype").unwrap_or_default();
+    let body = response.body().bytes().unwrap_or_default();
+    let names = |code: &&str| header.contains(code) || memmem::find(body, code.as_bytes()).is_some();
+    let status = response.status();
+    status.as_u16() == 408 || (status.is_client_error() && GAVE_UP.iter().any(names))
+}
+
+/// Retries responses that cannot be parsed and have HTTP 200, and requests that AWS gave up on. The SDK's own rules
+/// retry only the codes `RequestTimeout` and `RequestTimeoutException` of these (aws-runtime, `TRANSIENT_ERRORS`).
+#[derive(Debug)]
+pub(super) struct TransientResponses;
+
+impl ClassifyRetry for TransientResponses {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
         let failed = context.output_or_error().is_some_and(|result| result.is_err());
-        let succeeded = context.response().is_some_and(|response| response.status().is_success());
-        if failed && succeeded { RetryAction::transient_error() } else { RetryAction::NoActionIndicated }
+        let transient = |response: &HttpResponse| response.status().is_success() || gave_up(response);
+        if failed && context.response().is_some_and(transient) {
+            RetryAction::transient_error()
+        } else {
+            RetryAction::NoActionIndicated
+        }
     }
 
     fn name(&self) -> &'static str {
-        "malformed responses"
+        "transient responses"
     }
 }

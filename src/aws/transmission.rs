@@ -2,7 +2,8 @@
 //!
 //! A stage keeps a clone and can read it after the call was dropped at the deadline or by a panic, when there is no
 //! result. Invariant: an attempt counts as without effect only when its body was never written (no connection, no TLS,
-//! no time) or AWS refused it (HTTP 4xx). Lost responses, 5xx and in-flight attempts may all have taken effect.
+//! no time) or AWS refused it. Lost responses, 5xx, requests that AWS gave up on, and in-flight attempts may all have
+//! taken effect.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -22,6 +23,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use super::retry;
 
 /// Transmission of one call. Clones share what they observe.
 #[derive(Clone, Debug, Default)]
@@ -101,7 +104,7 @@ impl Intercept for Transmission {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let refused = context.response().is_some_and(|response| response.status().is_client_error());
+        let refused = context.response().is_some_and(retry::is_refusal);
         // An attempt that AWS refused before it read the body was not counted as sent either.
         let sent = self.0.latest.lock().unwrap_or_else(PoisonError::into_inner).load(Ordering::Relaxed);
         if refused && sent {

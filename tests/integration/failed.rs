@@ -187,6 +187,23 @@ async fn refused_connection_is_failed_without_effect() {
     assert_eq!(answer.unmapped("/search/unread").as_array().unwrap().len(), 19);
 }
 
+/// AWS reports with HTTP 400 and 408 too that it gave up on a request, which may have been carried out.
+#[tokio::test(start_paused = true)]
+async fn aborted_delete_may_have_taken_effect() {
+    for (code, status) in [("RequestAbortedException", None), ("RequestTimeoutException", Some(408))] {
+        let fault = Fault::Error { code: code.to_owned(), status, message: None };
+        let scene = Scene::with_key_on_photos().await.scripted(every("DeleteBucketAccessKey", fault.clone()));
+        let answer = scene.respond(&manual_event()).await;
+        assert_eq!((answer.outcome(), answer.unmapped("/failure/kind")), ("failed", &json!("no_response")), "{code}");
+        assert_eq!(answer.unmapped("/failure/attempts"), 5, "{code}");
+        assert_eq!(answer.unmapped("/failure/retryable"), true, "{code}");
+        assert_eq!(answer.unmapped("/failure/may_have_taken_effect"), true, "{code}");
+        let scene = Scene::with_key_on_photos().await.scripted(Script::new("DeleteBucketAccessKey", fault));
+        assert_eq!(scene.respond(&manual_event()).await.outcome(), "revoked", "{code}");
+        assert_eq!(scene.count("DeleteBucketAccessKey"), 2, "{code}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn warm_function_keeps_retries_after_failures() {
     let scene = Scene::with(Settings::default(), &[("SEARCH_REGIONS", "us-east-1")]).await;

@@ -82,6 +82,7 @@ fn faults() -> Vec<(&'static str, Class, Fault)> {
         status: None,
         message: Some("Signature expired: 20261124T030000Z is now earlier than 20261124T031000Z".to_owned()),
     };
+    let request_timeout = Fault::Error { code: "RequestTimeoutException".to_owned(), status: Some(408), message: None };
     vec![
         ("throttled", Transient, Fault::Throttled),
         ("500", Transient, Fault::ServiceException),
@@ -89,6 +90,8 @@ fn faults() -> Vec<(&'static str, Class, Fault)> {
         ("502", Transient, Fault::HttpStatus { status: 502 }),
         ("503", Transient, Fault::HttpStatus { status: 503 }),
         ("504", Transient, Fault::HttpStatus { status: 504 }),
+        ("AWS timed out", Transient, request_timeout),
+        ("AWS aborted", Transient, Fault::error("RequestAbortedException")),
         ("invalid input", Refused, Fault::InvalidInput),
         ("access denied", Refused, Fault::AccessDenied),
         ("unauthenticated", Refused, Fault::Unauthenticated),
