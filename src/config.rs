@@ -205,6 +205,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::names::BucketName;
     use crate::policy::Mode;
     use crate::regions::REGIONS;
 
@@ -253,7 +254,7 @@ mod tests {
     fn policy_regions_and_member_accounts_are_read() {
         let config = read(&[
             ("RESPONDER_MODE", "dry_run"),
-            ("PROTECTED_BUCKETS", "photos, backups"),
+            ("PROTECTED_BUCKETS", "photos, backups, My.Bucket_1"),
             ("SEARCH_REGIONS", "eu-west-1,eu-central-1,eu-west-1"),
             ("MEMBER_ROLE_NAME", "lightsail-key-responder"),
             ("MEMBER_EXTERNAL_ID", "corp:1/2"),
@@ -262,7 +263,9 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(config.policy.mode, Mode::DryRun);
-        assert!(config.policy.protection(&"backups".parse().unwrap(), &[]).is_some());
+        for bucket in ["backups", "My.Bucket_1"] {
+            assert!(config.policy.protection(&BucketName::opaque(bucket).unwrap(), &[]).is_some(), "{bucket}");
+        }
         assert_eq!(config.regions.iter().map(Region::as_str).collect::<Vec<_>>(), ["eu-west-1", "eu-central-1"]);
         let role = config.member_role.unwrap();
         assert_eq!((role.name.as_str(), role.external_id.as_deref()), ("lightsail-key-responder", Some("corp:1/2")));
@@ -288,12 +291,8 @@ mod tests {
     #[test]
     fn invalid_value_or_list_item_is_refused() {
         for (variable, value, expected) in [
-            (
-                "PROTECTED_BUCKETS",
-                "photos,My.Bucket",
-                r#"PROTECTED_BUCKETS is "My.Bucket"; accepted: Lightsail bucket"#,
-            ),
-            ("PROTECTED_BUCKETS", "photos,", r#"PROTECTED_BUCKETS is ""; accepted: Lightsail bucket names"#),
+            ("PROTECTED_BUCKETS", "photos,My/Bucket", r#"PROTECTED_BUCKETS is "My/Bucket"; accepted: bucket names"#),
+            ("PROTECTED_BUCKETS", "photos,", r#"PROTECTED_BUCKETS is ""; accepted: bucket names"#),
             ("PROTECTED_BUCKETS", "photos backups", r#"PROTECTED_BUCKETS is "photos backups"; accepted"#),
             ("SEARCH_REGIONS", "eu-west-1;eu-west-2", r#"SEARCH_REGIONS is "eu-west-1;eu-west-2"; accepted"#),
             ("SEARCH_REGIONS", "me-south-1", r#"SEARCH_REGIONS is "me-south-1"; accepted: codes of Regions that have"#),

@@ -10,9 +10,10 @@
 //!
 //! Modules are listed in dependency order: each imports only from lines above its own. A test enforces it.
 
+pub mod safe_text;
+
 pub mod names;
 pub mod regions;
-pub mod safe_text;
 
 pub mod clock;
 pub mod deadline;

@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use crate::safe_text::SafeText;
+
 /// ID of a long-term access key: `AKIA` and 16 characters of `A-Z0-9`.
 ///
 /// Lightsail's `IAMAccessKeyId` is `^[A-Z0-9]{20}$` (API model); its bucket keys begin with `AKIA`, IAM's prefix of
@@ -16,7 +18,8 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AccessKeyId(String);
 
-/// Name of a Lightsail bucket: 3-54 characters of `a-z0-9-`, no hyphen at either end (API model, `BucketName`).
+/// Name of a Lightsail bucket. An alert may only say 3-54 characters of `a-z0-9-` with no hyphen at either end (API
+/// model, `BucketName`). What AWS lists is opaque, and its `Display` is sanitised.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BucketName(String);
 
@@ -98,6 +101,28 @@ impl FromStr for BucketName {
     }
 }
 
+impl BucketName {
+    /// Takes a name that AWS lists or that the operator protects, whatever its form. None for an empty name.
+    ///
+    /// S3 has buckets with upper-case letters, periods and underscores (S3 user guide, "General purpose bucket naming
+    /// rules"), and Lightsail's buckets are S3 buckets. A key on such a bucket must be found and deleted too.
+    pub fn opaque(name: &str) -> Option<Self> {
+        (!name.is_empty()).then(|| Self(name.to_owned()))
+    }
+
+    /// Returns the name as AWS knows it, for requests and comparisons. It is not safe in a log or record: use
+    /// `Display` there.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for BucketName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        SafeText::of(&self.0).fmt(f)
+    }
+}
+
 impl FromStr for Region {
     type Err = NameError;
 
@@ -170,7 +195,7 @@ macro_rules! reads_as_text {
     )*};
 }
 
-reads_as_text!(AccessKeyId, BucketName, Region, AccountId);
+reads_as_text!(AccessKeyId, Region, AccountId);
 
 #[cfg(test)]
 mod tests {
@@ -180,6 +205,14 @@ mod tests {
     fn long_term_key_is_trimmed() {
         let key: AccessKeyId = " AKIAIOSFODNN7EXAMPLE\n".parse().unwrap();
         assert_eq!(key.as_str(), "AKIAIOSFODNN7EXAMPLE");
+    }
+
+    #[test]
+    fn opaque_bucket_name_is_sanitised_for_display() {
+        let name = BucketName::opaque("My.Bucket_1\u{1b}[31m\n").unwrap();
+        assert_eq!((name.as_str(), name.to_string().as_str()), ("My.Bucket_1\u{1b}[31m\n", r"My.Bucket_1\u{1b}[31m\n"));
+        assert_eq!(BucketName::opaque("photos"), "photos".parse().ok());
+        assert_eq!(BucketName::opaque(""), None);
     }
 
     #[test]

@@ -49,7 +49,9 @@ impl Policy {
         // one.
         let (key, value) = PROTECT_TAG;
         let tagged = tags.iter().any(|(k, v)| k.eq_ignore_ascii_case(key) && v.eq_ignore_ascii_case(value));
-        let named = self.protected.contains(bucket).then_some(Protection::Named);
+        // So that a slip in the case of a letter does not unprotect a bucket either.
+        let same = |protected: &BucketName| protected.as_str().eq_ignore_ascii_case(bucket.as_str());
+        let named = self.protected.iter().any(same).then_some(Protection::Named);
         named.or_else(|| tagged.then_some(Protection::Tagged))
     }
 }
@@ -91,6 +93,7 @@ mod tests {
         }
         policy.protected.insert(photos.clone());
         assert_eq!(protection(&policy, &[]), Some(Protection::Named));
+        assert_eq!(policy.protection(&BucketName::opaque("Photos").unwrap(), &[]), Some(Protection::Named));
         assert_eq!(policy.protection(&"logs".parse().unwrap(), &[]), None);
     }
 }

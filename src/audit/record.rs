@@ -246,7 +246,7 @@ fn observables(case: &CaseFile, visit: Option<&Visit>) -> Vec<Value> {
         .ok()
         .map(|exposure| json!({"type_id": 19, "name": "unmapped.access_key.id", "value": exposure.key.as_str()}));
     let bucket = visit
-        .map(|visit| json!({"type_id": 10, "name": "unmapped.bucket.name", "value": visit.target.bucket.as_str()}));
+        .map(|visit| json!({"type_id": 10, "name": "unmapped.bucket.name", "value": visit.target.bucket.to_string()}));
     key.into_iter().chain(bucket).collect()
 }
 

@@ -115,8 +115,8 @@ impl Reader {
     }
 
     pub(super) fn protected(&mut self) -> HashSet<BucketName> {
-        const ACCEPTED: &str = "Lightsail bucket names separated by commas (3 to 54 characters of a-z, 0-9 and hyphen)";
-        self.list("PROTECTED_BUCKETS", ACCEPTED).into_iter().collect()
+        const ACCEPTED: &str = "bucket names separated by commas (A-Z, a-z, 0-9, period, underscore and hyphen)";
+        self.list("PROTECTED_BUCKETS", ACCEPTED).into_iter().map(|Protected(name)| name).collect()
     }
 
     /// Returns the Regions to search: the configured ones, or else all that have Lightsail.
@@ -232,6 +232,19 @@ impl Reader {
             return None;
         }
         Some(value)
+    }
+}
+
+/// Name of a protected bucket. Its grammar is that of S3 with its older names (S3 user guide, "General purpose bucket
+/// naming rules"), because the search finds buckets by whatever name AWS lists.
+#[derive(PartialEq)]
+struct Protected(BucketName);
+
+impl FromStr for Protected {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        BucketName::opaque(text).filter(|_| fits(text, 1..=255, "._-")).map(Self).ok_or(())
     }
 }
 

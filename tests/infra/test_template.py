@@ -772,7 +772,7 @@ def test_every_parameter_says_what_it_is_for_stands_in_one_group_and_can_be_left
             ["alias/key", "arn:aws:kms:eu-west-1:111122223333:alias/key", "1234abcd-12ab-34cd-56ef-1234567890ab"],
         ),
         ("AllowedAccounts", ["", "111122223333"], ["1111222233334", "*"]),
-        ("ProtectedBuckets", ["", "photos", "photos,backups"], ["My.Bucket", "photos,", "photos, backups"]),
+        ("ProtectedBuckets", ["", "photos", "photos,My.Bucket_1"], ["My/Bucket", "photos,", "photos, backups"]),
         ("SearchRegions", ["", "eu-west-1,eu-central-1"], ["Ireland", "eu-west-1;eu-west-2"]),
     ],
 )

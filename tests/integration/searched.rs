@@ -124,6 +124,27 @@ async fn absent_list_with_request_id_is_empty() {
     assert_eq!(answer.unmapped("/search/regions_read"), 19);
 }
 
+/// The grammar of bucket names binds alerts. What AWS lists is opaque.
+#[tokio::test(start_paused = true)]
+async fn bucket_with_any_listed_name_is_searched() {
+    for (name, shown) in [("My.Bucket_1", "My.Bucket_1"), ("b\u{1b}[31m\n", "b\\u{1b}[31m\\n")] {
+        let scene = Scene::new().await.seeded("us-east-1", "photos", &[SIBLING]);
+        let bucket = || Seed::bucket("us-west-2", name).any_name();
+        scene.simulator.seed(bucket().key(KEY)).unwrap();
+        let answer = scene.respond(&key_only()).await;
+        assert_eq!((answer.outcome(), answer.unmapped("/bucket/name")), ("revoked", &json!(shown)));
+        assert_eq!(answer.unmapped("/operations/0/resource_name"), shown);
+        assert!(answer.message().contains(&format!("bucket {shown} in us-west-2")), "{}", answer.message());
+        assert!(scene.keys("us-west-2", name).is_empty());
+        assert_eq!(scene.respond(&key_only()).await.outcome(), "not_lightsail_key");
+        scene.simulator.seed(bucket().key(KEY).tag("responder:protect", "true")).unwrap();
+        assert_eq!(scene.respond(&key_only()).await.outcome(), "protected");
+    }
+    let scene = Scene::with(Settings::default(), &[("PROTECTED_BUCKETS", "My.Bucket_1")]).await;
+    scene.simulator.seed(Seed::bucket("us-west-2", "My.Bucket_1").any_name().key(KEY)).unwrap();
+    assert_eq!(scene.respond(&key_only()).await.outcome(), "protected");
+}
+
 #[tokio::test(start_paused = true)]
 async fn listed_but_not_found_bucket_counts_as_unread() {
     let scene = Scene::with_key_on_photos().await;

@@ -106,7 +106,7 @@ impl From<types::Operation> for Operation {
             kind: operation.operation_type.map(|kind| kind.as_str().to_owned()),
             status: operation.status.map(|status| status.as_str().to_owned()),
             is_terminal: operation.is_terminal,
-            resource_name: operation.resource_name,
+            resource_name: operation.resource_name.map(|name| SafeText::of(&name).to_string()),
             resource_type: operation.resource_type.map(|kind| kind.as_str().to_owned()),
             location: operation.location.map(|location| Location {
                 availability_zone: location.availability_zone,
@@ -142,7 +142,7 @@ impl Bucket {
     pub(super) fn read(bucket: types::Bucket) -> Option<Self> {
         let tags = bucket.tags.unwrap_or_default().into_iter();
         let tags = tags.map(|tag| (tag.key.unwrap_or_default(), tag.value.unwrap_or_default())).collect();
-        Some(Self { name: bucket.name?.parse().ok()?, tags })
+        Some(Self { name: BucketName::opaque(&bucket.name?)?, tags })
     }
 }
 

@@ -10,7 +10,7 @@ import pytest
 LOOPBACK = "http://127.0.0.1:4599"
 MEMBERS = {"MEMBER_ROLE_NAME": "responder", "ALLOWED_ACCOUNTS": "111122223333"}
 ROLE_NAME = "a role's name without its path: 1 to 64 characters of A-Z, a-z, 0-9 and +=,.@-_"
-BUCKETS = "Lightsail bucket names separated by commas (3 to 54 characters of a-z, 0-9 and hyphen)"
+BUCKETS = "bucket names separated by commas (A-Z, a-z, 0-9, period, underscore and hyphen)"
 REGIONS = "codes of Regions that have Lightsail, separated by commas, such as eu-west-1,eu-central-1"
 RECORD_BUS = "the name of an event bus (1 to 256 characters of A-Z, a-z, 0-9 and /.-_) or its ARN"
 VERIFY_FOR = "a number of seconds from 0 to 900, such as 2.5 (10 is the default)"
@@ -50,9 +50,9 @@ WRONG = {
         "a whole number from 1 to 1000 (20 is the default)",
     ),
     "a bucket that is none among those that are": (
-        {"PROTECTED_BUCKETS": "photos,My.Bucket"},
+        {"PROTECTED_BUCKETS": "photos,My/Bucket"},
         "PROTECTED_BUCKETS",
-        "My.Bucket",
+        "My/Bucket",
         BUCKETS,
     ),
     "buckets separated by something else": (

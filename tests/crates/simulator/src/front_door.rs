@@ -153,7 +153,7 @@ fn do_work(
     fault: Option<&Fault>,
 ) -> Result<Answer, Refusal> {
     let work = Work { caller, fault, ids: &stage.ids, settings: &stage.settings };
-    let call = input::parse(operation, body)?;
+    let call = input::parse(operation, body, |bucket| stage.world().owner_of(bucket).is_some())?;
     let mut answer = work.answer(&mut stage.world(), call)?;
     if let (true, Some(members)) = (stage.settings.omit_empty_lists, answer.as_object_mut()) {
         members.retain(|_, member| member.as_array().is_none_or(|list| !list.is_empty()));

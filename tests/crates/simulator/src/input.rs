@@ -24,14 +24,15 @@ pub(crate) enum Call {
     GetOperations { page: Option<String> },
 }
 
-/// Reads the body as JSON and then as the input of `operation`.
-pub(crate) fn parse(operation: Operation, body: &[u8]) -> Result<Call, Refusal> {
+/// Reads the body as JSON and then as the input of `operation`. A bucket that `exists` is not asked for its name.
+pub(crate) fn parse(operation: Operation, body: &[u8], exists: impl Fn(&str) -> bool) -> Result<Call, Refusal> {
     let value: Value = serde_json::from_slice(body).map_err(|_| Refusal::not_readable("The body is not JSON."))?;
     if !value.is_object() {
         return Err(Refusal::not_readable("The body is not a JSON object."));
     }
     let given: Members = serde_json::from_value(value)
         .map_err(|error| Refusal::not_readable(format!("The body is not readable: {error}")))?;
+    let bucket_name = |name: &str| if exists(name) { Ok(name.to_owned()) } else { bucket_name(name) };
     let bucket = |given: &Members| bucket_name(required("bucketName", given.bucket_name.as_ref())?);
     Ok(match operation {
         Operation::GetRegions => Call::GetRegions {
@@ -130,7 +131,7 @@ mod tests {
     use super::*;
 
     fn refused(operation: Operation, body: &str) -> String {
-        parse(operation, body.as_bytes()).unwrap_err().kind
+        parse(operation, body.as_bytes(), |_| false).unwrap_err().kind
     }
 
     #[test]
@@ -170,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_member_that_the_model_does_not_have_is_ignored() {
-        let call = parse(Operation::GetBucketAccessKeys, br#"{"bucketName": "abc", "later": {}}"#);
+        let call = parse(Operation::GetBucketAccessKeys, br#"{"bucketName": "abc", "later": {}}"#, |_| false);
         assert_eq!(call, Ok(Call::GetBucketAccessKeys { bucket: "abc".to_owned() }));
     }
 }

@@ -31,6 +31,8 @@ pub struct Seed {
     keys: Vec<SeedKey>,
     #[serde(default)]
     tags: Vec<Tag>,
+    #[serde(default)]
+    any_name: bool,
 }
 
 /// A key with a chosen id.
@@ -46,7 +48,14 @@ pub struct SeedKey {
 impl Seed {
     /// A bucket without keys in the default account.
     pub fn bucket(region: &str, name: &str) -> Self {
-        Self { account: None, region: region.to_owned(), bucket: name.to_owned(), keys: Vec::new(), tags: Vec::new() }
+        Self {
+            account: None,
+            region: region.to_owned(),
+            bucket: name.to_owned(),
+            keys: Vec::new(),
+            tags: Vec::new(),
+            any_name: false,
+        }
     }
 
     /// In this account instead.
@@ -70,6 +79,14 @@ impl Seed {
         self
     }
 
+    /// With a name that does not fit the model's pattern. What AWS lists need not: the pattern binds
+    /// inputs, and Lightsail's buckets are buckets of S3, whose names can have other letters.
+    #[must_use]
+    pub fn any_name(mut self) -> Self {
+        self.any_name = true;
+        self
+    }
+
     /// Puts it into `world`, or leaves that as it was.
     pub(crate) fn plant(self, world: &mut World, ids: &Identifiers, default_account: &str) -> Result<(), SeedError> {
         let account = self.account.unwrap_or_else(|| default_account.to_owned());
@@ -80,7 +97,7 @@ impl Seed {
         if !region::exists(&region) {
             return Err(SeedError::Region { region });
         }
-        if !is_bucket_name(&self.bucket) {
+        if !is_bucket_name(&self.bucket) && !(self.any_name && !self.bucket.is_empty()) {
             return Err(SeedError::Bucket { bucket: self.bucket });
         }
         if self.keys.len() > MOST_KEYS {
