@@ -25,7 +25,9 @@ mod bucket;
 pub mod clock;
 mod connection;
 mod control_door;
+mod delete;
 mod delivery;
+mod dialect;
 mod fault;
 mod front_door;
 mod iam;
@@ -71,6 +73,7 @@ use crate::{
 pub use crate::{
     bucket::{KeyStatus, LastUsed, Tag},
     connection::Dialer,
+    dialect::{AbsentKey, DeleteOperations, Dialect, DialectError, EmptyLists, MissingBucket},
     fault::{Fault, Member},
     operation::{Operation, UnknownOperation},
     role::{Role, RoleError},

@@ -9,7 +9,7 @@
 
 use serde_json::{Value, json};
 
-use crate::service::Service;
+use crate::{dialect::MissingBucket, service::Service};
 
 const DOCS: &str = "https://docs.aws.amazon.com/lightsail/2016-11-28/api-reference/";
 
@@ -52,6 +52,19 @@ impl Refusal {
 
     pub(crate) fn not_found(what: &str, name: &str) -> Self {
         Self::new("NotFoundException", 400, format!("The {what} does not exist: {name}"))
+    }
+
+    /// A bucket that is not in the caller's account and Region.
+    pub(crate) fn missing_bucket(dialect: MissingBucket, name: &str) -> Self {
+        let text = format!("DoesNotExist: The bucket does not exist: {name}");
+        match dialect {
+            MissingBucket::NotFound => Self::not_found("bucket", name),
+            MissingBucket::InvalidInput => Self::invalid_input(format!("The bucket name is not valid: {name}")),
+            MissingBucket::DoesNotExistCode => {
+                Self::new("DoesNotExist", 400, "The specified bucket could not be found.")
+            }
+            MissingBucket::DoesNotExistText => Self::new("OperationFailureException", 400, text),
+        }
     }
 
     pub(crate) fn access_denied() -> Self {

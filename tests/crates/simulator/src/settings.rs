@@ -5,6 +5,8 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
 };
 
+use crate::dialect::Dialect;
+
 /// How a simulator starts and behaves when no fault is scripted.
 #[derive(Clone)]
 pub struct Settings {
@@ -33,6 +35,8 @@ pub struct Settings {
     /// Whether a connection stays open for a client's next request, as it does by default. If
     /// not, every answer says `connection: close`, and the connection ends with it.
     pub keep_alive: bool,
+    /// How it behaves where AWS has not published how AWS does.
+    pub dialect: Dialect,
 }
 
 impl Default for Settings {
@@ -46,6 +50,7 @@ impl Default for Settings {
             latency_ms: 0,
             omit_empty_lists: false,
             keep_alive: true,
+            dialect: Dialect::default(),
         }
     }
 }
@@ -62,6 +67,7 @@ impl fmt::Debug for Settings {
             .field("latency_ms", &self.latency_ms)
             .field("omit_empty_lists", &self.omit_empty_lists)
             .field("keep_alive", &self.keep_alive)
+            .field("dialect", &format_args!("{}", self.dialect))
             .finish()
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     bucket::{AccessKey, Bucket, MOST_KEYS, Tag},
+    dialect::EmptyLists,
     fault::Fault,
     identifiers::Identifiers,
     input::Call,
@@ -54,8 +55,8 @@ impl Work<'_> {
             }
             Call::DeleteBucket { bucket, force } => self.delete_bucket(shelf, &bucket, force),
             Call::CreateBucketAccessKey { bucket } => self.create_key(shelf, &bucket),
-            Call::GetBucketAccessKeys { bucket } => Ok(json!({"accessKeys": shelf.bucket(&bucket)?.list_keys()})),
-            Call::DeleteBucketAccessKey { bucket, key } => self.delete_key(shelf, &bucket, key),
+            Call::GetBucketAccessKeys { bucket } => self.list_keys(shelf, &bucket),
+            Call::DeleteBucketAccessKey { bucket, key } => self.delete_key(shelf, &bucket, &key),
             Call::GetOperation { id } => poll(shelf, &id),
             Call::GetOperations { page } => self.list_operations(shelf, page.as_deref()),
         }
@@ -77,16 +78,22 @@ impl Work<'_> {
     ) -> Result<Value, Refusal> {
         let wire = |bucket: &Bucket| bucket.wire(&self.caller.account, &self.caller.region, connected);
         if let Some(name) = name {
-            return Ok(json!({"buckets": [wire(shelf.bucket(name)?)]}));
+            return Ok(json!({"buckets": [wire(self.bucket(shelf, name)?)]}));
         }
         let all = shelf.buckets.iter().map(|(name, bucket)| (name, wire(bucket)));
-        page::cut("buckets", all, token, self.settings.page_size)
+        let answer = page::cut("buckets", all, token, self.settings.page_size)?;
+        Ok(self.leave_out_if_empty(answer, "buckets"))
+    }
+
+    fn list_keys(&self, shelf: &mut Shelf, name: &str) -> Result<Value, Refusal> {
+        let answer = json!({"accessKeys": self.bucket(shelf, name)?.list_keys()});
+        Ok(self.leave_out_if_empty(answer, "accessKeys"))
     }
 
     /// "You must force delete the bucket if ... the bucket has access keys" (`forceDelete` in the
     /// API reference). Which error tells so is not said there.
     fn delete_bucket(&self, shelf: &mut Shelf, name: &str, force: bool) -> Result<Value, Refusal> {
-        if !shelf.bucket(name)?.keys.is_empty() && !force {
+        if !self.bucket(shelf, name)?.keys.is_empty() && !force {
             return Err(Refusal::invalid_input(format!(
                 "The bucket {name} has access keys. Delete them first, or set forceDelete."
             )));
@@ -98,7 +105,7 @@ impl Work<'_> {
     }
 
     fn create_key(&self, shelf: &mut Shelf, name: &str) -> Result<Value, Refusal> {
-        let bucket = shelf.bucket(name)?;
+        let bucket = self.bucket(shelf, name)?;
         if bucket.keys.len() >= MOST_KEYS {
             return Err(Refusal::invalid_input(format!(
                 "The bucket {name} already has {MOST_KEYS} access keys, the most that a bucket can have."
@@ -116,18 +123,6 @@ impl Work<'_> {
         Ok(json!({"accessKey": wire, "operations": operations}))
     }
 
-    fn delete_key(&self, shelf: &mut Shelf, name: &str, key: String) -> Result<Value, Refusal> {
-        let bucket = shelf.bucket(name)?;
-        if !bucket.keys.iter().any(|stored| stored.id == key) {
-            return Err(Refusal::not_found("access key", &key));
-        }
-        if !self.is_to_fail() {
-            let reads = if let Some(Fault::StillListed { reads }) = self.fault { *reads } else { 0 };
-            bucket.remove_key(&key, reads);
-        }
-        Ok(json!({"operations": self.record(shelf, Operation::DeleteBucketAccessKey, name, Some(key))}))
-    }
-
     /// "Results are returned from oldest to newest" (API_GetOperations). An operation is never
     /// forgotten, so its place in the list is a key that stays.
     fn list_operations(&self, shelf: &Shelf, token: Option<&str>) -> Result<Value, Refusal> {
@@ -137,11 +132,28 @@ impl Work<'_> {
         if self.fault == Some(&Fault::NoOperations) {
             answer["operations"] = json!([]);
         }
-        Ok(answer)
+        Ok(self.leave_out_if_empty(answer, "operations"))
+    }
+
+    fn leave_out_if_empty(&self, mut answer: Value, list: &str) -> Value {
+        let is_empty = answer[list].as_array().is_some_and(Vec::is_empty);
+        if let Some(members) = answer.as_object_mut()
+            && is_empty
+            && self.settings.dialect.empty_lists == EmptyLists::Absent
+        {
+            members.remove(list);
+        }
+        answer
+    }
+
+    /// The bucket with this name, or the refusal that there is none.
+    pub(crate) fn bucket<'a>(&self, shelf: &'a mut Shelf, name: &str) -> Result<&'a mut Bucket, Refusal> {
+        let missing = || Refusal::missing_bucket(self.settings.dialect.missing_bucket, name);
+        shelf.buckets.get_mut(name).ok_or_else(missing)
     }
 
     /// Whether a script wants a delete to fail and leave the thing where it is.
-    fn is_to_fail(&self) -> bool {
+    pub(crate) fn is_to_fail(&self) -> bool {
         matches!(self.fault, Some(Fault::OperationFailed { key_stays: true, .. }))
     }
 

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use crate::{
     bucket::{AccessKey, Bucket},
     record::Record,
-    refusal::Refusal,
 };
 
 /// All accounts and Regions.
@@ -62,12 +61,5 @@ impl World {
             })
         });
         shelves.collect()
-    }
-}
-
-impl Shelf {
-    /// The bucket with this name, or the refusal that there is none.
-    pub(crate) fn bucket(&mut self, name: &str) -> Result<&mut Bucket, Refusal> {
-        self.buckets.get_mut(name).ok_or_else(|| Refusal::not_found("bucket", name))
     }
 }

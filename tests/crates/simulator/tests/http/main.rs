@@ -4,6 +4,7 @@
 mod buckets;
 mod client;
 mod control_door;
+mod dialects;
 mod faults;
 mod program;
 mod roles;

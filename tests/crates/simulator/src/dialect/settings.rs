@@ -1,0 +1,99 @@
+//! The settings of a [`Dialect`](super::Dialect): one enum for each question that AWS has not
+//! answered in public, with one value for each possible answer.
+
+/// Declares a setting: the enum, its name on the command line, and its values with their names.
+/// The first value is the default.
+macro_rules! setting {
+    (
+        $(#[$doc:meta])*
+        $kind:ident = $setting:literal {
+            $(#[$default_doc:meta])* $default:ident = $default_name:literal,
+            $($(#[$value_doc:meta])* $value:ident = $name:literal,)+
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub enum $kind {
+            $(#[$default_doc])*
+            #[default]
+            $default,
+            $($(#[$value_doc])* $value,)+
+        }
+
+        impl $kind {
+            /// Name of the setting on the command line.
+            pub const SETTING: &str = $setting;
+
+            /// Every value, the default first.
+            pub const ALL: &[Self] = &[Self::$default, $(Self::$value),+];
+
+            /// Names of the values on the command line, in the order of [`Self::ALL`].
+            pub const NAMES: &[&str] = &[$default_name, $($name),+];
+
+            /// Name of the value on the command line.
+            pub fn name(self) -> &'static str {
+                match self {
+                    Self::$default => $default_name,
+                    $(Self::$value => $name,)+
+                }
+            }
+        }
+    };
+}
+
+setting! {
+    /// J1: operations in the answer to an accepted delete of a key. The key is gone in each case.
+    DeleteOperations = "delete-operations" {
+        /// J1: one, which [`done_at_poll`](crate::Settings::done_at_poll) says when to end: by
+        /// default `Started` in the answer, and `Succeeded` at the first poll.
+        Started = "started",
+        /// J1: one, terminal and `Succeeded` in the answer.
+        Terminal = "terminal",
+        /// J1: two, the first as [`Self::Terminal`], the second as [`Self::Started`].
+        Several = "several",
+        /// J1: `"operations": []`.
+        Empty = "empty",
+        /// J1: no member `operations`.
+        Absent = "absent",
+    }
+}
+
+setting! {
+    /// J2: delete of a key that the bucket does not have. The operation, where there is one, ends
+    /// in the answer with [`DeleteOperations::Terminal`], otherwise as `done_at_poll` says.
+    AbsentKey = "absent-key" {
+        /// J2: `NotFoundException`.
+        NotFound = "not-found",
+        /// J2: HTTP 200 and an operation that ends `Succeeded`, although nothing was done.
+        Succeeded = "succeeded",
+        /// J2: HTTP 200 and an operation that ends `Failed`.
+        Failed = "failed",
+        /// J2: HTTP 200 and `"operations": []`, or `{}` with [`DeleteOperations::Absent`].
+        NoOperations = "no-operations",
+    }
+}
+
+setting! {
+    /// J3: error of every call that names a bucket which is not in this account and Region.
+    MissingBucket = "missing-bucket" {
+        /// J3: `NotFoundException`.
+        NotFound = "not-found",
+        /// J3: `InvalidInputException`, whose text does not say that anything is missing.
+        InvalidInput = "invalid-input",
+        /// J3: the code `DoesNotExist`, which is not in the model.
+        DoesNotExistCode = "does-not-exist",
+        /// J3: `OperationFailureException`, which the model does not have for these calls, with
+        /// `DoesNotExist` in its text.
+        DoesNotExistText = "does-not-exist-text",
+    }
+}
+
+setting! {
+    /// J4: lists without entries in `GetBucketAccessKeys`, `GetBuckets` and `GetOperations`.
+    EmptyLists = "empty-lists" {
+        /// J4: `[]`.
+        Present = "present",
+        /// J4: no such member, so that the whole answer is `{}`.
+        Absent = "absent",
+    }
+}
