@@ -2,10 +2,9 @@
 //!
 //! They are few and flat, so they are read by hand: each takes one value, as the next argument.
 
-use lightsail_simulator::Settings;
+use lightsail_simulator::{Dialect, DialectError, Region, Settings};
 
-/// What `--help` says.
-pub(crate) const HELP: &str = "\
+const ARGUMENTS: &str = "\
 A simulator of the bucket operations of Amazon Lightsail.
 
 Usage: lightsail-simulator [OPTIONS]
@@ -17,31 +16,51 @@ Usage: lightsail-simulator [OPTIONS]
   --done-at-poll N          the GetOperation that finds an operation done; 0: done at once [1]
   --latency-ms N            hold up every request so many milliseconds [0]
   --keep-alive yes|no       whether a connection can carry more than one request [yes]
+  --regions NAME,...        the Regions that Lightsail has; NAME:disabled refuses credentials
+                            [the 19 that botocore has endpoints for]
+  --dialect NAME=VALUE,...  how to behave where AWS has not published how AWS does [default]
   --help                    this text
+
+Settings of --dialect, the default first:
 ";
 
-const NAMES: [&str; 7] =
-    ["--listen", "--account", "--secret-access-key", "--page-size", "--done-at-poll", "--latency-ms", "--keep-alive"];
+const NAMES: [&str; 9] = [
+    "--listen",
+    "--account",
+    "--secret-access-key",
+    "--page-size",
+    "--done-at-poll",
+    "--latency-ms",
+    "--keep-alive",
+    "--regions",
+    "--dialect",
+];
 
 /// What was asked for.
 pub(crate) enum Asked {
     /// To run.
     Run(Settings),
-    /// For [`HELP`].
+    /// For [`help`].
     Help,
 }
 
 /// Why the arguments cannot be meant.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub(crate) enum ArgumentError {
-    #[error(
-        "unknown argument `{0}`, expected --listen, --account, --secret-access-key, --page-size, --done-at-poll, --latency-ms, --keep-alive or --help"
-    )]
+    #[error("unknown argument `{0}`, expected {names} or --help", names = NAMES.join(", "))]
     Unknown(String),
     #[error("{0} needs a value")]
     NoValue(String),
     #[error("{name} cannot be `{value}`: {expected} is accepted")]
     BadValue { name: String, value: String, expected: &'static str },
+    #[error("--dialect: {0}")]
+    Dialect(#[from] DialectError),
+}
+
+/// What `--help` says.
+pub(crate) fn help() -> String {
+    let settings = Dialect::SETTINGS.iter().map(|(name, values)| format!("  {name:<24}  {}\n", values.join(", ")));
+    format!("{ARGUMENTS}{}", settings.collect::<String>())
 }
 
 /// Reads the arguments that follow the program's name.
@@ -70,8 +89,14 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, Ar
                     _ => return Err(bad("yes or no")),
                 }
             }
+            "--regions" => settings.regions = value.split(',').map(region).collect(),
+            "--dialect" => settings.dialect = value.parse()?,
             _ => settings.secret_access_key = Some(value),
         }
     }
     Ok(Asked::Run(settings))
+}
+
+fn region(text: &str) -> Region {
+    text.strip_suffix(":disabled").map_or_else(|| Region::new(text), |name| Region::new(name).disabled())
 }

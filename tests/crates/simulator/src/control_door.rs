@@ -18,16 +18,16 @@ use axum::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::{role::Role, script::Script, seed::Seed, stage::Stage};
+use crate::{region::Region, role::Role, script::Script, seed::Seed, stage::Stage};
 
-const PATHS: &str =
-    "POST seed, POST roles, POST or DELETE faults, GET or DELETE requests, GET state, POST reset, GET health";
+const PATHS: &str = "POST seed, POST roles, POST regions, POST or DELETE faults, GET or DELETE requests, GET state, POST reset, GET health";
 
 /// The routes below `/_simulator`.
 pub(crate) fn routes() -> Router<Arc<Stage>> {
     Router::new()
         .route("/seed", post(seed))
         .route("/roles", post(role))
+        .route("/regions", post(region))
         .route("/faults", post(script).delete(clear_scripts))
         .route("/requests", get(requests).delete(clear_requests))
         .route("/state", get(state))
@@ -43,6 +43,10 @@ async fn seed(State(stage): State<Arc<Stage>>, body: Bytes) -> Response {
 
 async fn role(State(stage): State<Arc<Stage>>, body: Bytes) -> Response {
     settle(read::<Role>(&body).and_then(|role| stage.role(role).map_err(|error| error.to_string())))
+}
+
+async fn region(State(stage): State<Arc<Stage>>, body: Bytes) -> Response {
+    settle(read::<Region>(&body).and_then(|region| stage.region(region).map_err(|error| error.to_string())))
 }
 
 async fn script(State(stage): State<Arc<Stage>>, body: Bytes) -> Response {

@@ -10,7 +10,7 @@ mod settings;
 
 use std::{fmt, str::FromStr};
 
-pub use settings::{AbsentKey, DeleteOperations, EmptyLists, MissingBucket};
+pub use settings::{AbsentKey, DeleteOperations, EmptyLists, MissingBucket, NewRegion, OptInRegions};
 
 /// Declares the fields of [`Dialect`], with what has to treat all of them alike.
 macro_rules! dialect {
@@ -62,6 +62,10 @@ dialect! {
     missing_bucket: MissingBucket,
     /// J4: lists without entries.
     empty_lists: EmptyLists,
+    /// J10: opt-in Regions.
+    opt_in_regions: OptInRegions,
+    /// K: Regions that are newer than the function.
+    new_region: NewRegion,
 }
 
 impl Dialect {

@@ -52,7 +52,7 @@ pub(crate) async fn answer(
     };
     let settings = &stage.settings;
     let form = if service == Service::Sts { Form::read(&body) } else { Form::default() };
-    let caller = authenticate(service, &head, &body, settings, &stage.iam());
+    let caller = authenticate(service, &head, &body, settings, &stage.iam(), &stage.regions());
     let mut seen = describe(&head, &body, &form, caller.as_ref().ok(), connection.number);
     let asked = caller.and_then(|caller| Ok((caller, find_operation(service, &head, &form)?)));
     let (number, drawn) = {
@@ -152,13 +152,10 @@ fn do_work(
     body: &[u8],
     fault: Option<&Fault>,
 ) -> Result<Answer, Refusal> {
-    let work = Work { caller, fault, ids: &stage.ids, settings: &stage.settings };
     let call = input::parse(operation, body, |bucket| stage.world().owner_of(bucket).is_some())?;
-    let mut answer = work.answer(&mut stage.world(), call)?;
-    if let (true, Some(members)) = (stage.settings.omit_empty_lists, answer.as_object_mut()) {
-        members.retain(|_, member| member.as_array().is_none_or(|list| !list.is_empty()));
-    }
-    Ok(Answer::success(&answer))
+    let regions = stage.regions();
+    let work = Work { caller, fault, ids: &stage.ids, settings: &stage.settings, regions: &regions };
+    Ok(Answer::success(&work.answer(&mut stage.world(), call)?))
 }
 
 fn assume_role(stage: &Stage, caller: &Caller, form: &Form, request_id: &str) -> Result<Answer, Refusal> {

@@ -73,9 +73,10 @@ use crate::{
 pub use crate::{
     bucket::{KeyStatus, LastUsed, Tag},
     connection::Dialer,
-    dialect::{AbsentKey, DeleteOperations, Dialect, DialectError, EmptyLists, MissingBucket},
+    dialect::{AbsentKey, DeleteOperations, Dialect, DialectError, EmptyLists, MissingBucket, NewRegion, OptInRegions},
     fault::{Fault, Member},
     operation::{Operation, UnknownOperation},
+    region::{Region, RegionError},
     role::{Role, RoleError},
     script::{Script, ScriptError},
     seed::{Seed, SeedError, SeedKey},
@@ -146,6 +147,11 @@ impl Simulator {
         self.stage.seed(seed)
     }
 
+    /// Adds a Region of Lightsail, or changes who can use one that is there. Buckets and keys stay.
+    pub fn region(&self, region: Region) -> Result<(), RegionError> {
+        self.stage.region(region)
+    }
+
     /// Puts a role into it, for callers to assume.
     pub fn role(&self, role: Role) -> Result<(), RoleError> {
         self.stage.role(role)
@@ -178,7 +184,8 @@ impl Simulator {
         &self.stage.settings.account
     }
 
-    /// Forgets buckets, operations, roles, sessions, scripts and requests.
+    /// Forgets buckets, operations, roles, sessions, scripts and requests. Regions are as the
+    /// settings have them.
     pub fn reset(&self) {
         self.stage.reset();
     }

@@ -14,13 +14,13 @@ use std::{
 use lightsail_simulator::{Settings, Simulator};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::arguments::{Asked, HELP};
+use crate::arguments::{Asked, help};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let outcome = match arguments::parse(env::args().skip(1)) {
         Ok(Asked::Run(settings)) => run(settings).await,
-        Ok(Asked::Help) => say(HELP),
+        Ok(Asked::Help) => say(&help()),
         Err(error) => {
             complain(&error);
             return ExitCode::from(2);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::{
     fault::Fault,
     operation::{Operation, UnknownOperation},
-    region,
+    region::Regions,
 };
 
 /// Which requests a fault befalls. Scripts queue up: of those that match a request, the first
@@ -85,10 +85,10 @@ impl Script {
         self
     }
 
-    fn check(&self) -> Result<Operation, ScriptError> {
+    fn check(&self, regions: &Regions) -> Result<Operation, ScriptError> {
         let operation: Operation = self.operation.parse()?;
-        if let Some(region) = self.region.as_deref().filter(|region| !region::exists(region)) {
-            return Err(ScriptError::Region { region: region.to_owned() });
+        if let Some(region) = self.region.as_deref().filter(|region| !regions.has(region)) {
+            return Err(ScriptError::Region { region: region.to_owned(), known: regions.names() });
         }
         if self.count == Count::Times(0) {
             return Err(ScriptError::Never);
@@ -127,10 +127,12 @@ pub enum ScriptError {
     #[error(transparent)]
     Operation(#[from] UnknownOperation),
     /// Lightsail does not have the Region.
-    #[error("unknown region `{region}`, expected one of {}", region::names())]
+    #[error("unknown region `{region}`, expected one of {known}")]
     Region {
         /// As it was given.
         region: String,
+        /// Names of the Regions that it has.
+        known: String,
     },
     /// The script would hit no request at all.
     #[error("a count of 0 hits nothing: leave it out for once, or say \"every\"")]
@@ -177,8 +179,8 @@ impl Drawn {
 }
 
 impl Scripts {
-    pub(crate) fn add(&mut self, script: Script) -> Result<(), ScriptError> {
-        self.queue.push((script.check()?, script));
+    pub(crate) fn add(&mut self, script: Script, regions: &Regions) -> Result<(), ScriptError> {
+        self.queue.push((script.check(regions)?, script));
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use crate::{
     clock,
     identifiers::Identifiers,
     input::is_bucket_name,
-    region,
+    region::Regions,
     settings::is_account,
     world::World,
 };
@@ -88,14 +88,20 @@ impl Seed {
     }
 
     /// Puts it into `world`, or leaves that as it was.
-    pub(crate) fn plant(self, world: &mut World, ids: &Identifiers, default_account: &str) -> Result<(), SeedError> {
+    pub(crate) fn plant(
+        self,
+        world: &mut World,
+        regions: &Regions,
+        ids: &Identifiers,
+        default_account: &str,
+    ) -> Result<(), SeedError> {
         let account = self.account.unwrap_or_else(|| default_account.to_owned());
         let region = self.region;
         if !is_account(&account) {
             return Err(SeedError::Account { account });
         }
-        if !region::exists(&region) {
-            return Err(SeedError::Region { region });
+        if !regions.has(&region) {
+            return Err(SeedError::Region { region, known: regions.names() });
         }
         if !is_bucket_name(&self.bucket) && !(self.any_name && !self.bucket.is_empty()) {
             return Err(SeedError::Bucket { bucket: self.bucket });
@@ -213,10 +219,12 @@ pub enum SeedError {
         account: String,
     },
     /// Lightsail does not have the Region.
-    #[error("unknown region `{region}`, expected one of {}", region::names())]
+    #[error("unknown region `{region}`, expected one of {known}")]
     Region {
         /// As it was given.
         region: String,
+        /// Names of the Regions that it has.
+        known: String,
     },
     /// The name is not one that a bucket can have.
     #[error("`{bucket}` is not a bucket's name: ^[a-z0-9][a-z0-9-]{{1,52}}[a-z0-9]$ is")]

@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
 };
 
-use crate::dialect::Dialect;
+use crate::{dialect::Dialect, region::Region};
 
 /// How a simulator starts and behaves when no fault is scripted.
 #[derive(Clone)]
@@ -35,6 +35,9 @@ pub struct Settings {
     /// Whether a connection stays open for a client's next request, as it does by default. If
     /// not, every answer says `connection: close`, and the connection ends with it.
     pub keep_alive: bool,
+    /// The Regions that Lightsail has, in the order of `GetRegions`. The default is
+    /// [`Region::known`]. Any other is refused as a Region without Lightsail.
+    pub regions: Vec<Region>,
     /// How it behaves where AWS has not published how AWS does.
     pub dialect: Dialect,
 }
@@ -50,6 +53,7 @@ impl Default for Settings {
             latency_ms: 0,
             omit_empty_lists: false,
             keep_alive: true,
+            regions: Region::known(),
             dialect: Dialect::default(),
         }
     }
@@ -67,6 +71,7 @@ impl fmt::Debug for Settings {
             .field("latency_ms", &self.latency_ms)
             .field("omit_empty_lists", &self.omit_empty_lists)
             .field("keep_alive", &self.keep_alive)
+            .field("regions", &self.regions)
             .field("dialect", &format_args!("{}", self.dialect))
             .finish()
     }
@@ -85,7 +90,10 @@ impl Settings {
         if self.page_size == 0 {
             return refuse("a page must have room for at least one entry".to_owned());
         }
-        Ok(())
+        if self.regions.is_empty() {
+            return refuse("Lightsail must have at least one Region".to_owned());
+        }
+        self.regions.iter().find_map(|region| region.check().err()).map_or(Ok(()), |error| refuse(error.to_string()))
     }
 }
 

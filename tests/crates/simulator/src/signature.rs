@@ -17,7 +17,7 @@ use crate::{
     clock,
     iam::{Iam, Session},
     refusal::Refusal,
-    region,
+    region::Regions,
     service::Service,
     settings::{Settings, is_account},
 };
@@ -40,6 +40,7 @@ pub(crate) fn authenticate(
     body: &[u8],
     settings: &Settings,
     iam: &Iam,
+    regions: &Regions,
 ) -> Result<Caller, Refusal> {
     let authorization = Authorization::of(service, &head.headers)?;
     let scope = &authorization.scope;
@@ -47,21 +48,15 @@ pub(crate) fn authenticate(
         let message = format!("Credential should be scoped to correct service: '{}'.", service.name());
         return Err(Refusal::bad_signature(service, message));
     }
+    let caller = match iam.session(&authorization.access_key_id) {
+        Some(session) => authorization.caller_of(session, service, head, body)?,
+        None => authorization.caller(service, head, body, settings)?,
+    };
     // STS has more Regions than Lightsail, and the global one is signed for as `us-east-1`.
-    if service == Service::Lightsail && !region::exists(&scope.region) {
+    if service == Service::Lightsail && !regions.admits(&caller.account, &caller.region) {
         return Err(Refusal::unrecognized_client(service));
     }
-    if let Some(session) = iam.session(&authorization.access_key_id) {
-        return authorization.caller_of(session, service, head, body);
-    }
-    if let Some(secret) = settings.secret_access_key.as_deref() {
-        authorization.verify(service, head, body, secret, clock::now())?;
-    }
-    // LocalStack's convention: a key id that looks like an account number is one.
-    let key = authorization.access_key_id;
-    let account = if is_account(&key) { key } else { settings.account.clone() };
-    let arn = format!("arn:aws:iam::{account}:user/simulated");
-    Ok(Caller { account, region: authorization.scope.region, arn })
+    Ok(caller)
 }
 
 /// The `Authorization` header, taken apart.
@@ -110,6 +105,17 @@ impl Authorization {
             signed_headers: field("SignedHeaders")?.split(';').map(str::to_owned).collect(),
             signature: field("Signature")?.to_owned(),
         })
+    }
+
+    fn caller(self, service: Service, head: &Parts, body: &[u8], settings: &Settings) -> Result<Caller, Refusal> {
+        if let Some(secret) = settings.secret_access_key.as_deref() {
+            self.verify(service, head, body, secret, clock::now())?;
+        }
+        // LocalStack's convention: a key id that looks like an account number is one.
+        let key = self.access_key_id;
+        let account = if is_account(&key) { key } else { settings.account.clone() };
+        let arn = format!("arn:aws:iam::{account}:user/simulated");
+        Ok(Caller { account, region: self.scope.region, arn })
     }
 
     /// Which of these checks AWS makes first is not published.
@@ -228,7 +234,9 @@ mod tests {
     }
 
     fn refused(service: Service, head: &Parts) -> String {
-        authenticate(service, head, b"", &Settings::default(), &Iam::default()).unwrap_err().kind
+        let settings = Settings::default();
+        let regions = Regions::new(&settings.regions, settings.dialect);
+        authenticate(service, head, b"", &settings, &Iam::default(), &regions).unwrap_err().kind
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::{
     iam::Iam,
     identifiers::Identifiers,
+    region::{Region, RegionError, Regions},
     role::{Role, RoleError},
     script::{Script, ScriptError, Scripts},
     seed::{Seed, SeedError},
@@ -19,6 +20,7 @@ pub(crate) struct Stage {
     pub(crate) settings: Settings,
     pub(crate) ids: Identifiers,
     world: Mutex<World>,
+    regions: Mutex<Regions>,
     iam: Mutex<Iam>,
     scripts: Mutex<Scripts>,
     seen: Mutex<SeenLog>,
@@ -28,6 +30,7 @@ impl Stage {
     pub(crate) fn new(settings: Settings) -> Self {
         Self {
             world: Mutex::default(),
+            regions: Mutex::new(Regions::new(&settings.regions, settings.dialect)),
             iam: Mutex::default(),
             scripts: Mutex::default(),
             seen: Mutex::new(SeenLog::new()),
@@ -37,7 +40,15 @@ impl Stage {
     }
 
     pub(crate) fn seed(&self, seed: Seed) -> Result<(), SeedError> {
-        seed.plant(&mut self.world(), &self.ids, &self.settings.account)
+        // The same order as for a call: both at once would lock each other out otherwise.
+        let regions = self.regions();
+        seed.plant(&mut self.world(), &regions, &self.ids, &self.settings.account)
+    }
+
+    pub(crate) fn region(&self, region: Region) -> Result<(), RegionError> {
+        region.check()?;
+        self.regions().put(region);
+        Ok(())
     }
 
     pub(crate) fn role(&self, role: Role) -> Result<(), RoleError> {
@@ -45,7 +56,7 @@ impl Stage {
     }
 
     pub(crate) fn script(&self, script: Script) -> Result<(), ScriptError> {
-        self.scripts().add(script)
+        self.scripts().add(script, &self.regions())
     }
 
     /// Forgets the scripts, and nothing else.
@@ -53,16 +64,21 @@ impl Stage {
         *self.scripts() = Scripts::default();
     }
 
-    /// Forgets buckets, operations, roles, sessions, scripts and requests.
+    /// Forgets buckets, operations, roles, sessions, scripts and requests, and changes of Regions.
     pub(crate) fn reset(&self) {
         *self.world() = World::default();
         *self.iam() = Iam::default();
+        *self.regions() = Regions::new(&self.settings.regions, self.settings.dialect);
         self.clear_scripts();
         self.seen().clear();
     }
 
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         lock(&self.world)
+    }
+
+    pub(crate) fn regions(&self) -> MutexGuard<'_, Regions> {
+        lock(&self.regions)
     }
 
     pub(crate) fn iam(&self) -> MutexGuard<'_, Iam> {

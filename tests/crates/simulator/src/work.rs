@@ -16,7 +16,7 @@ use crate::{
     page,
     record::Record,
     refusal::Refusal,
-    region,
+    region::Regions,
     settings::Settings,
     signature::Caller,
     world::{Shelf, World},
@@ -28,6 +28,7 @@ pub(crate) struct Work<'a> {
     pub(crate) fault: Option<&'a Fault>,
     pub(crate) ids: &'a Identifiers,
     pub(crate) settings: &'a Settings,
+    pub(crate) regions: &'a Regions,
 }
 
 impl Work<'_> {
@@ -46,7 +47,7 @@ impl Work<'_> {
     /// The rest concerns the caller's own buckets only.
     fn answer_from(&self, shelf: &mut Shelf, call: Call) -> Result<Value, Refusal> {
         match call {
-            Call::GetRegions { zones, database_zones } => Ok(region::listed(zones, database_zones)),
+            Call::GetRegions { zones, database_zones } => Ok(self.regions.listed(zones, database_zones)),
             Call::CreateBucket { bucket, bundle, tags, versioning } => {
                 Ok(self.create_bucket(shelf, &bucket, bundle, tags, versioning))
             }

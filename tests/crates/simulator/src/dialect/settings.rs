@@ -97,3 +97,25 @@ setting! {
         Absent = "absent",
     }
 }
+
+setting! {
+    /// J10: opt-in Regions, for all accounts. A Region that is not known counts as one. Single
+    /// Regions and accounts are set with [`Region`](crate::Region).
+    OptInRegions = "opt-in-regions" {
+        /// J10: enabled.
+        Enabled = "enabled",
+        /// J10: disabled, as by an account that has buckets there: credentials are refused with
+        /// `UnrecognizedClientException`, and the keys of seeded buckets live on.
+        Disabled = "disabled",
+    }
+}
+
+setting! {
+    /// K: Regions that have come since the function was built.
+    NewRegion = "new-region" {
+        /// K: none.
+        Absent = "absent",
+        /// K: one, [`Region::NEW`](crate::Region::NEW). `GetRegions` lists it, and it works like any other.
+        Listed = "listed",
+    }
+}

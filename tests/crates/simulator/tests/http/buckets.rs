@@ -164,7 +164,7 @@ async fn zones_are_listed_when_they_are_asked_for() {
     let simulator = Simulator::start().await.unwrap();
     let client = Client::of(&simulator);
     let regions = client.output(GetRegions, &json!({"includeAvailabilityZones": true})).await.unwrap();
-    assert_eq!(regions["regions"].as_array().unwrap().len(), 20);
+    assert_eq!(regions["regions"].as_array().unwrap().len(), 19);
     assert_eq!(regions["regions"][0]["availabilityZones"][0]["zoneName"], "us-east-1a");
     assert_eq!(regions["regions"][0]["relationalDatabaseAvailabilityZones"], json!([]));
 }

@@ -7,4 +7,5 @@ mod control_door;
 mod dialects;
 mod faults;
 mod program;
+mod regions;
 mod roles;

@@ -5,6 +5,8 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use lightsail_simulator::Dialect;
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_lightsail-simulator");
 
 fn run(arguments: &[&str]) -> std::io::Result<Output> {
@@ -15,7 +17,18 @@ fn run(arguments: &[&str]) -> std::io::Result<Output> {
 fn the_program_says_where_it_listens_and_ends_cleanly_when_told_to() {
     for signal in ["-TERM", "-INT"] {
         let mut program = Command::new(PROGRAM)
-            .args(["--listen", "127.0.0.1:0", "--keep-alive", "no", "--latency-ms", "5"])
+            .args([
+                "--listen",
+                "127.0.0.1:0",
+                "--keep-alive",
+                "no",
+                "--latency-ms",
+                "5",
+                "--regions",
+                "mx-central-1,ap-east-1:disabled",
+                "--dialect",
+                "absent-key=failed",
+            ])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -38,6 +51,17 @@ fn arguments_that_cannot_be_meant_end_with_2_and_are_named() {
         (&["--account", "me"], "`me` is not an account: 12 digits are"),
         (&["--page-size", "0"], "a page must have room"),
         (&["--latency-ms", "-1"], "--latency-ms cannot be `-1`: a number is accepted"),
+        (
+            &["--dialect", "absent-key=gone"],
+            "--dialect: absent-key cannot be `gone`, expected one of not-found, succeeded",
+        ),
+        (
+            &["--dialect", "mood=bad"],
+            "--dialect: unknown setting `mood`, expected one of delete-operations, absent-key",
+        ),
+        (&["--dialect", "absent-key"], "--dialect: `absent-key` is not a setting with a value: NAME=VALUE"),
+        (&["--regions", "eu-west-1,Mars"], "`Mars` is not a Region's name"),
+        (&["--regions", "eu-west-1:closed"], "`eu-west-1:closed` is not a Region's name"),
         (&["--keep-alive", "maybe"], "--keep-alive cannot be `maybe`: yes or no is accepted"),
     ] {
         let output = run(arguments).unwrap();
@@ -59,9 +83,14 @@ fn help_names_every_argument() {
         "--done-at-poll",
         "--latency-ms",
         "--keep-alive",
+        "--regions",
+        "--dialect",
         "--help",
     ] {
         assert!(text.contains(argument), "{text}");
+    }
+    for (setting, values) in Dialect::SETTINGS {
+        assert!(text.contains(setting) && values.iter().all(|value| text.contains(value)), "{setting}: {text}");
     }
     assert!(output.status.success());
 }
