@@ -2,7 +2,7 @@
 //!
 //! They are few and flat, so they are read by hand: each takes one value, as the next argument.
 
-use lightsail_simulator::{Dialect, DialectError, Region, Settings};
+use lightsail_simulator::{Dialect, DialectError, Region, Settings, Tag};
 
 const ARGUMENTS: &str = "\
 A simulator of the bucket operations of Amazon Lightsail.
@@ -18,13 +18,14 @@ Usage: lightsail-simulator [OPTIONS]
   --keep-alive yes|no       whether a connection can carry more than one request [yes]
   --regions NAME,...        the Regions that Lightsail has; NAME:disabled refuses credentials
                             [the 19 that botocore has endpoints for]
+  --denied-tag KEY=VALUE    refuse to delete keys of buckets with this tag, as a Deny would
   --dialect NAME=VALUE,...  how to behave where AWS has not published how AWS does [default]
   --help                    this text
 
 Settings of --dialect, the default first:
 ";
 
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
     "--listen",
     "--account",
     "--secret-access-key",
@@ -33,6 +34,7 @@ const NAMES: [&str; 9] = [
     "--latency-ms",
     "--keep-alive",
     "--regions",
+    "--denied-tag",
     "--dialect",
 ];
 
@@ -90,6 +92,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, Ar
                 }
             }
             "--regions" => settings.regions = value.split(',').map(region).collect(),
+            "--denied-tag" => settings.denied_tag = Some(tag(&value).ok_or_else(|| bad("KEY=VALUE"))?),
             "--dialect" => settings.dialect = value.parse()?,
             _ => settings.secret_access_key = Some(value),
         }
@@ -99,4 +102,9 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, Ar
 
 fn region(text: &str) -> Region {
     text.strip_suffix(":disabled").map_or_else(|| Region::new(text), |name| Region::new(name).disabled())
+}
+
+fn tag(text: &str) -> Option<Tag> {
+    let (key, value) = text.split_once('=')?;
+    Some(Tag { key: key.to_owned(), value: value.to_owned() })
 }

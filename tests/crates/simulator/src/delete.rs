@@ -4,7 +4,8 @@
 use serde_json::{Value, json};
 
 use crate::{
-    dialect::{AbsentKey, DeleteOperations},
+    bucket::{Bucket, Tag},
+    dialect::{AbsentKey, DeleteOperations, TagDeny},
     fault::Fault,
     operation::Operation,
     record::Record,
@@ -17,6 +18,9 @@ impl Work<'_> {
     /// Deletes the key and answers the call. A refused call changes nothing.
     pub(crate) fn delete_key(&self, shelf: &mut Shelf, name: &str, key: &str) -> Result<Value, Refusal> {
         let bucket = self.bucket(shelf, name)?;
+        if self.denies(bucket) {
+            return Err(Refusal::explicit_deny(&self.caller.arn));
+        }
         if !bucket.keys.iter().any(|stored| stored.id == key) {
             return self.answer_absent_key(shelf, name, key);
         }
@@ -35,6 +39,16 @@ impl Work<'_> {
             DeleteOperations::Absent => json!({}),
             _ => json!({ "operations": operations }),
         })
+    }
+
+    fn denies(&self, bucket: &Bucket) -> bool {
+        let is_denied = |tag: &Tag| {
+            let denied = self.settings.denied_tag.as_ref();
+            denied.is_some_and(|denied| {
+                tag.key.eq_ignore_ascii_case(&denied.key) && tag.value.eq_ignore_ascii_case(&denied.value)
+            })
+        };
+        self.settings.dialect.tag_deny == TagDeny::Evaluated && bucket.tags.iter().any(is_denied)
     }
 
     fn answer_absent_key(&self, shelf: &mut Shelf, name: &str, key: &str) -> Result<Value, Refusal> {

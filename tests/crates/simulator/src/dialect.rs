@@ -10,7 +10,10 @@ mod settings;
 
 use std::{fmt, str::FromStr};
 
-pub use settings::{AbsentKey, DeleteOperations, EmptyLists, MissingBucket, NewRegion, OptInRegions};
+pub use settings::{
+    AbsentKey, DeleteOperations, EmptyLists, MissingBucket, NewRegion, OperationMemory, OptInRegions, TagDeny,
+    UnusedAccount,
+};
 
 /// Declares the fields of [`Dialect`], with what has to treat all of them alike.
 macro_rules! dialect {
@@ -62,8 +65,14 @@ dialect! {
     missing_bucket: MissingBucket,
     /// J4: lists without entries.
     empty_lists: EmptyLists,
+    /// J8: Deny for the delete from a bucket with a certain tag.
+    tag_deny: TagDeny,
+    /// J9: operations that were started earlier.
+    operation_memory: OperationMemory,
     /// J10: opt-in Regions.
     opt_in_regions: OptInRegions,
+    /// J11: calls from an account that never used Lightsail.
+    unused_account: UnusedAccount,
     /// K: Regions that are newer than the function.
     new_region: NewRegion,
 }

@@ -73,7 +73,10 @@ use crate::{
 pub use crate::{
     bucket::{KeyStatus, LastUsed, Tag},
     connection::Dialer,
-    dialect::{AbsentKey, DeleteOperations, Dialect, DialectError, EmptyLists, MissingBucket, NewRegion, OptInRegions},
+    dialect::{
+        AbsentKey, DeleteOperations, Dialect, DialectError, EmptyLists, MissingBucket, NewRegion, OperationMemory,
+        OptInRegions, TagDeny, UnusedAccount,
+    },
     fault::{Fault, Member},
     operation::{Operation, UnknownOperation},
     region::{Region, RegionError},

@@ -71,6 +71,16 @@ impl Refusal {
         Self::new("AccessDeniedException", 400, "The caller is not authorized to perform this action.")
     }
 
+    /// Refuses the delete of a key because of a Deny in a policy.
+    pub(crate) fn explicit_deny(caller: &str) -> Self {
+        let action = "is not authorized to perform: lightsail:DeleteBucketAccessKey with an explicit deny";
+        Self::new("AccessDeniedException", 400, format!("User: {caller} {action} in an identity-based policy"))
+    }
+
+    pub(crate) fn account_setup_in_progress() -> Self {
+        Self::new("AccountSetupInProgressException", 400, "The account is still being set up.")
+    }
+
     pub(crate) fn unauthenticated() -> Self {
         Self::new("UnauthenticatedException", 400, "The caller has not been authenticated.")
     }

@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
 };
 
-use crate::{dialect::Dialect, region::Region};
+use crate::{bucket::Tag, dialect::Dialect, region::Region};
 
 /// How a simulator starts and behaves when no fault is scripted.
 #[derive(Clone)]
@@ -38,6 +38,10 @@ pub struct Settings {
     /// The Regions that Lightsail has, in the order of `GetRegions`. The default is
     /// [`Region::known`]. Any other is refused as a Region without Lightsail.
     pub regions: Vec<Region>,
+    /// Tag of buckets from which no caller may delete a key, as in the condition `aws:ResourceTag`
+    /// of a Deny. Letter case does not matter. Nothing is denied by default, nor with
+    /// [`TagDeny::Ignored`](crate::TagDeny::Ignored).
+    pub denied_tag: Option<Tag>,
     /// How it behaves where AWS has not published how AWS does.
     pub dialect: Dialect,
 }
@@ -54,6 +58,7 @@ impl Default for Settings {
             omit_empty_lists: false,
             keep_alive: true,
             regions: Region::known(),
+            denied_tag: None,
             dialect: Dialect::default(),
         }
     }
@@ -72,6 +77,7 @@ impl fmt::Debug for Settings {
             .field("omit_empty_lists", &self.omit_empty_lists)
             .field("keep_alive", &self.keep_alive)
             .field("regions", &self.regions)
+            .field("denied_tag", &self.denied_tag)
             .field("dialect", &format_args!("{}", self.dialect))
             .finish()
     }

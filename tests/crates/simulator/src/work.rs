@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     bucket::{AccessKey, Bucket, MOST_KEYS, Tag},
-    dialect::EmptyLists,
+    dialect::{EmptyLists, OperationMemory, UnusedAccount},
     fault::Fault,
     identifiers::Identifiers,
     input::Call,
@@ -40,7 +40,20 @@ impl Work<'_> {
             Call::CreateBucket { bucket, .. } if name_is_taken(&bucket) => {
                 Err(Refusal::invalid_input(format!("The bucket name is already in use: {bucket}")))
             }
-            call => self.answer_from(world.shelf(account, region), call),
+            Call::CreateBucket { .. } => self.answer_from(world.shelf(account, region), call),
+            call => {
+                self.admit_account(world)?;
+                self.answer_from(world.shelf(account, region), call)
+            }
+        }
+    }
+
+    fn admit_account(&self, world: &World) -> Result<(), Refusal> {
+        match self.settings.dialect.unused_account {
+            UnusedAccount::Empty => Ok(()),
+            _ if world.has_used(&self.caller.account) => Ok(()),
+            UnusedAccount::SetupInProgress => Err(Refusal::account_setup_in_progress()),
+            UnusedAccount::Denied => Err(Refusal::access_denied()),
         }
     }
 
@@ -58,7 +71,7 @@ impl Work<'_> {
             Call::CreateBucketAccessKey { bucket } => self.create_key(shelf, &bucket),
             Call::GetBucketAccessKeys { bucket } => self.list_keys(shelf, &bucket),
             Call::DeleteBucketAccessKey { bucket, key } => self.delete_key(shelf, &bucket, &key),
-            Call::GetOperation { id } => poll(shelf, &id),
+            Call::GetOperation { id } => self.poll(shelf, &id),
             Call::GetOperations { page } => self.list_operations(shelf, page.as_deref()),
         }
     }
@@ -124,10 +137,11 @@ impl Work<'_> {
         Ok(json!({"accessKey": wire, "operations": operations}))
     }
 
-    /// "Results are returned from oldest to newest" (API_GetOperations). An operation is never
-    /// forgotten, so its place in the list is a key that stays.
+    /// "Results are returned from oldest to newest" (API_GetOperations). All
+    /// operations are remembered or none, so the place of one in the list is a key that stays.
     fn list_operations(&self, shelf: &Shelf, token: Option<&str>) -> Result<Value, Refusal> {
-        let all = shelf.records.iter().enumerate();
+        let remembered = if self.remembers() { shelf.records.as_slice() } else { &[] };
+        let all = remembered.iter().enumerate();
         let all = all.map(|(place, record)| (format!("{place:010}"), record.wire()));
         let mut answer = page::cut("operations", all, token, self.settings.page_size)?;
         if self.fault == Some(&Fault::NoOperations) {
@@ -166,11 +180,15 @@ impl Work<'_> {
         shelf.records.push(record);
         if self.fault == Some(&Fault::NoOperations) { json!([]) } else { json!([wire]) }
     }
-}
 
-fn poll(shelf: &mut Shelf, id: &str) -> Result<Value, Refusal> {
-    let found = shelf.records.iter_mut().find(|record| record.id == id);
-    let record = found.ok_or_else(|| Refusal::not_found("operation", id))?;
-    record.poll();
-    Ok(json!({"operation": record.wire()}))
+    fn poll(&self, shelf: &mut Shelf, id: &str) -> Result<Value, Refusal> {
+        let found = shelf.records.iter_mut().find(|record| record.id == id && self.remembers());
+        let record = found.ok_or_else(|| Refusal::not_found("operation", id))?;
+        record.poll();
+        Ok(json!({"operation": record.wire()}))
+    }
+
+    fn remembers(&self) -> bool {
+        self.settings.dialect.operation_memory == OperationMemory::Kept
+    }
 }

@@ -38,6 +38,12 @@ impl World {
         self.shelves.iter().find_map(|(owner, shelf)| shelf.buckets.contains_key(bucket).then_some(owner))
     }
 
+    /// Whether the account has had a bucket or an operation in any Region.
+    pub(crate) fn has_used(&self, account: &str) -> bool {
+        let mut own = self.shelves.iter().filter(|((owner, _), _)| owner == account);
+        own.any(|(_, shelf)| !shelf.buckets.is_empty() || !shelf.records.is_empty())
+    }
+
     /// The ids of the keys that a bucket really has, which a list may not tell.
     pub(crate) fn keys(&self, account: &str, region: &str, bucket: &str) -> Option<Vec<String>> {
         let bucket = self.shelves.get(&(account.to_owned(), region.to_owned()))?.buckets.get(bucket)?;

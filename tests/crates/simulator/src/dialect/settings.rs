@@ -119,3 +119,37 @@ setting! {
         Listed = "listed",
     }
 }
+
+setting! {
+    /// J8: Deny of [`denied_tag`](crate::Settings::denied_tag) for the delete of a key. Without
+    /// such a tag nothing is denied.
+    TagDeny = "tag-deny" {
+        /// J8: evaluated: `AccessDeniedException`.
+        Evaluated = "evaluated",
+        /// J8: not evaluated, so that the delete is done.
+        Ignored = "ignored",
+    }
+}
+
+setting! {
+    /// J9: how long operations are remembered.
+    OperationMemory = "operation-memory" {
+        /// J9: for ever.
+        Kept = "kept",
+        /// J9: not at all: `GetOperation` answers `NotFoundException`, and `GetOperations` lists none.
+        Forgotten = "forgotten",
+    }
+}
+
+setting! {
+    /// J11: every call but `CreateBucket` from an account that has never had a bucket or an
+    /// operation in any Region.
+    UnusedAccount = "unused-account" {
+        /// J11: as from any other account, so that lists are empty.
+        Empty = "empty",
+        /// J11: `AccountSetupInProgressException`.
+        SetupInProgress = "setup-in-progress",
+        /// J11: `AccessDeniedException`.
+        Denied = "denied",
+    }
+}

@@ -3,12 +3,12 @@
 use std::io;
 
 use lightsail_simulator::{
-    AbsentKey, DeleteOperations, Dialect, EmptyLists, MissingBucket,
+    AbsentKey, DeleteOperations, Dialect, EmptyLists, Fault, MissingBucket,
     Operation::{
-        CreateBucketAccessKey, DeleteBucket, DeleteBucketAccessKey, GetBucketAccessKeys, GetBuckets, GetOperation,
-        GetOperations,
+        CreateBucket, CreateBucketAccessKey, DeleteBucket, DeleteBucketAccessKey, GetBucketAccessKeys, GetBuckets,
+        GetOperation, GetOperations, GetRegions,
     },
-    Seed, Settings, Simulator,
+    OperationMemory, Script, Seed, Settings, Simulator, Tag, TagDeny, UnusedAccount,
 };
 use serde_json::{Value, json};
 
@@ -31,7 +31,8 @@ pub(crate) fn delete(key: &str) -> Value {
 
 /// Returns the status of each operation in an answer.
 fn statuses(answer: &Value) -> Vec<&str> {
-    answer["operations"].as_array().unwrap().iter().map(|operation| operation["status"].as_str().unwrap()).collect()
+    let operations = answer["operations"].as_array().into_iter().flatten();
+    operations.map(|operation| operation["status"].as_str().unwrap_or("none")).collect()
 }
 
 async fn polled(client: &Client, operation: &Value) -> io::Result<Value> {
@@ -58,6 +59,20 @@ async fn delete_operations_of_each_value_are_answered() {
         }
         assert!(simulator.keys(simulator.account(), "eu-west-1", "invoices").unwrap().is_empty());
     }
+}
+
+#[tokio::test]
+async fn scripted_failure_befalls_the_last_of_several() {
+    let dialect = Dialect { delete_operations: DeleteOperations::Several, ..Dialect::default() };
+    let (simulator, client) = speaking(dialect).await.unwrap();
+    simulator.script(Script::new(DeleteBucketAccessKey, Fault::operation_failed())).unwrap();
+    let answer = client.output(DeleteBucketAccessKey, &delete(KEY)).await.unwrap();
+    let mut ends = Vec::new();
+    for operation in answer["operations"].as_array().unwrap() {
+        ends.push(polled(&client, operation).await.unwrap()["status"].take());
+    }
+    assert_eq!(ends, ["Succeeded", "Failed"]);
+    assert_eq!(simulator.keys(simulator.account(), "eu-west-1", "invoices").unwrap(), [KEY]);
 }
 
 #[tokio::test]
@@ -143,5 +158,73 @@ async fn empty_lists_of_each_value_are_answered() {
             };
             assert_eq!(client.output(operation, input).await.unwrap(), expected);
         }
+    }
+}
+
+#[tokio::test]
+async fn tag_deny_of_each_value_refuses_the_delete_or_does_not() {
+    for tag_deny in TagDeny::ALL.iter().copied() {
+        let denied_tag = Some(Tag { key: "responder:protect".to_owned(), value: "true".to_owned() });
+        let dialect = Dialect { tag_deny, ..Dialect::default() };
+        let settings = Settings { denied_tag, dialect, ..Settings::default() };
+        let simulator = Simulator::start_with(settings).await.unwrap();
+        let seed = Seed::bucket("eu-west-1", "invoices").key(KEY);
+        let client = Client::of(&simulator);
+        simulator.seed(seed.clone().tag("Responder:Protect", "True")).unwrap();
+        let answer = client.call(DeleteBucketAccessKey, &delete(KEY)).await.unwrap();
+        let keys = simulator.keys(simulator.account(), "eu-west-1", "invoices").unwrap();
+        match tag_deny {
+            TagDeny::Evaluated => {
+                assert_eq!((answer.status, answer.error().as_deref()), (400, Some("AccessDeniedException")));
+                assert!(answer.body.contains("explicit deny") && keys == [KEY], "{}", answer.body);
+            }
+            TagDeny::Ignored => assert_eq!((answer.status, keys.len()), (200, 0)),
+        }
+        simulator.seed(seed.tag("responder:protect", "false")).unwrap();
+        client.output(DeleteBucketAccessKey, &delete(KEY)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn operation_memory_of_each_value_answers_polls() {
+    for operation_memory in OperationMemory::ALL.iter().copied() {
+        let (_simulator, client) = speaking(Dialect { operation_memory, ..Dialect::default() }).await.unwrap();
+        let deleted = client.output(DeleteBucketAccessKey, &delete(KEY)).await.unwrap();
+        assert_eq!(statuses(&deleted), ["Started"]);
+        let poll = json!({"operationId": deleted["operations"][0]["id"]});
+        let answer = client.call(GetOperation, &poll).await.unwrap();
+        let listed = client.output(GetOperations, &json!({})).await.unwrap();
+        match operation_memory {
+            OperationMemory::Kept => {
+                assert_eq!(answer.json()["operation"]["status"], "Succeeded");
+                assert_eq!(statuses(&listed), ["Succeeded"]);
+            }
+            OperationMemory::Forgotten => {
+                assert_eq!((answer.status, answer.error().as_deref()), (400, Some("NotFoundException")));
+                assert_eq!(listed, json!({"operations": []}));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn unused_account_of_each_value_is_answered_until_first_use() {
+    for unused_account in UnusedAccount::ALL.iter().copied() {
+        let (simulator, used) = speaking(Dialect { unused_account, ..Dialect::default() }).await.unwrap();
+        let unused = Client { key: "222222222222", ..Client::of(&simulator) };
+        for operation in [GetRegions, GetBuckets] {
+            let answer = unused.call(operation, &json!({})).await.unwrap();
+            let expected = match unused_account {
+                UnusedAccount::Empty => (200, None),
+                UnusedAccount::SetupInProgress => (400, Some("AccountSetupInProgressException")),
+                UnusedAccount::Denied => (400, Some("AccessDeniedException")),
+            };
+            assert_eq!((answer.status, answer.error().as_deref()), expected, "{operation}");
+        }
+        let elsewhere = Client { region: "us-east-1", ..used };
+        assert_eq!(elsewhere.output(GetBuckets, &json!({})).await.unwrap(), json!({"buckets": []}));
+        let create = json!({"bucketName": "first", "bundleId": "small_1_0"});
+        unused.output(CreateBucket, &create).await.unwrap();
+        unused.output(GetBuckets, &json!({})).await.unwrap();
     }
 }

@@ -26,6 +26,8 @@ fn the_program_says_where_it_listens_and_ends_cleanly_when_told_to() {
                 "5",
                 "--regions",
                 "mx-central-1,ap-east-1:disabled",
+                "--denied-tag",
+                "protect=true",
                 "--dialect",
                 "absent-key=failed",
             ])
@@ -62,6 +64,7 @@ fn arguments_that_cannot_be_meant_end_with_2_and_are_named() {
         (&["--dialect", "absent-key"], "--dialect: `absent-key` is not a setting with a value: NAME=VALUE"),
         (&["--regions", "eu-west-1,Mars"], "`Mars` is not a Region's name"),
         (&["--regions", "eu-west-1:closed"], "`eu-west-1:closed` is not a Region's name"),
+        (&["--denied-tag", "protect"], "--denied-tag cannot be `protect`: KEY=VALUE is accepted"),
         (&["--keep-alive", "maybe"], "--keep-alive cannot be `maybe`: yes or no is accepted"),
     ] {
         let output = run(arguments).unwrap();
@@ -84,6 +87,7 @@ fn help_names_every_argument() {
         "--latency-ms",
         "--keep-alive",
         "--regions",
+        "--denied-tag",
         "--dialect",
         "--help",
     ] {
