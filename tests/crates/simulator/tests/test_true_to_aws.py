@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import urllib.request
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from xml.etree import ElementTree
@@ -45,6 +46,12 @@ UNMODELLED = {
     "UnrecognizedClientException",
 }
 
+
+# Errors that only a dialect sends for calls whose model does not have them.
+OF_A_DIALECT = {"AccountSetupInProgressException", "DoesNotExist", "OperationFailureException"}
+
+# The Region that a dialect adds, so that it is not in the model.
+NEW_REGION = "mx-central-1"
 
 # The same for STS, with their HTTP status.
 STS_UNMODELLED = {
@@ -90,7 +97,7 @@ def problems(shape, value, where="$"):
         for index, member in enumerate(value):
             found += problems(shape.member, member, f"{where}[{index}]")
     elif kind == "string":
-        if getattr(shape, "enum", []) and value not in shape.enum:
+        if getattr(shape, "enum", []) and value not in [*shape.enum, NEW_REGION]:
             found.append(f"{where}: {value!r} is not one of {shape.enum}")
         pattern = shape.metadata.get("pattern")
         # The patterns of Lightsail have anchors where they are meant. Those of STS are all meant
@@ -119,7 +126,7 @@ def error_problems(operation, status, headers, body):
         return [f"the header says {headers.get('x-amzn-errortype')!r}, the body {code!r}"]
     shapes = {shape.name: shape for shape in operation.error_shapes}
     if code not in shapes:
-        return [] if code in UNMODELLED and status == 400 else [f"{status} {code} is not in the model"]
+        return [] if code in UNMODELLED | OF_A_DIALECT and status == 400 else [f"{status} {code} is not in the model"]
     members = {name: value for name, value in body.items() if name != "__type"}
     expected = 500 if MODEL["shapes"][code].get("fault") else 400
     wrong_status = [] if status == expected else [f"{code} came with {status}, not {expected}"]
@@ -255,12 +262,17 @@ class Caller:
 # The simulator.
 
 
-@pytest.fixture(scope="module")
-def endpoint():
+def binary():
     program = os.environ.get("LIGHTSAIL_SIMULATOR_BIN", "")
     if not Path(program).is_file():
         pytest.fail(f"LIGHTSAIL_SIMULATOR_BIN must be the path of the built binary, and is {program!r}")
-    arguments = [program, "--listen", "127.0.0.1:0", "--secret-access-key", SECRET, "--page-size", "3"]
+    return program
+
+
+@contextmanager
+def simulator(*options):
+    """The endpoint of a simulator with these options."""
+    arguments = [binary(), "--listen", "127.0.0.1:0", "--secret-access-key", SECRET, "--page-size", "3", *options]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
         line = process.stdout.readline()
         yield re.fullmatch(r"lightsail-simulator listening on (http://127\.0\.0\.1:\d+)\n", line)[1]
@@ -268,9 +280,14 @@ def endpoint():
         assert process.wait(timeout=10) == 0
 
 
-@pytest.fixture
-def control(endpoint):
-    """The control door of an empty simulator."""
+@pytest.fixture(scope="module")
+def endpoint():
+    with simulator() as address:
+        yield address
+
+
+def control_of(endpoint):
+    """The control door of a simulator."""
 
     def ask(path, body=None, method="POST"):
         data = None if body is None else json.dumps(body).encode()
@@ -279,6 +296,13 @@ def control(endpoint):
         with opener.open(request, timeout=10) as answer:
             return json.load(answer)
 
+    return ask
+
+
+@pytest.fixture
+def control(endpoint):
+    """The control door of an empty simulator."""
+    ask = control_of(endpoint)
     ask("reset")
     return ask
 
@@ -449,7 +473,7 @@ def test_every_region_of_the_list_can_be_called(caller, endpoint):
     names = [region["name"] for region in caller.get_regions()["regions"]]
     for name in names:
         assert Caller(endpoint, region=name).get_buckets()["buckets"] == []
-    assert Caller(endpoint, region="mx-central-1").refused("get_buckets") == "UnrecognizedClientException"
+    assert Caller(endpoint, region=NEW_REGION).refused("get_buckets") == "UnrecognizedClientException"
 
 
 def test_a_wrong_secret_is_refused(endpoint, invoices):
@@ -536,6 +560,114 @@ def test_errors_outside_the_model_carry_their_code(caller, control):
     ]:
         control("faults", {"operation": "GetBuckets", "fault": fault})
         assert caller.refused("get_buckets") == code
+
+
+# The dialects: every answer parses and is judged, whichever way AWS behaves.
+
+
+def settings_in_the_readme():
+    """The settings of `--dialect` and their values, as the README promises them."""
+    section = README.read_text().split("## Dialects", 1)[1].split("\n## ", 1)[0]
+    rows = re.findall(r"^\| \S+ \| `([a-z-]+)` \| `([a-z-]+)`", section, re.MULTILINE)
+    settings = {}
+    for setting, value in rows:
+        settings.setdefault(setting, []).append(value)
+    return settings
+
+
+# What the calls of `answers` end with in each dialect, where it differs from the default.
+DEFAULT = {
+    "deleted": ["Succeeded"],
+    "absent key": "NotFoundException",
+    "missing bucket": "NotFoundException",
+    "empty": {"accessKeys": []},
+    "tagged": ["Succeeded"],
+    "unused": {"buckets": []},
+    "opt-in": {"buckets": []},
+    "regions": 19,
+}
+DIFFERENT = {
+    "delete-operations=terminal": {},
+    "delete-operations=several": {"deleted": ["Succeeded"] * 2, "tagged": ["Succeeded"] * 2},
+    "delete-operations=empty": {"deleted": [], "tagged": []},
+    "delete-operations=absent": {"deleted": None, "tagged": None},
+    "absent-key=succeeded": {"absent key": ["Succeeded"]},
+    "absent-key=failed": {"absent key": ["Failed"]},
+    "absent-key=no-operations": {"absent key": []},
+    "missing-bucket=invalid-input": {"missing bucket": "InvalidInputException"},
+    "missing-bucket=does-not-exist": {"missing bucket": "DoesNotExist"},
+    "missing-bucket=does-not-exist-text": {"missing bucket": "OperationFailureException"},
+    "empty-lists=absent": {"empty": {}, "unused": {}, "opt-in": {}},
+    "tag-deny=evaluated": {"tagged": "AccessDeniedException"},
+    "operation-memory=forgotten": {"deleted": ["NotFoundException"], "tagged": ["NotFoundException"]},
+    "opt-in-regions=disabled": {"opt-in": "UnrecognizedClientException"},
+    "unused-account=setup-in-progress": {"unused": "AccountSetupInProgressException"},
+    "unused-account=denied": {"unused": "AccessDeniedException"},
+    "new-region=listed": {"regions": 20},
+}
+
+
+def answers(endpoint, caller, control):
+    """What a client of this simulator meets, call by call."""
+
+    def ended(call, *arguments, **input):
+        try:
+            call(*arguments, **input)
+            return caller.raw
+        except ClientError as error:
+            return error.response["Error"]["Code"]
+
+    def delete(bucket, key):
+        answer = ended(caller.delete_bucket_access_key, bucketName=bucket, accessKeyId=key)
+        if not isinstance(answer, dict) or "operations" not in answer:
+            return answer if isinstance(answer, str) else None
+        polls = [ended(caller.get_operation, operationId=operation["id"]) for operation in answer["operations"]]
+        return [poll if isinstance(poll, str) else poll["operation"]["status"] for poll in polls]
+
+    control("seed", {"account": ACCOUNT, "region": "eu-west-1", "bucket": "invoices", "keys": [KEY]})
+    tags = [{"key": "team", "value": "billing"}]
+    control("seed", {"account": ACCOUNT, "region": "eu-west-1", "bucket": "tagged", "keys": [KEY], "tags": tags})
+    unused = Caller(endpoint, account="222222222222")
+    opt_in = Caller(endpoint, region="ap-east-1")
+    found = {
+        "absent key": delete("invoices", OTHER_KEY),
+        "deleted": delete("invoices", KEY),
+        "empty": ended(caller.get_bucket_access_keys, bucketName="invoices"),
+        "missing bucket": ended(caller.get_bucket_access_keys, bucketName="nothing"),
+        "tagged": delete("tagged", KEY),
+        "regions": len(caller.get_regions()["regions"]),
+    }
+    assert delete("nothing", KEY) == found["missing bucket"]
+    for name, other in [("unused", unused), ("opt-in", opt_in)]:
+        code = ended(other.get_buckets)
+        found[name] = code if isinstance(code, str) else other.raw
+    return found
+
+
+def test_the_readme_and_help_have_the_same_dialects():
+    help = subprocess.run([binary(), "--help"], capture_output=True, text=True, check=True, timeout=10).stdout
+    listed = re.findall(r"^  ([a-z-]+) +([a-z-]+(?:, [a-z-]+)+)$", help.split("Settings of --dialect")[1], re.MULTILINE)
+    assert settings_in_the_readme() == {setting: values.split(", ") for setting, values in listed}
+    others = {f"{setting}={value}" for setting, (_, *values) in settings_in_the_readme().items() for value in values}
+    assert others - {"tag-deny=ignored"} == set(DIFFERENT) - {"tag-deny=evaluated"}
+
+
+@pytest.mark.parametrize("dialect", ["default", *DIFFERENT, "tag-deny=ignored"])
+def test_answers_in_every_dialect_are_parsed_and_judged(dialect):
+    options = ["--denied-tag", "team=billing"] if dialect.startswith("tag-deny") else []
+    with simulator("--dialect", dialect, *options) as endpoint:
+        found = answers(endpoint, Caller(endpoint), control_of(endpoint))
+    assert found == DEFAULT | DIFFERENT.get(dialect, {})
+
+
+def test_a_new_region_works_like_any_other():
+    with simulator("--dialect", "new-region=listed") as endpoint:
+        there = Caller(endpoint, region=NEW_REGION)
+        control_of(endpoint)("seed", {"account": ACCOUNT, "region": NEW_REGION, "bucket": "photos", "keys": [KEY]})
+        there.delete_bucket_access_key(bucketName="photos", accessKeyId=KEY)
+        assert there.get_bucket_access_keys(bucketName="photos")["accessKeys"] == []
+        assert there.get_buckets()["buckets"][0]["location"]["regionName"] == NEW_REGION
+        assert NEW_REGION in [region["name"] for region in there.get_regions()["regions"]]
 
 
 # STS.
