@@ -112,7 +112,7 @@ async fn response_without_list_makes_search_incomplete() {
 /// AWS may leave out an empty list: then `{}` is its whole response, and it has a request ID.
 #[tokio::test(start_paused = true)]
 async fn absent_list_with_request_id_is_empty() {
-    let settings = Settings { omit_empty_lists: true, ..Settings::default() };
+    let settings = Settings { dialect: "empty-lists=absent".parse().unwrap(), ..Settings::default() };
     let scene = Scene::with(settings, &[]).await.seeded("us-east-1", "photos", &[KEY]);
     for outcome in ["revoked", "already_absent"] {
         let answer = scene.respond(&manual_event()).await;

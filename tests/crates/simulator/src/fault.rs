@@ -69,7 +69,7 @@ pub enum Fault {
     NotJson,
     /// The work is done; HTTP 200 and `{}`, or `<AssumeRoleResponse/>`, without a request id: an
     /// answer that lost its content on the way. Of a service that leaves out empty lists, `{}` with
-    /// a request id is a whole answer: see `Settings::omit_empty_lists`.
+    /// a request id is a whole answer: see `crate::EmptyLists`.
     EmptyAnswer,
     /// The work is done; its operation is `Started` in the answer and in the next `polls`
     /// answers of `GetOperation`, then `Succeeded`.

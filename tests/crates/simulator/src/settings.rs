@@ -29,9 +29,6 @@ pub struct Settings {
     /// How long every request at the front door is held up before its work, on top of what a
     /// script wants; 0 by default.
     pub latency_ms: u64,
-    /// Whether an empty list at the top of an answer is left out, as AWS's JSON protocols allow. AWS has not
-    /// published which of them Lightsail does. By default it is there.
-    pub omit_empty_lists: bool,
     /// Whether a connection stays open for a client's next request, as it does by default. If
     /// not, every answer says `connection: close`, and the connection ends with it.
     pub keep_alive: bool,
@@ -55,7 +52,6 @@ impl Default for Settings {
             page_size: 20,
             done_at_poll: 1,
             latency_ms: 0,
-            omit_empty_lists: false,
             keep_alive: true,
             regions: Region::known(),
             denied_tag: None,
@@ -74,7 +70,6 @@ impl fmt::Debug for Settings {
             .field("page_size", &self.page_size)
             .field("done_at_poll", &self.done_at_poll)
             .field("latency_ms", &self.latency_ms)
-            .field("omit_empty_lists", &self.omit_empty_lists)
             .field("keep_alive", &self.keep_alive)
             .field("regions", &self.regions)
             .field("denied_tag", &self.denied_tag)
