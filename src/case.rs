@@ -3,6 +3,8 @@
 //! Stages write, the verdict decides, the record tells. Invariant: a [`Visit`] is opened before its first request, so
 //! that a panic, a dropped future or the deadline leaves it on file.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, SubsecRound, Utc};
 use serde::Serialize;
 use tokio::time::Instant;
@@ -172,28 +174,56 @@ pub struct Coverage {
     pub regions: Vec<Region>,
     /// Accounts of which everything was read.
     pub accounts_read: usize,
-    /// Regions whose list of buckets was read to its end, or that are not enabled. Counts all accounts.
+    /// Regions whose list of buckets was read to its end. Counts all accounts.
     pub regions_read: usize,
     /// Buckets whose keys were read.
     pub buckets_read: usize,
     /// Regions with Lightsail that `SEARCH_REGIONS` excludes.
     pub regions_excluded: usize,
-    /// Accounts, Regions and buckets that could not be read.
+    /// Regions that the account has not enabled: they refused credentials that other Regions accepted.
+    pub regions_not_enabled: Vec<Place>,
+    /// Accounts, Regions and buckets that could not be read, by failure.
     pub unread: Vec<Unread>,
+    /// True if the search ended at a sighting, with things left to read.
+    pub ended_early: bool,
+    /// Accounts that refused this function's credentials somewhere.
+    #[serde(skip)]
+    pub refused_by: BTreeSet<AccountId>,
+    /// Accounts that accepted them somewhere.
+    #[serde(skip)]
+    pub accepted_by: BTreeSet<Option<AccountId>>,
+    /// Accounts of which something is unread.
+    #[serde(skip)]
+    pub incomplete: BTreeSet<Option<AccountId>>,
 }
 
-/// Something that a search could not read.
+/// Things that a search could not read for one reason.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Unread {
-    /// Account, if its ID is known.
-    pub account: Option<String>,
-    /// Region. None if the account could not be entered.
-    pub region: Option<String>,
-    /// Bucket. None if the Region's list of buckets could not be read.
-    pub bucket: Option<String>,
-    /// Reason.
+    /// Number of things.
+    pub count: usize,
+    /// The first of them.
+    pub places: Vec<Place>,
+    /// Failure at the first place.
     pub failure: Failure,
 }
+
+/// A place where a key can be: an account, a Region or a bucket.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// Account, if its ID is known.
+    pub account: Option<AccountId>,
+    /// Region. None for all Regions of the account.
+    pub region: Option<Region>,
+    /// Bucket. None for all buckets of the Region.
+    pub bucket: Option<BucketName>,
+}
+
+/// Failures that a search distinguishes. Further ones are counted with the last.
+const MAX_FAILURES: usize = 20;
+
+/// Places that are kept for one failure. There are 19 Regions.
+const MAX_PLACES: usize = 20;
 
 /// Outcome of a case, and the visit that the record describes.
 #[derive(Clone, Copy, Debug)]
@@ -241,9 +271,8 @@ impl CaseFile {
     pub fn refused_by(&self) -> Vec<AccountId> {
         let visits = self.visits.iter().filter(|visit| visit.failures.iter().any(Failure::refuses_caller));
         let visited = visits.filter_map(|visit| visit.target.account.clone());
-        let unread = self.coverage.iter().flat_map(|coverage| &coverage.unread);
-        let unread = unread.filter(|unread| unread.failure.refuses_caller());
-        visited.chain(unread.filter_map(|unread| unread.account.as_deref()?.parse().ok())).collect()
+        let searched = self.coverage.iter().flat_map(|coverage| &coverage.refused_by);
+        visited.chain(searched.cloned()).collect()
     }
 
     /// Returns the transmissions of all deletes.
@@ -354,7 +383,41 @@ impl Verification {
 impl Coverage {
     /// Returns whether everything was read.
     pub fn is_complete(&self) -> bool {
-        self.unread.is_empty()
+        self.unread.is_empty() && !self.ended_early
+    }
+
+    /// Writes down that `place` could not be read. Failures of one kind are counted together, and most of their places
+    /// are only counted: a denied Region of 300 accounts must not make a record that no log accepts.
+    pub fn add_unread(&mut self, place: Place, failure: Failure) {
+        if failure.refuses_caller() {
+            self.refused_by.extend(place.account.clone());
+        }
+        self.incomplete.insert(place.account.clone());
+        self.merge_unread(Unread { count: 1, places: vec![place], failure });
+    }
+
+    fn merge_unread(&mut self, other: Unread) {
+        let full = self.unread.len() >= MAX_FAILURES;
+        let same = |unread: &Unread| unread.failure.is_like(&other.failure);
+        let known = self.unread.iter().position(same).or_else(|| full.then_some(MAX_FAILURES - 1));
+        let Some(known) = known.and_then(|known| self.unread.get_mut(known)) else {
+            self.unread.push(other);
+            return;
+        };
+        known.count += other.count;
+        known.places.extend(other.places);
+        known.places.truncate(MAX_PLACES);
+    }
+
+    /// Adds what another part of the search read.
+    pub fn add(&mut self, part: Self) {
+        self.regions_read += part.regions_read;
+        self.buckets_read += part.buckets_read;
+        self.regions_not_enabled.extend(part.regions_not_enabled);
+        self.refused_by.extend(part.refused_by);
+        self.accepted_by.extend(part.accepted_by);
+        self.incomplete.extend(part.incomplete);
+        part.unread.into_iter().for_each(|unread| self.merge_unread(unread));
     }
 
     /// Returns whether everything was read but accounts in which this function may not act.

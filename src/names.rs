@@ -7,6 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 use crate::safe_text::SafeText;
@@ -196,6 +197,18 @@ macro_rules! reads_as_text {
 }
 
 reads_as_text!(AccessKeyId, Region, AccountId);
+
+macro_rules! writes_as_text {
+    ($($name:ty),*) => {$(
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    )*};
+}
+
+writes_as_text!(Region, AccountId, BucketName);
 
 #[cfg(test)]
 mod tests {

@@ -5,12 +5,15 @@ use chrono::SecondsFormat;
 use super::record::failure;
 use crate::alert::Exposure;
 use crate::aws::lightsail::{LastUsed, Operation};
-use crate::case::{CaseFile, Evidence, FoundBy, Obstacle, Unread, Verdict, Visit};
+use crate::case::{CaseFile, Evidence, FoundBy, Obstacle, Place, Unread, Verdict, Visit};
 use crate::names::AccountId;
 use crate::outcome::Outcome;
 
-/// Most unread places that a sentence names. The record has them all. There are 19 Regions.
+/// Most places that a sentence names for one reason. There are 19 Regions.
 const MAX_NAMED: usize = 20;
+
+/// Most reasons that a sentence gives. The record has them all.
+const MAX_REASONS: usize = 3;
 
 /// Returns the sentence of a record.
 pub(super) fn message(case: &CaseFile, verdict: &Verdict<'_>) -> String {
@@ -179,11 +182,15 @@ impl Sentence<'_> {
                 (None, _) => String::new(),
             };
             let [regions, buckets] = [(coverage.regions_read, "Region"), (coverage.buckets_read, "bucket")].map(count);
+            let disabled = match coverage.regions_not_enabled.as_slice() {
+                [] => String::new(),
+                places => format!("; not enabled: {}", self.places(places)),
+            };
             let excluded = match coverage.regions_excluded {
                 0 => String::new(),
                 regions => format!("; SEARCH_REGIONS excludes {}", count((regions, "other"))),
             };
-            format!("{accounts} ({regions} and {buckets} read{excluded})")
+            format!("{accounts} ({regions} and {buckets} read{disabled}{excluded})")
         })
     }
 
@@ -206,25 +213,37 @@ impl Sentence<'_> {
         }
     }
 
+    /// Names what could not be read, and the reason for each kind of failure.
     fn unread(&self) -> String {
         let unread = self.case.coverage.as_ref().map(|coverage| coverage.unread.as_slice()).unwrap_or_default();
-        let own = self.case.account.as_ref().map(AccountId::as_str);
-        let name = |unread: &Unread| {
-            let elsewhere = unread.account.as_deref().filter(|id| own.is_none_or(|own| own != *id));
+        let named = |Unread { count, places, failure }: &Unread| {
+            let more = match count.saturating_sub(places.len()) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            format!("{}{more} ({failure})", self.places(places))
+        };
+        let names = unread.iter().take(MAX_REASONS).map(named).collect::<Vec<_>>().join("; ");
+        let more = unread.iter().skip(MAX_REASONS).map(|unread| unread.count).sum::<usize>();
+        if more == 0 { names } else { format!("{names}; and {more} more for other reasons") }
+    }
+
+    fn places(&self, places: &[Place]) -> String {
+        let own = self.case.account.as_ref();
+        let name = |Place { account, region, bucket }: &Place| {
+            let elsewhere = account.as_ref().filter(|id| own.is_none_or(|own| own != *id));
             let of = elsewhere.map_or_else(String::new, |account| format!(" of account {account}"));
-            match (&unread.bucket, &unread.region) {
+            match (bucket, region) {
                 (Some(bucket), Some(region)) => format!("bucket {bucket} in {region}{of}"),
                 (None, Some(region)) => format!("{region}{of}"),
-                (_, None) => format!("account {}", unread.account.as_deref().unwrap_or("unknown")),
+                (_, None) => format!("account {}", account.as_ref().map_or("unknown", AccountId::as_str)),
             }
         };
-        let names = unread.iter().take(MAX_NAMED).map(name).collect::<Vec<_>>().join(", ");
-        let more = match unread.len().saturating_sub(MAX_NAMED) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        let first = unread.first().map_or_else(String::new, |unread| format!(" ({})", unread.failure));
-        format!("{names}{more}{first}")
+        let names = places.iter().take(MAX_NAMED).map(name).collect::<Vec<_>>().join(", ");
+        match places.len().saturating_sub(MAX_NAMED) {
+            0 => names,
+            more => format!("{names} and {more} more"),
+        }
     }
 
     fn failure(&self) -> String {

@@ -181,7 +181,7 @@ impl Record {
 
     /// Returns whether something of the search could not be read. None without a search.
     pub(super) fn is_search_incomplete(&self) -> Option<bool> {
-        self.unmapped.search.as_ref().map(|search| !search.is_complete())
+        self.unmapped.search.as_ref().map(|search| !search.unread.is_empty())
     }
 }
 
@@ -264,7 +264,7 @@ fn countermeasure() -> Value {
 fn unmapped(case: &CaseFile, verdict: &Verdict<'_>) -> Unmapped {
     let visit = verdict.visit;
     // Absence on one bucket proves nothing while the key may be on another one, which could not be read.
-    let incomplete = case.coverage.as_ref().is_some_and(|coverage| !coverage.is_complete());
+    let incomplete = case.coverage.as_ref().is_some_and(|coverage| !coverage.is_complete() && !coverage.ended_early);
     Unmapped {
         schema: SCHEMA,
         mode: case.mode.as_str(),

@@ -66,6 +66,8 @@ pub enum FailureKind {
     DeadlineExceeded,
     /// Account in which this function may not act.
     ForeignAccount,
+    /// Region without Lightsail, as far as is known.
+    UnknownRegion,
     /// Panic of this function's own code.
     Panicked,
     /// Any other error of AWS.
@@ -124,6 +126,12 @@ impl Failure {
         Self { code, message: details, ..Self::new(DELETE, FailureKind::OperationFailed, None, delete) }
     }
 
+    /// The alert names a Region that neither this build nor AWS's list of Regions has. Nothing was sent.
+    pub fn unknown_region() -> Self {
+        let message = "Lightsail has no such Region, as far as AWS and this build know";
+        Self::new("GetRegions", FailureKind::UnknownRegion, Some(message), &Transmission::default())
+    }
+
     /// The account may own the key, and `ALLOWED_ACCOUNTS` does not have it. Nothing was sent.
     pub fn foreign_account() -> Self {
         let message = "ALLOWED_ACCOUNTS does not have this account";
@@ -161,6 +169,11 @@ impl Failure {
             retryable,
             may_have_taken_effect: operation == DELETE && transmission.may_have_taken_effect(),
         }
+    }
+
+    /// Returns whether `other` is a failure of the same call for the same reason.
+    pub fn is_like(&self, other: &Self) -> bool {
+        (self.operation, self.kind, &self.code) == (other.operation, other.kind, &other.code)
     }
 
     /// Returns whether AWS refuses the caller rather than this request, so that other calls would be refused too.

@@ -1,4 +1,4 @@
-//! The four Lightsail calls of this function.
+//! The five Lightsail calls of this function.
 
 mod model;
 
@@ -114,6 +114,18 @@ impl InRegion {
         // A key without an ID may be the wanted one.
         let keys = keys.into_iter().map(AccessKey::read).collect::<Option<_>>();
         keys.ok_or_else(|| call.malformed("a key without accessKeyId"))
+    }
+
+    /// Calls `GetRegions`: the Regions that have Lightsail, in any of them. A name that has not the form of a Region's is a
+    /// malformed response, since it may hide one.
+    pub async fn get_regions(&self) -> Result<Vec<Region>, Failure> {
+        let (call, _permit) = self.read("GetRegions").await?;
+        let output = send!(call, self.client.get_regions()).await?;
+        // No list of Regions is empty.
+        let regions =
+            output.regions.filter(|regions| !regions.is_empty()).ok_or_else(|| call.malformed("no list of regions"))?;
+        let regions = regions.into_iter().map(|region| region.name?.as_str().parse().ok()).collect::<Option<_>>();
+        regions.ok_or_else(|| call.malformed("a Region without a name"))
     }
 
     /// Calls `GetBuckets` for all pages of the Region. Yields a failure in place of buckets that could not be read.

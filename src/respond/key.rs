@@ -104,8 +104,10 @@ impl Responder {
         task: Task<'_>,
         case: &mut CaseFile,
     ) {
-        let regions = locate::regions_to_search(&self.regions, &exposure.regions, &self.region);
-        let search = locate::search(reach, session, regions, task.key, task.deadline);
+        let regions = locate::Regions::new(&self.regions, &exposure.regions, &self.region);
+        let pause = self.timeouts.initial_pause;
+        let wanted = locate::Wanted { key: task.key, session, deadline: task.deadline, pause };
+        let search = locate::search(reach, regions, wanted);
         let found = match search.instrument(info_span!("locate")).await {
             ControlFlow::Continue(coverage) => {
                 case.coverage = Some(coverage);
@@ -113,6 +115,7 @@ impl Responder {
             }
             ControlFlow::Break(found) => *found,
         };
+        case.coverage = Some(found.coverage);
         let Account { id: account, lightsail } = found.account;
         let bucket = found.bucket;
         let target = Target { account, bucket: bucket.name, region: found.region, found_by: FoundBy::Search };
@@ -234,7 +237,7 @@ async fn note_look(lightsail: &Lightsail, visit: &mut Visit, task: Task<'_>) {
 
 /// Runs `aside` as long as `work` lasts. `work` is always polled first. Returns the output of `aside` if it ended
 /// first.
-async fn beside<Work: Future, Aside: Future>(
+pub(super) async fn beside<Work: Future, Aside: Future>(
     work: Work,
     aside: Pin<&mut Aside>,
 ) -> (Work::Output, Option<Aside::Output>) {

@@ -173,7 +173,7 @@ async fn denied_role_makes_search_incomplete() {
     let answer = scene.respond(&key_only()).await;
     assert_eq!((answer.outcome(), answer.error_type()), ("search_incomplete", "Responder.SearchIncomplete"));
     assert_eq!(answer.unmapped("/search/accounts_read"), 2);
-    let unread = answer.unmapped("/search/unread/0");
+    let unread = answer.unmapped("/search/unread/0/places/0");
     assert_eq!((&unread["account"], &unread["region"]), (&json!(OTHER_MEMBER), &json!(null)));
     assert!(answer.message().contains("account 444455556666 (AssumeRole: AccessDenied"), "{}", answer.message());
 }

@@ -9,7 +9,7 @@ use lightsail_simulator::{Fault, Script, Seed, SeedKey, Settings};
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::scene::{KEY, SIBLING, Scene, event, key_only, manual_event};
+use crate::scene::{ACCOUNT, KEY, SIBLING, Scene, event, key_only, manual_event};
 
 #[tokio::test(start_paused = true)]
 async fn key_is_found_in_any_region_and_page() {
@@ -64,7 +64,8 @@ async fn unreadable_region_makes_search_incomplete() {
         let answer = scene.respond(&key_only()).await;
         assert_eq!((answer.outcome(), answer.error_type()), ("search_incomplete", "Responder.SearchIncomplete"));
         let unread = answer.unmapped("/search/unread");
-        assert_eq!((unread.as_array().unwrap().len(), &unread[0]["region"]), (1, &json!("us-east-1")), "{fault:?}");
+        let place = json!({"account": ACCOUNT, "region": "us-east-1", "bucket": null});
+        assert_eq!((&unread[0]["count"], &unread[0]["places"]), (&json!(1), &json!([place])), "{fault:?}");
         assert!(answer.message().contains("may be live"), "{}", answer.message());
         assert_eq!(scene.keys("us-east-1", "photos"), [KEY, SIBLING]);
     }
@@ -92,7 +93,7 @@ async fn unreadable_bucket_is_named() {
     let scene = scene.scripted(Script::new("GetBucketAccessKeys", Fault::AccessDenied).every());
     let answer = scene.respond(&key_only()).await;
     assert_eq!(answer.outcome(), "search_incomplete");
-    assert_eq!(answer.unmapped("/search/unread/0/bucket"), "photos");
+    assert_eq!(answer.unmapped("/search/unread/0/places/0/bucket"), "photos");
     assert!(answer.message().contains("bucket photos in us-east-1"), "{}", answer.message());
 }
 
@@ -158,20 +159,23 @@ async fn listed_but_not_found_bucket_counts_as_unread() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn disabled_opt_in_region_cannot_hold_key() {
+async fn disabled_opt_in_regions_are_listed() {
     let refusal = || Fault::error("UnrecognizedClientException");
     let scene = Scene::new().await;
     let scene = ["ap-east-1", "ap-southeast-3", "ap-southeast-5", "eu-south-2"]
         .into_iter()
         .fold(scene, |scene, region| scene.scripted(Script::new("GetBuckets", refusal()).every().in_region(region)));
     let answer = scene.respond(&key_only()).await;
-    assert_eq!((answer.outcome(), answer.unmapped("/search/regions_read")), ("not_lightsail_key", &json!(19)));
+    assert_eq!((answer.outcome(), answer.unmapped("/search/regions_read")), ("not_lightsail_key", &json!(15)));
+    let disabled = answer.unmapped("/search/regions_not_enabled").as_array().unwrap();
+    assert_eq!((disabled.len(), &disabled[0]["account"]), (4, &json!(ACCOUNT)));
+    assert!(answer.message().contains("; not enabled: "), "{}", answer.message());
     let scene = scene.scripted(Script::new("GetBuckets", refusal()).every().in_region("us-east-1"));
     assert_eq!(scene.respond(&key_only()).await.outcome(), "search_incomplete");
 }
 
 #[tokio::test(start_paused = true)]
-async fn disabled_named_region_does_not_stop_search() {
+async fn refusal_in_named_region_is_no_absence() {
     let scene = Scene::new().await.seeded("eu-west-1", "backups", &[KEY]);
     let scene =
         ["DeleteBucketAccessKey", "GetBucketAccessKeys", "GetBuckets"].into_iter().fold(scene, |scene, operation| {
@@ -180,7 +184,77 @@ async fn disabled_named_region_does_not_stop_search() {
         });
     let event = json!({"accessKeyId": KEY, "bucketName": "photos", "region": "ap-east-1"});
     assert_eq!(scene.respond(&event).await.outcome(), "revoked");
-    assert_eq!(scene.respond(&event).await.outcome(), "not_lightsail_key");
+    assert_eq!(scene.respond(&event).await.outcome(), "failed");
+    let without_bucket = json!({"accessKeyId": KEY, "region": "ap-east-1"});
+    let answer = scene.respond(&without_bucket).await;
+    assert_eq!(answer.outcome(), "search_incomplete");
+    assert_eq!(answer.unmapped("/search/regions_not_enabled"), &json!([]));
+}
+
+/// A Region that refuses the credentials is asked once more.
+#[tokio::test(start_paused = true)]
+async fn passing_refusal_is_no_absence() {
+    let scene = Scene::new().await.seeded("ap-east-1", "photos", &[KEY]);
+    let refusal = Script::new("GetBuckets", Fault::error("UnrecognizedClientException")).in_region("ap-east-1");
+    assert_eq!(scene.scripted(refusal).respond(&key_only()).await.outcome(), "revoked");
+}
+
+/// Nothing accepted the credentials, so a refusal says nothing about the Region.
+#[tokio::test(start_paused = true)]
+async fn refused_credentials_are_no_absence() {
+    let scene = Scene::with(Settings::default(), &[("SEARCH_REGIONS", "ap-east-1")]).await;
+    let refusal = Script::new("GetBuckets", Fault::error("UnrecognizedClientException")).every();
+    let answer = scene.scripted(refusal).respond(&key_only()).await;
+    assert_eq!(answer.outcome(), "search_incomplete");
+    assert_eq!(answer.unmapped("/search/regions_read"), 0);
+}
+
+/// AWS adds Regions, and this build knows those of its day.
+#[tokio::test(start_paused = true)]
+async fn new_region_is_searched() {
+    let dialect = "new-region=listed".parse().unwrap();
+    let scene = Scene::with(Settings { dialect, ..Settings::default() }, &[]).await;
+    let scene = scene.seeded("mx-central-1", "photos", &[KEY, SIBLING]);
+    let answer = scene.respond(&key_only()).await;
+    assert_eq!((answer.outcome(), answer.unmapped("/bucket/region")), ("revoked", &json!("mx-central-1")));
+    let answer = scene.respond(&key_only()).await;
+    assert_eq!((answer.outcome(), answer.unmapped("/search/regions_read")), ("not_lightsail_key", &json!(20)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn unread_list_of_regions_is_incomplete() {
+    let scene = Scene::new().await.scripted(Script::new("GetRegions", Fault::AccessDenied).every());
+    let answer = scene.respond(&key_only()).await;
+    assert_eq!(answer.outcome(), "search_incomplete");
+    assert_eq!(answer.unmapped("/search/unread/0/failure/operation"), "GetRegions");
+}
+
+#[tokio::test(start_paused = true)]
+async fn named_new_region_is_tried_or_unread() {
+    let alert = json!({"accessKeyId": KEY, "bucketName": "photos", "region": "mx-central-1"});
+    let answer = Scene::new().await.respond(&alert).await;
+    assert_eq!(answer.outcome(), "search_incomplete");
+    assert!(answer.message().contains("mx-central-1"), "{}", answer.message());
+    let dialect = "new-region=listed".parse().unwrap();
+    // The alert names the Region, so it is searched even if `SEARCH_REGIONS` excludes it.
+    let scene = Scene::with(Settings { dialect, ..Settings::default() }, &[("SEARCH_REGIONS", "us-east-1")]).await;
+    let scene = scene.seeded("mx-central-1", "photos", &[KEY]);
+    assert_eq!(scene.respond(&alert).await.outcome(), "revoked");
+    assert_eq!(scene.respond(&alert).await.outcome(), "not_lightsail_key");
+}
+
+/// What could not be read is told of a key that was found too.
+#[tokio::test(start_paused = true)]
+async fn record_of_found_key_has_what_is_unread() {
+    let scene = Scene::with(Settings { latency_ms: 50, ..Settings::default() }, &[]).await;
+    let scene = scene.seeded("eu-west-1", "backups", &[KEY, SIBLING]);
+    let scene = scene.scripted(Script::new("GetBuckets", Fault::AccessDenied).every().in_region("us-east-1"));
+    let scene = scene.scripted(Script::new("GetBucketAccessKeys", Fault::Latency { ms: 500 }));
+    let answer = scene.respond(&key_only()).await;
+    assert_eq!(answer.outcome(), "revoked");
+    assert_eq!(answer.unmapped("/search/ended_early"), true);
+    assert_eq!(answer.unmapped("/search/unread/0/places/0/region"), "us-east-1");
+    assert_eq!(answer.unmapped("/verification/absent"), true);
 }
 
 #[tokio::test(start_paused = true)]
@@ -204,7 +278,8 @@ async fn message_shortens_long_list_of_unread_buckets() {
     }
     let scene = scene.scripted(Script::new("GetBucketAccessKeys", Fault::AccessDenied).every());
     let answer = scene.respond(&key_only()).await;
-    assert_eq!(answer.unmapped("/search/unread").as_array().unwrap().len(), 30);
+    assert_eq!(answer.unmapped("/search/unread/0/count"), 30);
+    assert_eq!(answer.unmapped("/search/unread/0/places").as_array().unwrap().len(), 20);
     assert!(answer.message().contains(" and 10 more ("), "{}", answer.message());
 }
 
@@ -214,7 +289,8 @@ async fn search_starts_with_alert_region_then_own_region() {
     let answer = scene.respond(&json!({"accessKeyId": KEY, "region": "sa-east-1"})).await;
     assert_eq!(answer.outcome(), "not_lightsail_key");
     let regions: Vec<_> = scene.simulator.requests().into_iter().map(|seen| seen.region).collect();
-    assert_eq!((regions.len(), &regions[..2]), (19, &["sa-east-1".to_owned(), "us-east-1".to_owned()][..]));
+    // All Regions, and the list of Regions.
+    assert_eq!((regions.len(), &regions[..2]), (20, &["sa-east-1".to_owned(), "us-east-1".to_owned()][..]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -310,7 +310,7 @@ def test_search_incomplete_unread_region(event, lightsail, start):
     text = MAY_BE_LIVE + "eu-west-3 (GetBuckets: AccessDeniedException"
     record = assert_ends(start(), event, "search_incomplete", text)
     (unread,) = record["unmapped"]["search"]["unread"]
-    assert (unread["account"], unread["region"], unread["bucket"]) == (harness.ACCOUNT, "eu-west-3", None)
+    assert unread["places"] == [{"account": harness.ACCOUNT, "region": "eu-west-3", "bucket": None}]
     assert record["unmapped"]["search"]["regions_read"] == 18
     assert lightsail.keys() == {*SIBLING_ONLY, ("eu-west-3", "backups-2019", KEY)}
 
@@ -321,7 +321,7 @@ def test_search_incomplete_unread_bucket(lightsail, start):
     text = MAY_BE_LIVE + "bucket backups-2019 in eu-west-3 (GetBucketAccessKeys: AccessDeniedException"
     record = assert_ends(start(), KEY_ONLY, "search_incomplete", text)
     (unread,) = record["unmapped"]["search"]["unread"]
-    assert (unread["account"], unread["region"], unread["bucket"]) == (harness.ACCOUNT, "eu-west-3", "backups-2019")
+    assert unread["places"] == [{"account": harness.ACCOUNT, "region": "eu-west-3", "bucket": "backups-2019"}]
     assert lightsail.keys() == {("eu-west-3", "backups-2019", KEY)}
 
 
@@ -332,7 +332,7 @@ def test_search_incomplete_unread_account(lightsail, start):
     text = MAY_BE_LIVE + f"account {MEMBER} (AssumeRole: AccessDenied"
     record = assert_ends(function, KEY_ONLY, "search_incomplete", text)
     (unread,) = record["unmapped"]["search"]["unread"]
-    assert (unread["account"], unread["region"], unread["bucket"]) == (MEMBER, None, None)
+    assert unread["places"] == [{"account": MEMBER, "region": None, "bucket": None}]
     assert record["unmapped"]["search"]["accounts_read"] == 1
     assert lightsail.keys(MEMBER) == BOTH
 

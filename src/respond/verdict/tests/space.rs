@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use crate::alert::{Exposure, Origin, Unactionable};
 use crate::aws::lightsail::{AccessKey, Operation};
 use crate::aws::{Failure, Transmission};
-use crate::case::{Acceptance, CaseFile, Coverage, Delete, Evidence, FoundBy, Listing, Target, Unread, Visit};
+use crate::case::{Acceptance, CaseFile, Coverage, Delete, Evidence, FoundBy, Listing, Place, Target, Unread, Visit};
 use crate::invocation::Invocation;
 use crate::policy::{Mode, Protection};
 
@@ -163,7 +163,7 @@ pub(super) fn searches(mode: Mode) -> Vec<Search> {
         coverage: Some(Coverage { regions: vec![SEARCHED.parse().unwrap()], unread, ..Coverage::default() }),
         sighted: None,
     };
-    let unread = Unread { account: None, region: None, bucket: None, failure: failure("AccessDenied") };
+    let unread = Unread { count: 1, places: vec![Place::default()], failure: failure("AccessDenied") };
     let mut blank = visit(FoundBy::Search, MEMBER, SEARCHED);
     blank.evidence = Some(Evidence::Listed(key()));
     let sighted = kinds(&blank, mode).into_iter();

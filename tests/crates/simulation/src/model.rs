@@ -159,7 +159,8 @@ fn key_rules(delivery: &Delivery, named: &Named, key: &KeyState, broken: &mut Ve
     let unread = unmapped["search"]["unread"].as_array().map_or(0, Vec::len);
     let verified = unmapped["search"].is_object() || absent == Some(true);
     rule(!ok || verified, "absence was verified");
-    rule(!ok || unread == 0, "success leaves nothing unread");
+    let ended_early = unmapped["search"]["ended_early"] == true;
+    rule(!ok || unread == 0 || ended_early, "success leaves nothing unread");
 
     // A session is never used beyond its expiry. Scripted errors have the kind `error`.
     let expired = |failure: &Value| failure["code"] == "ExpiredTokenException";
@@ -208,11 +209,13 @@ fn place_rules(delivery: &Delivery, record: &Value, key: &KeyState, rule: &mut i
     let made = failure.is_null() || bucket.is_null() || arrived(failure, account, region);
     rule(made, "a failure belongs to a call in its account and Region");
     for unread in unmapped["search"]["unread"].as_array().into_iter().flatten() {
-        let made = arrived(&unread["failure"], &unread["account"], &unread["region"]);
-        rule(made, "what was not read belongs to a call in its account and Region");
-        let accounts = delivery.alert.accounts();
-        let concerned = accounts.iter().any(|account| unread["account"] == *account);
-        rule(concerned, "what was not read is in an account of the alert");
+        for place in unread["places"].as_array().into_iter().flatten() {
+            let made = arrived(&unread["failure"], &place["account"], &place["region"]);
+            rule(made, "what was not read belongs to a call in its account and Region");
+            let accounts = delivery.alert.accounts();
+            let concerned = accounts.iter().any(|account| place["account"] == *account);
+            rule(concerned, "what was not read is in an account of the alert");
+        }
     }
 }
 

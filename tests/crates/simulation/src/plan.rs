@@ -114,7 +114,8 @@ impl Plan {
 impl CallFault {
     fn of(rng: &mut Rng, route: Route) -> Self {
         const DELETE: &str = "DeleteBucketAccessKey";
-        let reads = ["GetOperation", "GetOperation", "GetBucketAccessKeys", "GetBucketAccessKeys", "GetBuckets"];
+        let reads =
+            ["GetOperation", "GetOperation", "GetBucketAccessKeys", "GetBucketAccessKeys", "GetBuckets", "GetRegions"];
         let operation = match rng.u8(0..10) {
             0..4 => DELETE,
             4 if route.has_member() => "AssumeRole",

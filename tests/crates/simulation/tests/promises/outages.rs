@@ -40,11 +40,12 @@ fn deliver_in_outage(route: Route, fault: &Fault) -> [Delivery; 2] {
 
 #[test]
 fn outage_delays_revocation_until_second_try() {
-    // In the outage: the delete, the read beside it, and the search. After it: the delete, the operation, the
+    // In the outage: the delete, the read beside it, and the search with the list of Regions. After it: the delete, the operation, the
     // verification, and the search with the keys of both buckets. With a hint: also the read beside the delete, which
     // comes too late for a sighting.
-    let named = (Route::Named, "failed", (2 + REGIONS) * ATTEMPTS, REGIONS + 2 + 4);
-    let searched = (Route::Searched, "search_incomplete", REGIONS * ATTEMPTS, REGIONS + 2 + 3);
+    let search = REGIONS + 1;
+    let named = (Route::Named, "failed", (2 + search) * ATTEMPTS, search + 2 + 4);
+    let searched = (Route::Searched, "search_incomplete", search * ATTEMPTS, search + 2 + 3);
     for fault in [Fault::Throttled, Fault::HttpStatus { status: 503 }, Fault::ServiceException] {
         for (route, outcome, max_in_outage, max_after) in [named, searched] {
             let [first, second] = deliver_in_outage(route, &fault);
