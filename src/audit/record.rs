@@ -2,7 +2,7 @@
 //!
 //! SIEMs and Security Lake read it unchanged. What OCSF has no attribute for is under `unmapped`, in the shape that
 //! [`SCHEMA`] names. These paths are an interface: adding is free, renaming is a new version. Invariant: bucket,
-//! evidence, operations, verification and failure are all about one visit.
+//! evidence, call, operations, verification and failure are all about one visit.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -19,6 +19,9 @@ use crate::safe_text::SafeText;
 
 /// Version of the shape of `unmapped`.
 const SCHEMA: &str = "lightsail-key-responder/v1";
+
+/// The API operation that the record is about.
+const DELETE: &str = "DeleteBucketAccessKey";
 
 /// One audit record. `Serialize` only: nothing reads it back.
 #[derive(Clone, Debug, Serialize)]
@@ -185,17 +188,19 @@ impl Record {
     }
 }
 
-/// Returns the operation's ID, else the ID of the delete's request, else of the invocation.
+/// Returns the ID of an operation of the delete on the bucket, else of the delete's request, else of the invocation,
+/// because OCSF requires the attribute.
 fn command_uid(case: &CaseFile, visit: Option<&Visit>) -> String {
     let operation = operations(visit).iter().find_map(|operation| operation.id.clone());
-    operation.or_else(|| request_id(case, visit)).unwrap_or_else(|| case.invocation.request_id.clone())
+    operation.or_else(|| request_id(visit?)).unwrap_or_else(|| case.invocation.request_id.clone())
 }
 
-/// Returns the ID of the delete's request, with which CloudTrail can be searched.
-fn request_id(case: &CaseFile, visit: Option<&Visit>) -> Option<String> {
-    let visit = visit.or_else(|| last_delete(case))?;
+/// Returns AWS's ID of the request that deleted the key, or failed to. CloudTrail can be searched with it. None without
+/// a response.
+fn request_id(visit: &Visit) -> Option<String> {
     let accepted = visit.accepted().and_then(|accepted| accepted.request_id.clone());
-    accepted.or_else(|| visit.failure()?.request_id.clone())
+    let refused = || visit.failures.iter().filter(|failure| failure.operation == DELETE);
+    accepted.or_else(|| refused().find_map(|failure| failure.request_id.clone()))
 }
 
 /// Returns the last visit with a delete, for a record without a visited bucket.
@@ -227,11 +232,16 @@ fn cloud(case: &CaseFile, visit: Option<&Visit>) -> Value {
     cloud
 }
 
-/// Describes the delete, if one was sent.
+/// Describes the delete on the bucket, if one was sent. Without a bucket nothing tells which delete an ID would be of.
 fn api(case: &CaseFile, visit: Option<&Visit>) -> Option<Value> {
-    case.deletes().any(|delete| delete.attempts() > 0).then(|| {
-        let mut api = json!({"operation": "DeleteBucketAccessKey", "service": {"name": "lightsail"}});
-        if let Some(uid) = request_id(case, visit) {
+    let is_sent = |delete: &Transmission| delete.attempts() > 0;
+    let sent = match visit {
+        Some(visit) => visit.delete.as_ref().is_some_and(|delete| is_sent(&delete.transmission)),
+        None => case.deletes().any(is_sent),
+    };
+    sent.then(|| {
+        let mut api = json!({"operation": DELETE, "service": {"name": "lightsail"}});
+        if let Some(uid) = visit.and_then(request_id) {
             api["request"] = json!({"uid": uid});
         }
         api

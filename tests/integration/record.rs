@@ -102,6 +102,49 @@ async fn record_does_not_depend_on_order_of_hints() {
     assert_eq!(record(["not-ours", "photos"]).await, record_of_first);
 }
 
+/// CloudTrail is searched with these IDs.
+#[tokio::test(start_paused = true)]
+async fn request_uid_is_never_of_failed_read() {
+    for (delete, is_answered) in [(Fault::NotFound, true), (Fault::HangAfter, false)] {
+        let scene = Scene::with_key_on_photos().await;
+        let scene = scene.scripted(Script::new("DeleteBucketAccessKey", delete).every());
+        let scene = scene.scripted(Script::new("GetBucketAccessKeys", Fault::AccessDenied).every());
+        let answer = scene.respond(&manual_event()).await;
+        assert_eq!((answer.outcome(), answer.unmapped("/bucket/name")), ("failed", &json!("photos")));
+        let record = &answer.record;
+        assert_eq!(record["api"]["operation"], "DeleteBucketAccessKey");
+        assert_eq!(record.pointer("/api/request/uid").is_some(), is_answered, "{record}");
+        assert_eq!(record["command_uid"] == "invocation-1", !is_answered, "{record}");
+        if answer.unmapped("/failure/operation") == "GetBucketAccessKeys" {
+            assert_ne!(&record["command_uid"], answer.unmapped("/failure/request_id"));
+        }
+    }
+}
+
+/// Of two named buckets one is protected, so that the only delete is that on the other one.
+#[tokio::test(start_paused = true)]
+async fn api_is_never_of_delete_on_another_bucket() {
+    let scene = Scene::with(Settings::default(), &[("PROTECTED_BUCKETS", "photos")]).await;
+    let scene = scene.seeded("us-east-1", "photos", &[KEY]).seeded("us-east-1", "logs", &[SIBLING]);
+    let mut finding = event("guardduty-s3-exfiltration");
+    finding["detail"]["resource"]["s3BucketDetails"] = json!([{"name": "logs"}, {"name": "photos"}]);
+    let answer = scene.respond(&finding).await;
+    assert_eq!((answer.outcome(), scene.count("DeleteBucketAccessKey")), ("protected", 1));
+    assert_eq!(answer.unmapped("/bucket/name"), "photos");
+    assert_eq!(answer.record.get("api"), None);
+    assert_eq!(answer.record["command_uid"], "invocation-1");
+}
+
+/// No bucket of the record, no ID of a delete: the failure has it.
+#[tokio::test(start_paused = true)]
+async fn request_uid_needs_bucket() {
+    let answer = Scene::new().await.respond(&manual_event()).await;
+    assert_eq!((answer.outcome(), answer.unmapped("/bucket")), ("not_lightsail_key", &json!(null)));
+    assert_eq!(answer.record["api"], json!({"operation": "DeleteBucketAccessKey", "service": {"name": "lightsail"}}));
+    assert_eq!(answer.record["command_uid"], "invocation-1");
+    assert!(answer.unmapped("/failure/request_id").is_string());
+}
+
 #[tokio::test(start_paused = true)]
 async fn ignored() {
     snapshot("ignored", Scene::new().await.respond(&event("guardduty-sample")).await);
