@@ -181,11 +181,13 @@ impl Responder {
                 if seen.is_none() && transmission.was_sent() {
                     seen = Some(evidence.await);
                 }
-                match seen.flatten() {
-                    // A key that was listed beside the delete may be gone by now. One that was not listed does not come
-                    // back.
-                    None | Some(Look::Listed(_)) => note_look(lightsail, visit, task).await,
-                    Some(look) => visit.note(look),
+                // A key that was listed beside the delete may be gone by now. One that was not listed does not come back.
+                let may_have_changed = matches!(seen, None | Some(None | Some(Look::Listed(_))));
+                if let Some(look) = seen.flatten() {
+                    visit.note(look);
+                }
+                if may_have_changed {
+                    note_look(lightsail, visit, task).await;
                 }
                 self.read_again_while_listed(lightsail, visit, kind, task).await;
                 // IAM denies the delete of a tagged bucket's key without saying why.

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use lightsail_simulator::{Fault, Script, Settings};
+use lightsail_simulator::{Fault, Script, Seed, SeedKey, Settings};
 use serde_json::{Value, json};
 
 use crate::scene::{Answer, KEY, MEMBER, SIBLING, Scene, event, key_only, manual_event, seen_first};
@@ -143,6 +143,31 @@ async fn request_uid_needs_bucket() {
     assert_eq!(answer.record["api"], json!({"operation": "DeleteBucketAccessKey", "service": {"name": "lightsail"}}));
     assert_eq!(answer.record["command_uid"], "invocation-1");
     assert!(answer.unmapped("/failure/request_id").is_string());
+}
+
+/// The response to the delete is lost, and the second attempt finds the key gone. AWS has forgotten its last use then.
+#[tokio::test(start_paused = true)]
+async fn evidence_beside_lost_delete_is_kept() {
+    let scene = Scene::with_key_on_photos().await;
+    let lost = Script::new("DeleteBucketAccessKey", Fault::ResetAfter).late_by(200);
+    let answer = scene.scripted(lost).respond(&manual_event()).await;
+    assert_eq!((answer.outcome(), answer.unmapped("/verification/absent")), ("already_absent", &json!(true)));
+    assert_eq!(answer.unmapped("/access_key/evidence"), "listed");
+    assert_eq!(answer.unmapped("/access_key/status"), "Active");
+}
+
+/// The key of the record is on one bucket only, and the search saw it there.
+#[tokio::test(start_paused = true)]
+async fn evidence_is_of_bucket_that_search_found() {
+    let used = chrono::DateTime::from_timestamp(1_795_000_000, 0).unwrap();
+    let scene = Scene::new().await.seeded("us-east-1", "photos", &[SIBLING]);
+    let key = SeedKey::new(KEY).created_at(used).last_used(used, "eu-west-1", "s3");
+    scene.simulator.seed(Seed::bucket("eu-west-1", "backups").key(key)).unwrap();
+    let answer = scene.respond(&manual_event()).await;
+    assert_eq!((answer.outcome(), answer.unmapped("/bucket/name")), ("revoked", &json!("backups")));
+    assert_eq!(answer.unmapped("/access_key/evidence"), "listed");
+    assert_eq!(answer.unmapped("/access_key/created_at"), "2026-11-18T11:06:40Z");
+    assert_eq!(answer.unmapped("/access_key/last_used/region"), "eu-west-1");
 }
 
 #[tokio::test(start_paused = true)]

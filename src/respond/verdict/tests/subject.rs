@@ -1,10 +1,11 @@
 //! The record of a case with several visits has nothing of a bucket that it does not name.
 
+use chrono::DateTime;
 use serde_json::{Value, json};
 
 use super::space::{EXCLUDED, SEARCHED, Search, describe, exposed, hints, searches};
 use crate::audit::Audit;
-use crate::case::CaseFile;
+use crate::case::{CaseFile, Evidence};
 use crate::policy::Mode;
 use crate::respond::verdict::decide;
 
@@ -41,7 +42,7 @@ fn walk_records(mut check: impl FnMut(&Value, Option<usize>, &str)) {
     }
 }
 
-/// Writes the number of each visit on its bucket, its delete and its reads.
+/// Writes the number of each visit on its bucket, its evidence, its operations, its delete and its reads.
 fn number(case: &mut CaseFile) {
     for (number, visit) in case.visits.iter_mut().enumerate() {
         visit.target.bucket = format!("bucket-{number}").parse().unwrap();
@@ -54,6 +55,10 @@ fn number(case: &mut CaseFile) {
             let is_delete = refused && index == 0;
             failure.operation = if is_delete { "DeleteBucketAccessKey" } else { "GetBucketAccessKeys" };
             failure.request_id = Some(format!("{}-{number}", if is_delete { "delete" } else { "read" }));
+        }
+        if let Some(Evidence::Listed(key)) = &mut visit.evidence {
+            key.created_at = DateTime::from_timestamp(i64::try_from(number).unwrap(), 0);
+            key.status = Some(format!("status-{number}"));
         }
     }
 }
@@ -74,4 +79,21 @@ fn request_uid_is_of_delete_on_record_bucket() {
         assert_eq!(&record["command_uid"], command, "{case}: {record}");
     });
     assert!(with_uid > 1000 && without_uid > 100, "{with_uid}, {without_uid}");
+}
+
+#[test]
+fn evidence_is_of_record_bucket() {
+    let mut listed = 0;
+    walk_records(|record, named, case| {
+        let key = &record["unmapped"]["access_key"];
+        if key["evidence"] == "listed" {
+            let number = named.unwrap();
+            assert_eq!(key["status"], format!("status-{number}"), "{case}: {record}");
+            assert_eq!(key["created_at"], format!("1970-01-01T00:00:0{number}Z"), "{case}: {record}");
+            listed += 1;
+        } else {
+            assert_eq!((&key["status"], &key["created_at"]), (&json!(null), &json!(null)), "{case}: {record}");
+        }
+    });
+    assert!(listed > 1000, "{listed}");
 }
