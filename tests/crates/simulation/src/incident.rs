@@ -85,6 +85,7 @@ impl Play<'_> {
             page_size: plan.page_size,
             done_at_poll: plan.done_at_poll,
             latency_ms: plan.latency_ms,
+            dialect: plan.dialect,
             ..Settings::default()
         };
         let started = tokio::time::Instant::now();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use lightsail_simulator::SeenRequest;
+use lightsail_simulator::{Dialect, OperationMemory, SeenRequest, UnusedAccount};
 
 use crate::alerts::{KEYS, Named};
 use crate::world::{Delivery, KeyState};
@@ -125,7 +125,10 @@ pub fn broken_rules(delivery: &Delivery) -> Vec<String> {
     let faults = delivery.requests.iter().filter_map(|seen| Some((seen.operation.as_str(), seen.fault.as_deref()?)));
     let only_transient = faults.into_iter().all(is_transient) && !delivery.network_failed && !delivery.overlaps;
     let at_most_twice = delivery.requests.iter().all(|seen| hits(&seen.operation) <= 2);
-    let gave_up = delivery.left > GAVE_UP_BEFORE && !delivery.lingers;
+    // Not a fault, but nothing that this function can overcome in one delivery.
+    let Dialect { operation_memory, unused_account, .. } = delivery.dialect;
+    let refused = (operation_memory, unused_account) != (OperationMemory::Kept, UnusedAccount::Empty);
+    let gave_up = delivery.left > GAVE_UP_BEFORE && !delivery.lingers && !refused;
     rule(ok || !only_transient || !at_most_twice || !gave_up, "transient faults are overcome");
     broken
 }
@@ -151,7 +154,8 @@ fn key_rules(delivery: &Delivery, named: &Named, key: &KeyState, broken: &mut Ve
     let absent = unmapped["verification"]["absent"].as_bool();
     rule(!(absent == Some(true) && key.alive), "an existing key is not reported as absent");
     let accepted = deletes().any(|seen| seen.status == Some(200));
-    let existed = key.alive_before || delivery.lingers;
+    // AWS may accept the delete of a key that is gone already. Then the key was not seen before.
+    let existed = key.alive_before || delivery.lingers || unmapped["access_key"]["evidence"] != "listed";
     rule(
         outcome != "revoked" || !alone || (accepted && existed),
         "revoked means that the function's own delete was accepted",
@@ -186,7 +190,7 @@ fn place_rules(delivery: &Delivery, record: &Value, key: &KeyState, rule: &mut i
     let (bucket, region, account) =
         (&unmapped["bucket"]["name"], &unmapped["bucket"]["region"], &record["cloud"]["account"]["uid"]);
     rule(bucket.is_null() || record["cloud"]["region"] == *region, "the record names one Region");
-    let seen = record["status_code"] == "revoked" || unmapped["access_key"]["evidence"] == "listed";
+    let seen = unmapped["access_key"]["evidence"] == "listed";
     let place = &key.place;
     let named = (bucket == place.bucket, region == place.region, account == place.account) == (true, true, true);
     rule(!seen || named, "the record of a key that was seen names its account, Region and bucket");

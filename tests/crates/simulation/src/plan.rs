@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use lightsail_simulator::{Fault, Script};
+use lightsail_simulator::{Dialect, Fault, Script};
 
 use crate::alerts::Route;
 use crate::network::{ConnectFault, Fate};
@@ -41,6 +41,8 @@ pub struct Plan {
     pub overlap: Option<Duration>,
     /// Freezes before the retries.
     pub freezes: Vec<Freeze>,
+    /// Behaviour of AWS where it has not published any: the default in half of the incidents.
+    pub dialect: Dialect,
 }
 
 /// Fault of one call.
@@ -107,6 +109,7 @@ impl Plan {
             connect,
             overlap: (rng.u8(0..5) == 0).then(|| Duration::from_millis(rng.u64(0..2_000))),
             freezes: RETRY_AFTER.iter().map(|_| Freeze::of(rng)).collect(),
+            dialect: if rng.bool() { Dialect::nth(rng.u64(0..Dialect::COUNT)) } else { Dialect::default() },
         }
     }
 }

@@ -58,6 +58,9 @@ impl Totals {
         self.incidents += 1;
         self.simulated += incident.simulated;
         self.met.merge(&incident.met);
+        for (setting, value) in incident.plan.dialect.values() {
+            self.met.add("dialects", &format!("{setting} {value}"), 1);
+        }
         self.met.add("routes", &format!("{:?}", incident.plan.route), 1);
         for spell in &incident.plan.weather {
             self.met.add("Regions planned", spell.weather.name(), 1);

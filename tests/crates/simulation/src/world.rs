@@ -10,7 +10,7 @@ use lightsail_key_responder::aws::Settings as AwsSettings;
 use lightsail_key_responder::clock::Clock;
 use lightsail_key_responder::config::Config;
 use lightsail_key_responder::respond::Responder;
-use lightsail_simulator::{Dialer, Role, Script, Seed, SeenRequest, Settings, Simulator, clock};
+use lightsail_simulator::{Dialect, Dialer, Role, Script, Seed, SeenRequest, Settings, Simulator, clock};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -34,6 +34,7 @@ pub struct World {
     pub process: Process,
     /// The Regions, as the network reaches them.
     pub regions: Regions,
+    dialect: Dialect,
     dialer: Dialer,
     config: Config,
     route: Route,
@@ -70,6 +71,8 @@ pub struct Delivery {
     pub alert: Alert,
     /// Keys that are to have a record.
     pub named: Vec<Named>,
+    /// Behaviour of AWS where it has not published any.
+    pub dialect: Dialect,
     /// Whether it is the first of its incident.
     pub is_first: bool,
     /// Whether another delivery ran at the same time.
@@ -125,6 +128,7 @@ impl World {
         let clock = Clock::simulated(start());
         let wall = clock.clone();
         clock::simulate(move || wall.now());
+        let dialect = settings.dialect;
         let settings = Settings { secret_access_key: Some(SECRET.to_owned()), ..settings };
         let (simulator, dialer) = Simulator::start_in_memory(settings).unwrap();
         simulator.role(Role::new(MEMBER, ROLE)).unwrap();
@@ -148,7 +152,7 @@ impl World {
         let config = Config::read(variables).unwrap();
         let log = Log::default();
         let process = Process::start(&config, dialer.clone(), &clock, &log, &regions);
-        Self { simulator, clock, process, regions, dialer, config, route, log, started: Instant::now() }
+        Self { simulator, clock, process, dialect, regions, dialer, config, route, log, started: Instant::now() }
     }
 
     /// Starts another process of the function.
@@ -188,6 +192,7 @@ impl World {
             route: self.route,
             alert: self.route.alert(),
             named: self.route.alert().named(),
+            dialect: self.dialect,
             is_first: number == 0,
             overlaps: false,
             network_failed: self.regions.failures() > failures,

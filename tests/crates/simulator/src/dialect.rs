@@ -40,7 +40,7 @@ macro_rules! dialect {
             }
 
             /// Returns the name of each setting and of its value.
-            fn values(self) -> impl Iterator<Item = (&'static str, &'static str)> {
+            pub fn values(self) -> impl Iterator<Item = (&'static str, &'static str)> {
                 [$(($kind::SETTING, self.$field.name())),+].into_iter()
             }
 
