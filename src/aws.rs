@@ -8,13 +8,16 @@ pub mod eventbridge;
 pub mod lightsail;
 pub mod sts;
 
+mod connections;
 mod dns;
 mod failure;
+mod pool;
 mod retry;
 mod tls;
 mod transmission;
 
 pub use failure::{Failure, FailureKind};
+pub use pool::Transport;
 pub use transmission::Transmission;
 
 use std::error::Error;
@@ -24,13 +27,14 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_async::time::TimeSource;
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector};
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 
 use self::failure::SdkError;
+use self::pool::Pool;
 use crate::clock::Clock;
 use crate::config::{self, Config, Endpoints};
 use crate::deadline::{Deadline, Timeouts};
@@ -59,11 +63,17 @@ impl Settings {
     /// Prepares connections without connecting. Looks up the address of Lightsail in the own Region in the background,
     /// so it must be called within a Tokio runtime.
     pub fn new(config: &Config) -> Self {
-        Self::with(config, tls::http_client(config), Clock::default())
+        Self::of(config, tls::pools(config), Clock::default())
     }
 
     /// Settings with other connections and another clock, for a simulation.
-    pub fn with(config: &Config, http: SharedHttpClient, clock: Clock) -> Self {
+    pub fn with(config: &Config, transport: impl Transport, clock: Clock) -> Self {
+        let connect_timeout = config.timeouts.connect;
+        let new_pool = move || SharedHttpConnector::new(Pool::new(transport.clone(), connect_timeout));
+        Self::of(config, new_pool, clock)
+    }
+
+    fn of(config: &Config, new_pool: impl Fn() -> SharedHttpConnector + Send + Sync + 'static, clock: Clock) -> Self {
         let config::Credentials { access_key_id, secret_access_key, session_token } = &config.credentials;
         Self {
             region: Region::new(config.region.to_string()),
@@ -75,7 +85,7 @@ impl Settings {
                 "Lambda environment",
             ),
             endpoints: config.endpoints.clone(),
-            http,
+            http: connections::http_client(new_pool, clock.clone()),
             timeouts: config.timeouts.clone(),
             clock,
         }

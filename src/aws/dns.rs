@@ -6,14 +6,16 @@
 //! and only within its TTL. A wrong guess of the Region costs one DNS query and nothing else.
 
 use std::io;
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use aws_smithy_runtime::client::dns::TokioDnsResolver;
-use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns};
 use http::Uri;
+use hyper_util::client::legacy::connect::dns::Name;
 use tokio::task::{JoinHandle, spawn_blocking};
+use tower_service::Service;
 
 use crate::config::Config;
 
@@ -21,7 +23,7 @@ use crate::config::Config;
 /// is taken from the wall clock, because the monotonic clock may stand still while the process is frozen.
 const PREFETCH_TTL: Duration = Duration::from_secs(10);
 
-/// The SDK's default resolver, with one prefetched name. Clones share the prefetch.
+/// The system's resolver, with one prefetched name. Clones share the prefetch.
 #[derive(Clone, Debug)]
 pub(super) struct PrefetchingResolver {
     /// None once a connection has taken it.
@@ -43,10 +45,18 @@ impl PrefetchingResolver {
     }
 
     fn of(name: String) -> Self {
-        let host = name.clone();
-        // `to_socket_addrs` needs a port. Its value has no effect.
-        let addresses = spawn_blocking(move || Ok((host, 0).to_socket_addrs()?.map(|address| address.ip()).collect()));
+        let addresses = look_up(name.clone());
         Self { prefetch: Arc::new(Mutex::new(Some(Prefetch { name, started: SystemTime::now(), addresses }))) }
+    }
+
+    async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        if let Some(addresses) = self.take(name) {
+            // A failed prefetch is not final: the name is looked up again.
+            if let Ok(Ok(addresses)) = addresses.await {
+                return Ok(addresses);
+            }
+        }
+        look_up(name.to_owned()).await.map_err(io::Error::other)?
     }
 
     /// Takes the prefetched lookup. None if it is for another name, stale, or taken already.
@@ -66,16 +76,28 @@ fn own_host(config: &Config) -> String {
     configured.unwrap_or_else(|| format!("lightsail.{}.amazonaws.com", config.region))
 }
 
-impl ResolveDns for PrefetchingResolver {
-    fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
-        DnsFuture::new(async move {
-            if let Some(addresses) = self.take(name) {
-                // A failed prefetch is not final: the name is looked up again.
-                if let Ok(Ok(addresses)) = addresses.await {
-                    return Ok(addresses);
-                }
-            }
-            TokioDnsResolver::new().resolve_dns(name).await
+/// Looks up `host` on another thread, because the system's resolver blocks.
+fn look_up(host: String) -> JoinHandle<io::Result<Vec<IpAddr>>> {
+    // `to_socket_addrs` needs a port. Its value has no effect.
+    spawn_blocking(move || Ok((host, 0).to_socket_addrs()?.map(|address| address.ip()).collect()))
+}
+
+impl Service<Name> for PrefetchingResolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let resolver = self.clone();
+        Box::pin(async move {
+            let addresses = resolver.resolve(name.as_str()).await?;
+            // hyper sets the port.
+            let addresses = addresses.into_iter().map(|address| SocketAddr::new(address, 0));
+            Ok(addresses.collect::<Vec<_>>().into_iter())
         })
     }
 }
@@ -97,7 +119,7 @@ mod tests {
     }
 
     async fn resolves_to(resolver: &PrefetchingResolver, address: [u8; 4]) -> bool {
-        resolver.resolve_dns("localhost").await.unwrap().contains(&IpAddr::from(address))
+        resolver.resolve("localhost").await.unwrap().contains(&IpAddr::from(address))
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! HTTP client of all SDKs: one connector, built in INIT, whose connections they share.
+//! Pools of connections for all SDKs: the first one is built in INIT, and they share it.
 //!
 //! By default, each SDK client builds a connector of its own after the alert has arrived, and each parses the whole
 //! root store. That is half of the work of a cold start. The root store of a machine has more than a hundred trust
@@ -8,24 +8,26 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
-use aws_smithy_runtime_api::client::http::{
-    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
-};
+use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector as TcpConnector;
 use memchr::memmem::Finder;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_native_certs::load_native_certs;
 
 use super::dns::PrefetchingResolver;
+use super::pool::Pool;
 use crate::config::Config;
 
 const PEM_BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----\n";
@@ -45,84 +47,109 @@ const ISSUER_LINES: usize = 2;
 /// Bytes of the CA bundle that are read at once.
 const CHUNK_BYTES: u64 = 16 * 1024;
 
-/// Builds the client for all SDKs.
-pub(super) fn http_client(config: &Config) -> SharedHttpClient {
-    let builder = ConnectorBuilder { timeout: config.timeouts.connect, resolver: PrefetchingResolver::new(config) };
-    let connector = SharedHttpConnector::new(FallbackConnector::new(&config.certificate_files, builder));
-    http_client_fn(move |_, _| connector.clone())
+/// Opens TLS connections with one configuration, and TCP connections for a loopback endpoint without TLS.
+type Connector = HttpsConnector<TcpConnector<PrefetchingResolver>>;
+
+/// Returns what makes pools of connections for all SDKs. All pools share TLS configurations, and with them sessions
+/// that can be resumed.
+pub(super) fn pools(config: &Config) -> impl Fn() -> SharedHttpConnector + use<> {
+    let Config { certificate_files, timeouts, .. } = config;
+    let trust = Arc::new(Trust::new(certificate_files, PrefetchingResolver::new(config)));
+    let connect_timeout = timeouts.connect;
+    move || SharedHttpConnector::new(FallbackPool::new(&trust, connect_timeout))
 }
 
-/// Connector that trusts Amazon's roots, and falls back to the full root store when a peer has another issuer.
+/// Connectors by trust anchors.
 #[derive(Debug)]
-struct FallbackConnector {
+struct Trust {
     /// Trusts Amazon's roots only. None if they could not be loaded.
     amazon: Option<Connector>,
-    /// Trusts the system's root store. Built on first use.
-    full: OnceLock<Connector>,
+    /// Trusts the system's root store. Built on first use. None if it could not be built.
+    full: OnceLock<Option<Connector>>,
     /// Set when a peer had an issuer other than Amazon's roots. Never reset.
-    needs_full_store: Arc<AtomicBool>,
-    builder: ConnectorBuilder,
-}
-
-/// Settings of connections that do not depend on the trust anchors.
-#[derive(Clone, Debug)]
-struct ConnectorBuilder {
-    timeout: Duration,
+    needs_full_store: AtomicBool,
     resolver: PrefetchingResolver,
 }
 
-impl FallbackConnector {
+/// Pools of connections to peers that Amazon's roots vouch for, and to others.
+#[derive(Debug)]
+struct FallbackPool {
+    amazon: Option<Pool<Connector>>,
+    full: OnceLock<Option<Pool<Connector>>>,
+    trust: Arc<Trust>,
+    connect_timeout: Duration,
+}
+
+impl Trust {
     /// Loads Amazon's roots from the first of the CA bundles `files` that can be opened.
-    fn new(files: &[PathBuf], builder: ConnectorBuilder) -> Self {
+    fn new(files: &[PathBuf], resolver: PrefetchingResolver) -> Self {
         let bundle = files.iter().find_map(|file| File::open(file).ok());
-        let roots = bundle.and_then(|bundle| amazon_roots(bundle).ok());
-        let amazon = roots.and_then(|roots| builder.trusting(roots));
-        Self { amazon, full: OnceLock::new(), needs_full_store: Arc::default(), builder }
+        let roots = bundle.and_then(|bundle| amazon_roots(bundle).ok()).and_then(|roots| root_store(&roots));
+        let amazon = roots.and_then(|roots| connector(roots, &resolver));
+        Self { amazon, full: OnceLock::new(), needs_full_store: AtomicBool::new(false), resolver }
+    }
+
+    fn full(&self) -> Option<&Connector> {
+        let full = self.full.get_or_init(|| {
+            let mut roots = RootCertStore::empty();
+            // Invalid certificates in the system's root store are skipped.
+            roots.add_parsable_certificates(load_native_certs().certs);
+            connector(roots, &self.resolver)
+        });
+        full.as_ref()
     }
 }
 
-impl HttpConnector for FallbackConnector {
+impl FallbackPool {
+    fn new(trust: &Arc<Trust>, connect_timeout: Duration) -> Self {
+        let amazon = trust.amazon.clone().map(|connector| Pool::new(connector, connect_timeout));
+        Self { amazon, full: OnceLock::new(), trust: Arc::clone(trust), connect_timeout }
+    }
+}
+
+impl HttpConnector for FallbackPool {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let amazon = self.amazon.as_ref().filter(|_| !self.needs_full_store.load(Ordering::Relaxed));
+        let amazon = self.amazon.as_ref().filter(|_| !self.trust.needs_full_store.load(Ordering::Relaxed));
         let Some(amazon) = amazon else {
-            let full = self.full.get_or_init(|| self.builder.build(TrustStore::default()));
-            return full.call(request);
+            let new_pool = || Some(Pool::new(self.trust.full()?.clone(), self.connect_timeout));
+            return match self.full.get_or_init(new_pool) {
+                Some(full) => full.call(request),
+                None => HttpConnectorFuture::ready(Err(ConnectorError::user("no TLS configuration".into()))),
+            };
         };
-        let (response, needs_full_store) = (amazon.call(request), Arc::clone(&self.needs_full_store));
+        let (response, trust) = (amazon.call(request), Arc::clone(&self.trust));
         HttpConnectorFuture::new(async move {
             let response = response.await;
             // The SDK retries this failure, like every failure to connect.
             if response.as_ref().is_err_and(is_unknown_issuer) {
-                needs_full_store.store(true, Ordering::Relaxed);
+                trust.needs_full_store.store(true, Ordering::Relaxed);
             }
             response
         })
     }
 }
 
-impl ConnectorBuilder {
-    /// Builds a connector that trusts only `roots` (PEM). None if there are no roots, or if one of them is invalid.
-    fn trusting(&self, roots: Vec<u8>) -> Option<Connector> {
-        if roots.is_empty() {
-            return None;
-        }
-        // An invalid certificate here causes a panic. In the system's root store, invalid certificates are skipped.
-        catch_unwind(AssertUnwindSafe(|| self.build(TrustStore::empty().with_pem_certificate(roots)))).ok()
+/// Parses certificates (PEM). None if there are none, or if one of them is invalid.
+fn root_store(certificates: &[u8]) -> Option<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(certificates) {
+        roots.add(certificate.ok()?).ok()?;
     }
+    (!roots.is_empty()).then_some(roots)
+}
 
-    /// Builds a connector with ring, because AWS-LC spends most of a cold start's CPU on jitter entropy and is 2 MB
-    /// larger (both measured).
-    fn build(&self, trust_store: TrustStore) -> Connector {
-        let builder = Connector::builder()
-            .connector_settings(HttpConnectorSettings::builder().connect_timeout(self.timeout).build())
-            .tls_provider(Provider::Rustls(CryptoMode::Ring));
-        let builder = match TlsContext::builder().with_trust_store(trust_store).build() {
-            Ok(tls) => builder.tls_context(tls),
-            // Never happens, according to the builder's source.
-            Err(_) => builder,
-        };
-        builder.build_with_resolver(self.resolver.clone())
-    }
+/// Builds a connector that trusts `roots`. With ring, because AWS-LC spends most of a cold start's CPU on jitter entropy
+/// and is 2 MB larger (both measured).
+fn connector(roots: RootCertStore, resolver: &PrefetchingResolver) -> Option<Connector> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().ok()?;
+    let tls = tls.with_root_certificates(roots).with_no_client_auth();
+    let mut tcp = TcpConnector::new_with_resolver(resolver.clone());
+    // The URL says whether there is TLS.
+    tcp.enforce_http(false);
+    // Otherwise Nagle's algorithm holds back a small write until the one before it is acknowledged.
+    tcp.set_nodelay(true);
+    Some(HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp))
 }
 
 /// Tests for rustls's error `UnknownIssuer`. It is matched in the debug output, because the crates between wrap it in
@@ -224,13 +251,12 @@ mod tests {
             ("AWS_ENDPOINT_URL_LIGHTSAIL".to_owned(), "https://localhost:4599".to_owned()),
         ]);
         let config = config.unwrap();
-        let builder =
-            ConnectorBuilder { timeout: config.timeouts.connect, resolver: PrefetchingResolver::new(&config) };
+        let resolver = PrefetchingResolver::new(&config);
         let absent = PathBuf::from("/nonexistent/certificates.pem");
         let no_bundle = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
         for files in [Vec::new(), vec![absent.clone()], vec![absent, no_bundle]] {
-            assert!(FallbackConnector::new(&files, builder.clone()).amazon.is_none(), "{files:?}");
+            assert!(Trust::new(&files, resolver.clone()).amazon.is_none(), "{files:?}");
         }
-        assert!(builder.trusting(certificate("Amazon, and no certificate at all").into_bytes()).is_none());
+        assert!(root_store(certificate("Amazon, and no certificate at all").as_bytes()).is_none());
     }
 }

@@ -250,8 +250,8 @@ fn responder(dialer: Option<Dialer>, variables: &[(&str, &str)]) -> (Responder, 
         (Some(port), _) => bus::dial(port),
         (None, _) => Err(io::ErrorKind::ConnectionRefused.into()),
     };
-    let network = Network::new(dial, config.timeouts.connect);
-    let aws = AwsSettings::with(&config, network.http_client(), CLOCK.with(Clone::clone));
+    let network = Network::new(dial);
+    let aws = AwsSettings::with(&config, network, CLOCK.with(Clone::clone));
     (Responder::with(&config, Audit::new(log.clone()), &aws), log)
 }
 

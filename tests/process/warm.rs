@@ -23,7 +23,7 @@ const INVOCATIONS: usize = 2_000;
 const MAX_GROWTH_KB: i64 = 1_024;
 
 /// Maximum number of additional idle connections. A search fans out to 19 Regions. The number of connections that it
-/// opens depends on the speed of the responses, and the pool keeps them idle for a minute and a half. The limit covers
+/// opens depends on the speed of the responses, and the pool keeps them idle for five seconds. The limit covers
 /// one search. A leak would add connections with each search.
 const MAX_MORE_CONNECTIONS: usize = 19;
 

@@ -169,6 +169,13 @@ MUTANTS = [
         "SQS gets back exactly the messages with a failed record",
     ),
     Mutant(
+        "use connections from before a freeze",
+        "src/aws/connections.rs",
+        "let reusable = (now - current.used).to_std().is_ok_and(|idle| idle <= MAX_IDLE);",
+        "let reusable = now >= DateTime::UNIX_EPOCH;",
+        "no connection from before a freeze is used",
+    ),
+    Mutant(
         "take a lost Region for one without Lightsail",
         "src/respond/locate.rs",
         'matches!(code, Some("UnrecognizedClientException" | "InvalidClientTokenId")) && is_opt_in(region)',

@@ -8,7 +8,7 @@ use lightsail_simulator::{SeenRequest, Settings};
 use crate::counts::Counts;
 use crate::model::{broken_history, broken_rules};
 use crate::network::Fate;
-use crate::plan::{Plan, RETRY_AFTER, SQS_RETRY_AFTER};
+use crate::plan::{IN_TRANSIT, Plan, RETRY_AFTER, SQS_RETRY_AFTER};
 use crate::weather::Regions;
 use crate::world::{Delivery, Process, World};
 use crate::{MEMBER, simulate};
@@ -92,7 +92,7 @@ impl Play<'_> {
         let world = World::in_weather(plan.route, settings, Regions::new(self.seed, &plan.weather));
         plan.faults.iter().for_each(|fault| world.script(fault.script()));
         plan.connect.iter().for_each(|fault| world.process.network.fail_next(*fault));
-        let mut network_failed = !plan.connect.is_empty();
+        let network_failed = !plan.connect.is_empty();
         // Deliveries that overlap are in two processes: Lambda gives a process one invocation at a time.
         let second = plan.overlap.map(|_| world.start_process());
         let mut deliveries = self.first(&world, second.as_ref()).await;
@@ -111,16 +111,17 @@ impl Play<'_> {
             };
             let sqs = SQS_RETRY_AFTER.saturating_sub(last.took);
             let pause = if plan.route.is_batch() { sqs } else { RETRY_AFTER[number] };
-            tokio::time::sleep(pause).await;
-            world.clock.advance(freeze.beyond);
-            beyond += freeze.beyond;
+            let ticking = if freeze.stands_still { IN_TRANSIT } else { pause };
+            tokio::time::sleep(ticking).await;
+            let jump = pause - ticking + freeze.beyond;
+            world.clock.advance(jump);
+            beyond += jump;
             let mut fates = freeze.fates.iter().cycle();
             for running in &running {
                 running.process.network.freeze(|| fates.next().copied().unwrap_or(Fate::Open));
             }
-            network_failed |= freeze.fates.iter().any(|fate| *fate != Fate::Open);
             self.met.add("deliveries", if number == 0 { "retry 1" } else { "retry 2" }, 1);
-            self.met.add("clock", if freeze.beyond.is_zero() { "without a jump" } else { "jump" }, 1);
+            self.met.add("clock", if jump.is_zero() { "without a jump" } else { "jump" }, 1);
             let place = number % running.len();
             let Running { process, session_ends: ends } = &mut running[place];
             let start = world.clock.now();

@@ -110,6 +110,8 @@ pub fn broken_rules(delivery: &Delivery) -> Vec<String> {
         !named || delivery.overlaps || delivery.network_failed || delivery.sent.first().is_none_or(|it| is_delete(it)),
         "the delete is the first request",
     );
+    // A forgotten connection would cost the timeout of an attempt.
+    rule(delivery.reuses == 0, "no connection from before a freeze is used");
     let minutes = usize::try_from(delivery.timeout.as_secs().div_ceil(60)).unwrap_or(usize::MAX).max(1);
     let bound = MAX_REQUESTS * minutes * delivery.named.len() * if delivery.overlaps { 2 } else { 1 };
     rule(delivery.requests.len() <= bound, "the number of requests is bounded");

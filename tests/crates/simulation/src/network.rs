@@ -1,30 +1,20 @@
-//! HTTP client of the SDKs over connections in memory, whose fate the simulation decides.
+//! Connections in memory, whose fate the simulation decides.
 //!
-//! The client is hyper's with its real connection pool, as in production. Only TCP and TLS are missing, which the
-//! trials of the built function have. A network with [`Regions`] has a host per service and Region, as AWS does, so that
-//! each Region has connections of its own.
+//! The function opens them as it opens connections over TCP and TLS, and has the same pools. The trials of the built
+//! function have TCP and TLS. A network with [`Regions`] knows the Region of a connection by its host, as AWS has one per
+//! service and Region.
 
-use std::error::Error;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use aws_smithy_runtime_api::client::connection::{CaptureSmithyConnection, ConnectionMetadata};
-use aws_smithy_runtime_api::client::http::{
-    HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
-};
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-use aws_smithy_runtime_api::client::result::ConnectorError;
-use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::retry::ErrorKind;
-use http::uri::PathAndQuery;
-use http::{HeaderValue, Request, Uri, header};
-use hyper_util::client::legacy::connect::{CaptureConnection, Connected, Connection, capture_connection};
-use hyper_util::client::legacy::{Client, Error as ClientError};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use http::Uri;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tower_service::Service;
 
@@ -45,8 +35,6 @@ type Dial = dyn Fn(&Uri) -> io::Result<DuplexStream> + Send + Sync;
 
 struct Shared {
     dial: Box<Dial>,
-    /// Timeout of a connection attempt, as the function's connector has it.
-    connect_timeout: Duration,
     /// None if all Regions share a host.
     regions: Option<Regions>,
     state: Mutex<State>,
@@ -84,6 +72,8 @@ pub enum Fate {
 #[derive(Debug)]
 struct Link {
     fate: Mutex<(Fate, Option<Waker>)>,
+    /// Whether it is from before a freeze.
+    frozen: AtomicBool,
 }
 
 impl fmt::Debug for Network {
@@ -94,28 +84,16 @@ impl fmt::Debug for Network {
 
 impl Network {
     /// A network on which `dial` reaches each host.
-    pub fn new(
-        dial: impl Fn(&Uri) -> io::Result<DuplexStream> + Send + Sync + 'static,
-        connect_timeout: Duration,
-    ) -> Self {
-        Self(Arc::new(Shared { dial: Box::new(dial), connect_timeout, regions: None, state: Mutex::default() }))
+    pub fn new(dial: impl Fn(&Uri) -> io::Result<DuplexStream> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(Shared { dial: Box::new(dial), regions: None, state: Mutex::default() }))
     }
 
     /// A network with a host per service and Region, such as `lightsail.eu-west-1.amazonaws.com`.
     pub fn with_regions(
         dial: impl Fn(&Uri) -> io::Result<DuplexStream> + Send + Sync + 'static,
-        connect_timeout: Duration,
         regions: Regions,
     ) -> Self {
-        let regions = Some(regions);
-        Self(Arc::new(Shared { dial: Box::new(dial), connect_timeout, regions, state: Mutex::default() }))
-    }
-
-    /// Returns the HTTP client of the SDKs.
-    pub fn http_client(&self) -> SharedHttpClient {
-        let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(self.clone());
-        let connector = SharedHttpConnector::new(InMemory { client, by_region: self.0.regions.is_some() });
-        http_client_fn(move |_, _| connector.clone())
+        Self(Arc::new(Shared { dial: Box::new(dial), regions: Some(regions), state: Mutex::default() }))
     }
 
     /// Lets the next connection attempt fail.
@@ -130,6 +108,7 @@ impl Network {
         for link in &state.links {
             let fate = fate();
             link.meet(fate);
+            link.frozen.store(true, Ordering::Relaxed);
             self.count("frozen connections", fate.name());
         }
     }
@@ -158,19 +137,17 @@ impl Network {
         }
     }
 
+    /// Connects. The function ends an attempt that takes too long.
     async fn connect(self, host: Uri) -> io::Result<Stream> {
         let regions = self.0.regions.as_ref();
         let region = region_of(&host).and_then(|region| Some((regions?, region)));
         let region = region.filter(|(regions, region)| regions.has_weather(region));
         match self.passage(region) {
             Passage::Reset => return Err(io::ErrorKind::ConnectionRefused.into()),
-            Passage::Arrives(after) if after < self.0.connect_timeout => tokio::time::sleep(after).await,
-            Passage::Arrives(_) | Passage::Lost => {
-                tokio::time::sleep(self.0.connect_timeout).await;
-                return Err(io::ErrorKind::TimedOut.into());
-            }
+            Passage::Arrives(after) => tokio::time::sleep(after).await,
+            Passage::Lost => return std::future::pending().await,
         }
-        let link = Arc::new(Link { fate: Mutex::new((Fate::Open, None)) });
+        let link = Arc::new(Link { fate: Mutex::new((Fate::Open, None)), frozen: AtomicBool::new(false) });
         let server = (self.0.dial)(&host)?;
         let inner = match region {
             None => server,
@@ -301,6 +278,9 @@ impl AsyncRead for Stream {
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let fate = self.fate(context);
+        if self.link.frozen.load(Ordering::Relaxed) {
+            self.regions.iter().for_each(Regions::reuse);
+        }
         if let Some(regions) = self.regions.as_ref().filter(|_| matches!(fate, Fate::Open | Fate::Forgotten)) {
             operation(bytes).into_iter().for_each(|operation| regions.send(operation));
         }
@@ -332,90 +312,4 @@ impl Connection for Stream {
     fn connected(&self) -> Connected {
         Connected::new()
     }
-}
-
-/// Adapter of hyper's client for the SDKs, after the one in `aws-smithy-http-client`, which accepts no connector of
-/// others.
-#[derive(Debug)]
-struct InMemory {
-    client: Client<Network, SdkBody>,
-    /// Whether each Region has a host of its own.
-    by_region: bool,
-}
-
-impl HttpConnector for InMemory {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let mut request = match request.try_into_http1x() {
-            Ok(request) => request,
-            Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
-        };
-        if self.by_region {
-            send_to_region(&mut request);
-        }
-        let captured = capture_connection(&mut request);
-        if let Some(capture) = request.extensions().get::<CaptureSmithyConnection>() {
-            capture.set_connection_retriever(move || Some(metadata(&captured)));
-        }
-        let response = self.client.request(request);
-        HttpConnectorFuture::new(async move {
-            match response.await {
-                Ok(response) => HttpResponse::try_from(response.map(SdkBody::from_body_1_x))
-                    .map_err(|error| ConnectorError::other(error.into(), None)),
-                Err(error) => Err(connector_error(error)),
-            }
-        })
-    }
-}
-
-/// Sends a request to the host of its service and Region. Only its signature names them, because the endpoint is one
-/// address for all. It signs the header `host`, which stays.
-fn send_to_region(request: &mut Request<SdkBody>) {
-    let Some(host) = signed_host(request) else { return };
-    let uri = request.uri().clone();
-    let signed = uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
-    if let Some(signed) = signed {
-        request.headers_mut().entry(header::HOST).or_insert(signed);
-    }
-    let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    if let Ok(uri) = format!("http://{host}{path}").parse() {
-        *request.uri_mut() = uri;
-    }
-}
-
-/// Returns the host of `Credential=ID/date/Region/service/aws4_request`.
-fn signed_host(request: &Request<SdkBody>) -> Option<String> {
-    let authorization = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (_, credential) = authorization.split_once("Credential=")?;
-    let mut parts = credential.split(',').next()?.split('/').skip(2);
-    let (region, service) = (parts.next()?, parts.next()?);
-    Some(format!("{service}.{region}.amazonaws.com"))
-}
-
-/// The SDK poisons a connection on which an attempt failed, so that no other call uses it.
-fn metadata(captured: &CaptureConnection) -> ConnectionMetadata {
-    let captured = captured.clone();
-    let poison = move || {
-        if let Some(connection) = captured.connection_metadata().as_ref() {
-            connection.poison();
-        }
-    };
-    ConnectionMetadata::builder().proxied(false).poison_fn(poison).build()
-}
-
-fn connector_error(error: ClientError) -> ConnectorError {
-    let io_error = source::<io::Error>(&error);
-    let timed_out = io_error.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
-    let incomplete = source::<hyper::Error>(&error).is_some_and(hyper::Error::is_incomplete_message);
-    if timed_out {
-        ConnectorError::timeout(error.into())
-    } else if incomplete && io_error.is_none() {
-        ConnectorError::other(error.into(), Some(ErrorKind::TransientError))
-    } else {
-        ConnectorError::io(error.into())
-    }
-}
-
-fn source<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
-        .find_map(|error| error.downcast_ref())
 }

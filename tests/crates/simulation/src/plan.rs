@@ -18,6 +18,10 @@ pub const RETRY_AFTER: [Duration; 2] = [Duration::from_secs(60), Duration::from_
 /// three times, too.
 pub const SQS_RETRY_AFTER: Duration = Duration::from_secs(360);
 
+/// Longest time that a message is in transit. AWS's clock is Tokio's too, so a late delete would arrive after the freeze
+/// and not during it. Idle connections survive this time.
+pub const IN_TRANSIT: Duration = Duration::from_secs(4);
+
 /// Everything that happens in one incident.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -63,7 +67,9 @@ pub struct CallFault {
 /// Lambda freezes the process between two invocations.
 #[derive(Clone, Debug)]
 pub struct Freeze {
-    /// Time that passes on the wall clock beyond that of Tokio's, which may stand still meanwhile.
+    /// Whether Tokio's clock stands still after [`IN_TRANSIT`]. If not, the pool's own timer closes idle connections.
+    pub stands_still: bool,
+    /// Time that passes after the pause, on the wall clock only.
     pub beyond: Duration,
     /// Fates of the open connections, in turn.
     pub fates: Vec<Fate>,
@@ -177,7 +183,8 @@ impl Freeze {
         };
         let beyond = Duration::from_secs(beyond);
         let fates = [Fate::Open, Fate::Open, Fate::Closed, Fate::Reset, Fate::Forgotten];
-        Self { beyond, fates: (0..rng.usize(1..4)).map(|_| pick(rng, &fates)).collect() }
+        let fates = (0..rng.usize(1..4)).map(|_| pick(rng, &fates)).collect();
+        Self { stands_still: rng.bool(), beyond, fates }
     }
 }
 

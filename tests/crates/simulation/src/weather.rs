@@ -70,6 +70,8 @@ struct State {
     spells: Vec<Spell>,
     rng: Rng,
     failures: u64,
+    /// Writes to connections from before a freeze.
+    reuses: u64,
     /// Operations of the requests to Lightsail, in the order in which the function sent them.
     sent: Vec<String>,
     met: Counts,
@@ -123,6 +125,7 @@ impl Regions {
             spells: spells.to_vec(),
             rng: Rng::with_seed(seed),
             failures: 0,
+            reuses: 0,
             sent: Vec::new(),
             met: Counts::default(),
         };
@@ -147,6 +150,16 @@ impl Regions {
     /// Returns how often something was lost, or later than the function must overcome.
     pub fn failures(&self) -> u64 {
         self.state().failures
+    }
+
+    /// Notes that the function wrote to a connection from before a freeze.
+    pub fn reuse(&self) {
+        self.state().reuses += 1;
+    }
+
+    /// Returns how often the function wrote to a connection from before a freeze.
+    pub fn reuses(&self) -> u64 {
+        self.state().reuses
     }
 
     /// Notes a request that the function has written to a connection.

@@ -79,6 +79,8 @@ pub struct Delivery {
     pub overlaps: bool,
     /// Whether the network failed before or during it.
     pub network_failed: bool,
+    /// Writes to connections from before a freeze.
+    pub reuses: u64,
     /// Whether lists are stale since an earlier delivery.
     pub lingers: bool,
     /// `errorType` for Lambda. None for success.
@@ -142,8 +144,6 @@ impl World {
             ("AWS_ACCESS_KEY_ID", ACCOUNT),
             ("AWS_SECRET_ACCESS_KEY", SECRET),
             ("AWS_SESSION_TOKEN", "simulated-token"),
-            ("AWS_ENDPOINT_URL_LIGHTSAIL", "http://127.0.0.1:1"),
-            ("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1"),
             ("SEARCH_REGIONS", search_regions),
             ("MEMBER_ROLE_NAME", ROLE),
             ("ALLOWED_ACCOUNTS", MEMBER),
@@ -179,7 +179,8 @@ impl World {
     /// Delivers an event to a process.
     pub async fn deliver_to(&self, process: &Process, event: &Value, number: usize, timeout: Duration) -> Delivery {
         let before = self.keys();
-        let (failures, sent) = (self.regions.failures(), self.regions.sent_after(0).len());
+        let (failures, reuses) = (self.regions.failures(), self.regions.reuses());
+        let sent = self.regions.sent_after(0).len();
         let earlier = self.simulator.requests();
         let (at, started) = (self.started.elapsed(), Instant::now());
         let deadline = (self.clock.now() + timeout).timestamp_millis().unsigned_abs();
@@ -196,6 +197,7 @@ impl World {
             is_first: number == 0,
             overlaps: false,
             network_failed: self.regions.failures() > failures,
+            reuses: self.regions.reuses() - reuses,
             lingers: earlier.iter().any(|seen| seen.fault.as_deref() == Some("still_listed")),
             error_type: result.as_ref().err().map(|error| error.error_type),
             answer: match result {
@@ -244,8 +246,8 @@ impl World {
 
 impl Process {
     fn start(config: &Config, dialer: Dialer, clock: &Clock, log: &Log, regions: &Regions) -> Self {
-        let network = Network::with_regions(move |_| dialer.dial(), config.timeouts.connect, regions.clone());
-        let aws = AwsSettings::with(config, network.http_client(), clock.clone());
+        let network = Network::with_regions(move |_| dialer.dial(), regions.clone());
+        let aws = AwsSettings::with(config, network.clone(), clock.clone());
         Self { responder: Responder::with(config, Audit::new(log.clone()), &aws), network }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lightsail_simulator::{Fault, Script, Settings};
+use lightsail_simulator::{Fault, Script, SeenRequest, Settings};
 use responder_simulation::network::Fate;
 use responder_simulation::simulate;
 use responder_simulation::world::{Delivery, Route, World};
@@ -25,19 +25,19 @@ fn after_freeze(route: Route, fate: Fate) -> Delivery {
 }
 
 #[test]
-fn dead_connections_cost_one_timeout_per_host() {
+fn connection_from_before_freeze_is_not_used() {
     for route in [Route::Named, Route::Searched, Route::Member] {
         for fate in [Fate::Open, Fate::Closed, Fate::Reset, Fate::Forgotten] {
             let delivery = after_freeze(route, fate);
             assert_eq!(delivery.outcome(), "revoked", "{route:?}, {fate:?}: {}", delivery.describe());
-            // Nothing answers on a forgotten connection, so the first attempt takes its whole timeout of 3 s. In a member
-            // account STS has a connection of its own: the refused delete of the first delivery ended the session.
-            let limit = match fate {
-                Fate::Forgotten if route == Route::Member => Duration::from_secs(7),
-                Fate::Forgotten => Duration::from_secs(4),
-                Fate::Open | Fate::Closed | Fate::Reset => Duration::from_secs(1),
-            };
-            assert!(delivery.took < limit, "{route:?}, {fate:?}: {}", delivery.describe());
+            assert_eq!(delivery.reuses, 0, "{route:?}, {fate:?}: {}", delivery.describe());
+            // The refused delete of the first delivery ended the session, so STS has a connection from before the freeze.
+            let sessions = usize::from(route == Route::Member);
+            assert_eq!(delivery.count("AssumeRole"), sessions, "{route:?}, {fate:?}: {}", delivery.describe());
+            // An attempt on a forgotten connection would take its whole timeout.
+            assert!(delivery.took < Duration::from_secs(1), "{route:?}, {fate:?}: {}", delivery.describe());
+            let retried = |seen: &SeenRequest| seen.attempt != Some(1);
+            assert!(!delivery.requests.iter().any(retried), "{route:?}, {fate:?}: {}", delivery.describe());
         }
     }
 }
