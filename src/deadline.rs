@@ -18,15 +18,20 @@ const LONGEST_INVOCATION: Duration = Duration::from_secs(900);
 /// Limits of calls, retries and polling. Operators set [`Timeouts::verify_for`] only, tests all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// TCP and TLS handshake. Within AWS it takes a few milliseconds, so a host that is silent for a second stays
-    /// silent.
+    /// DNS, TCP and TLS. Three round trips, which take 0.9 s between the most distant Regions, and the kernel repeats a
+    /// lost SYN after one second (RFC 6298).
     pub connect: Duration,
-    /// One attempt, connecting included. The SDK has no limit of its own: a peer that accepts and never answers would
-    /// block until Lambda kills the process. AWS has not published how long Lightsail takes for a delete. Its other
-    /// calls end within a second.
+    /// One attempt of a call that reads, connecting included. The SDK has no limit of its own: a peer that accepts and
+    /// never answers would block until Lambda kills the process. Lightsail's reads end within a second.
     pub attempt: Duration,
-    /// One call with all attempts and backoff. Five attempts of 3 s fit, and one dead Region cannot use up a minute.
+    /// One call that reads, with all attempts and backoff. Five attempts of 3 s fit.
     pub call: Duration,
+    /// One attempt of the delete. AWS has not published how long a delete takes, and the retry of a slow success finds
+    /// the key gone, so that the record cannot say what became of the delete.
+    pub delete_attempt: Duration,
+    /// The delete with all attempts and backoff. Two whole attempts fit, and the usual quick answer to a third. Two
+    /// reads and the delete fit into a minute, so that one dead Region cannot use it up.
+    pub delete_call: Duration,
     /// Attempts of one call that is retryable.
     pub max_attempts: u32,
     /// First backoff between attempts. It doubles, and the SDK adds jitter. The SDK's own default is one second.
@@ -61,9 +66,11 @@ pub struct DeadlineReached;
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
-            connect: Duration::from_secs(1),
+            connect: Duration::from_millis(2_500),
             attempt: Duration::from_secs(3),
             call: Duration::from_secs(18),
+            delete_attempt: Duration::from_secs(10),
+            delete_call: Duration::from_secs(22),
             max_attempts: 5,
             initial_backoff: Duration::from_millis(100),
             max_backoff: Duration::from_secs(2),
@@ -149,6 +156,17 @@ mod tests {
             let work = Duration::from_millis(work);
             assert_eq!(ends, work, "{remaining}");
         }
+    }
+
+    #[test]
+    fn attempts_fit_calls_and_calls_fit_minute() {
+        let Timeouts { connect, attempt, call, delete_attempt, delete_call, .. } = Timeouts::default();
+        // Backoff of 0.1, 0.2, 0.4 and 0.8 s at most.
+        let backoff = Duration::from_millis(1_500);
+        assert!(connect < attempt && attempt * 5 + backoff <= call);
+        assert!(delete_attempt * 2 + Duration::from_secs(1) < delete_call && connect * 5 + backoff < delete_call);
+        // A Region's buckets, a bucket's keys, the delete: the timeout of the template without the reserve.
+        assert!(call * 2 + delete_call + RESERVE <= Duration::from_secs(60));
     }
 
     #[tokio::test(start_paused = true)]

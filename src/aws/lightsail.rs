@@ -7,6 +7,7 @@ pub use model::{AccessKey, Bucket, LastUsed, Location, Operation};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aws_sdk_lightsail::config::timeout::TimeoutConfig;
 use aws_sdk_lightsail::operation::RequestId;
 use aws_sdk_lightsail::{Client, Config};
 use futures_util::stream::{self, Stream};
@@ -14,7 +15,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::failure::DELETE;
 use super::sts::TemporaryCredentials;
-use super::{Call, Failure, Settings, Transmission, client_config, send};
+use super::{Call, Failure, Settings, Transmission, client_config, retry, send};
 use crate::deadline::Deadline;
 use crate::names::{AccessKeyId, BucketName, Region};
 
@@ -29,6 +30,7 @@ pub struct Lightsail {
     /// Client of the own Region. The first client of a process takes four times as long to make, so INIT makes this
     /// one.
     home: Client,
+    delete_timeouts: TimeoutConfig,
     reads: Arc<Mutex<HashMap<Region, Arc<Semaphore>>>>,
 }
 
@@ -36,6 +38,7 @@ pub struct Lightsail {
 #[derive(Clone, Debug)]
 pub struct InRegion {
     client: Client,
+    delete_timeouts: TimeoutConfig,
     reads: Arc<Semaphore>,
     deadline: Deadline,
 }
@@ -53,13 +56,18 @@ impl Lightsail {
     /// Prepares the client of the own account without connecting.
     pub fn new(settings: &Settings) -> Self {
         let config = client_config!(aws_sdk_lightsail, settings, lightsail);
-        Self { home: Client::from_conf(config.clone()), config: Arc::new(config), reads: Arc::default() }
+        Self {
+            home: Client::from_conf(config.clone()),
+            config: Arc::new(config),
+            delete_timeouts: retry::delete_timeouts(&settings.timeouts),
+            reads: Arc::default(),
+        }
     }
 
     /// Returns Lightsail of another account. Shares connections and concurrency limits.
     pub fn with(&self, credentials: TemporaryCredentials) -> Self {
         let config = self.config.to_builder().credentials_provider(credentials.0).build();
-        Self { home: Client::from_conf(config.clone()), config: Arc::new(config), reads: Arc::clone(&self.reads) }
+        Self { home: Client::from_conf(config.clone()), config: Arc::new(config), ..self.clone() }
     }
 
     /// Returns Lightsail in `region`. No call continues past `deadline`. All Regions share connections.
@@ -75,7 +83,7 @@ impl Lightsail {
                 Client::from_conf(self.config.to_builder().region(region).build())
             }
         };
-        InRegion { client, reads, deadline }
+        InRegion { client, delete_timeouts: self.delete_timeouts.clone(), reads, deadline }
     }
 }
 
@@ -92,7 +100,9 @@ impl InRegion {
     ) -> Result<Accepted, Failure> {
         let call = Call { operation: DELETE, deadline: self.deadline, transmission: transmission.clone() };
         let request = self.client.delete_bucket_access_key().bucket_name(bucket.as_str()).access_key_id(key.as_str());
-        let output = send!(call, request).await?;
+        let timeouts = Config::builder().timeout_config(self.delete_timeouts.clone());
+        let request = request.customize().config_override(timeouts).interceptor(transmission.clone());
+        let output = call.complete(request.send()).await?;
         let request_id = output.request_id().map(str::to_owned);
         let operations = output.operations.unwrap_or_default().into_iter().map(Operation::from).collect();
         Ok(Accepted { operations, request_id })

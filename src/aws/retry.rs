@@ -3,6 +3,8 @@
 //! Retrying is harmless for each call of this function: calls to Lightsail only read, except for the delete, and a
 //! second delete of a key finds it gone.
 
+use std::time::Duration;
+
 use aws_smithy_runtime::client::retries::{RetryPartition, TokenBucket};
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -21,13 +23,18 @@ pub(super) fn config(timeouts: &Timeouts) -> RetryConfig {
         .with_max_backoff(timeouts.max_backoff)
 }
 
-/// Returns the timeouts. The SDK itself has one for connecting only.
+/// Returns the timeouts of calls that read. The [pool](super::pool) has that of connecting, and the SDK itself has none.
 pub(super) fn timeouts(timeouts: &Timeouts) -> TimeoutConfig {
-    TimeoutConfig::builder()
-        .connect_timeout(timeouts.connect)
-        .operation_attempt_timeout(timeouts.attempt)
-        .operation_timeout(timeouts.call)
-        .build()
+    limits(timeouts.attempt, timeouts.call)
+}
+
+/// Returns the timeouts of the delete.
+pub(super) fn delete_timeouts(timeouts: &Timeouts) -> TimeoutConfig {
+    limits(timeouts.delete_attempt, timeouts.delete_call)
+}
+
+fn limits(attempt: Duration, call: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder().operation_attempt_timeout(attempt).operation_timeout(call).build()
 }
 
 /// Returns a partition without a retry quota. The SDK's own quota is used up by some nine failed calls, and a function

@@ -205,6 +205,25 @@ async fn aborted_delete_may_have_taken_effect() {
     }
 }
 
+/// AWS has not published how long a delete takes. The retry of a slow success would find the key gone.
+#[tokio::test(start_paused = true)]
+async fn slow_delete_is_not_sent_twice() {
+    let scene = Scene::with_key_on_photos().await;
+    let scene = scene.scripted(Script::new("DeleteBucketAccessKey", Fault::Latency { ms: 9_500 }));
+    assert_eq!(scene.respond(&manual_event()).await.outcome(), "revoked");
+    assert_eq!(scene.count("DeleteBucketAccessKey"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_region_leaves_time_for_search() {
+    let scene = Scene::new().await.seeded("us-east-1", "photos", &[]).seeded("eu-west-1", "backups", &[KEY]);
+    let operations = ["DeleteBucketAccessKey", "GetBucketAccessKeys", "GetBuckets"];
+    let silent = |operation| every(operation, Fault::HangBefore).in_region("us-east-1");
+    let scene = operations.into_iter().fold(scene, |scene, operation| scene.scripted(silent(operation)));
+    let answer = scene.respond(&manual_event()).await;
+    assert_eq!((answer.outcome(), answer.unmapped("/bucket/name")), ("revoked", &json!("backups")));
+}
+
 #[tokio::test(start_paused = true)]
 async fn warm_function_keeps_retries_after_failures() {
     let scene = Scene::with(Settings::default(), &[("SEARCH_REGIONS", "us-east-1")]).await;

@@ -60,7 +60,7 @@ enum Attempt {
 /// Maximum attempts of one call in production.
 const ATTEMPTS: u32 = 5;
 
-/// Timeout of the function for a fault that ends: a silent attempt takes three seconds.
+/// Timeout of the function for a fault that ends: a silent attempt takes three seconds, and ten at the delete.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Timeout of the function for an endless fault. It is short, because silence lasts until the deadline.
 const SHORT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -76,10 +76,9 @@ const MAX_CONNECTIONS: usize = 12;
 /// Duration of a refusal at a first attempt. It is so short that later attempts, after backoff with jitter, miss it. It
 /// grows with each try.
 const REFUSED_AT_FIRST: Duration = Duration::from_millis(50);
-/// Duration of a black hole at a first attempt. The attempt ends after one second, and the kernel repeats its SYN at
-/// that time. The duration is longer, because otherwise this SYN could still connect. The next attempt may also meet
-/// the black hole, but later ones do not.
-const BLACK_HOLE_AT_FIRST: Duration = Duration::from_millis(1_300);
+/// Duration of a black hole at a first attempt. The attempt ends after 2.5 s, and the kernel repeats its SYN after one
+/// second and, since Linux 6.5, after two. The duration is longer, because otherwise these SYNs could still connect.
+const BLACK_HOLE_AT_FIRST: Duration = Duration::from_millis(2_300);
 /// Maximum tries of a cell. On a busy machine, the function may come too late for a short outage, or have all five
 /// attempts in it.
 const TRIES: u32 = 12;
