@@ -30,7 +30,7 @@ use serde_json::Value;
 
 use crate::alert::envelope::{Envelope, EnvelopeError, Message};
 use crate::names::{AccessKeyId, AccountId, BucketName, NameError, Region};
-use crate::safe_text::SafeText;
+use crate::safe_text::{SafeId, SafeText};
 
 pub use unactionable::{Ignored, TooMany, Unactionable, Unreadable};
 
@@ -50,11 +50,11 @@ pub struct Origin {
     /// event.
     pub source: Option<SafeText>,
     /// ID that the source gave, such as GuardDuty's finding ID.
-    pub id: Option<SafeText>,
+    pub id: Option<SafeId>,
     /// ARN of the product that made a Security Hub finding. A lookup by finding ID needs it.
-    pub product_arn: Option<SafeText>,
+    pub product_arn: Option<SafeId>,
     /// ID of the EventBridge event.
-    pub event_id: Option<SafeText>,
+    pub event_id: Option<SafeId>,
     /// Type that the source gave, such as GuardDuty's finding type.
     #[serde(rename = "type")]
     pub kind: Option<SafeText>,
@@ -210,7 +210,7 @@ fn read_envelope(envelope: &Envelope) -> Vec<Alert> {
         }
     };
     for origin in alerts.iter_mut().map(|alert| &mut alert.origin) {
-        origin.event_id = event_id.map(SafeText::of);
+        origin.event_id = event_id.map(SafeId::of);
         origin.sent_at = sent_at;
     }
     alerts

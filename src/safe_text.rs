@@ -1,8 +1,8 @@
 //! Untrusted text -> text that is safe in a log line, a record or an error.
 //!
-//! Alert titles, reasons and AWS messages are free text that an attacker can choose. Invariant: a [`SafeText`] is one
-//! line of bounded length, without characters that move a terminal's cursor, and without text in the shape of a secret
-//! access key or session token.
+//! Alert titles, reasons and AWS messages are free text that an attacker can choose. Invariants: a [`SafeText`] and a
+//! [`SafeId`] are one line of bounded length, without characters that move a terminal's cursor. A [`SafeText`] is also
+//! without text in the shape of a secret access key or session token. A [`SafeId`] keeps what an ID can be.
 
 use std::fmt;
 
@@ -10,6 +10,10 @@ use serde::Serialize;
 
 /// Limit of the safe text, in characters.
 const MAX_LENGTH: usize = 300;
+
+/// Limit of an ID, in characters. ASFF's finding IDs are the longest: 512 (Security Hub API reference,
+/// "AwsSecurityFinding").
+const MAX_ID_LENGTH: usize = 512;
 
 /// Length of a secret access key: 40 characters of `A-Za-z0-9/+` (TruffleHog's detector `aws`). A session token is
 /// longer, and so is a secret with a path or a key ID around it. A shorter run is not a secret.
@@ -30,11 +34,7 @@ impl SafeText {
         let end = text.char_indices().nth(MAX_LENGTH + MARGIN).map_or(text.len(), |(at, _)| at);
         let (read, unread) = text.split_at(end);
         let line = escape(&redact(read, !unread.is_empty()));
-        if line.chars().count() <= MAX_LENGTH && unread.is_empty() {
-            Self(line)
-        } else {
-            Self(line.chars().take(MAX_LENGTH).chain("[cut]".chars()).collect())
-        }
+        Self(cut(line, MAX_LENGTH, !unread.is_empty()))
     }
 
     /// Returns the safe text.
@@ -46,6 +46,49 @@ impl SafeText {
 impl fmt::Display for SafeText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// An ID that a source gave, exactly as it gave it: Security Hub finds a finding by nothing else.
+///
+/// IDs are not redacted as free text is, because any part of a long one can look like a secret: products choose their
+/// IDs, and paths and hashes in Base64 are among them. So this type is only for the value of a field by which the
+/// source identifies an alert, an event or itself: never for free text, nor for a field that holds what was found. No
+/// source puts a secret there. Two cases in which the value is no ID are redacted nevertheless: a value that as a whole
+/// has the shape of a secret access key, and one with a space or a quotation mark, which is prose or JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct SafeId(String);
+
+impl SafeId {
+    /// Escapes control characters in `id` and cuts it to 512 characters.
+    pub fn of(id: &str) -> Self {
+        let end = id.char_indices().nth(MAX_ID_LENGTH + MARGIN).map_or(id.len(), |(at, _)| at);
+        let (read, unread) = id.split_at(end);
+        let goes_on = !unread.is_empty();
+        let is_text = read.contains(|c: char| c.is_whitespace() || c == '"') || read.len() == SECRET_LENGTH;
+        let line = if is_text { escape(&redact(read, goes_on)) } else { escape(read) };
+        Self(cut(line, MAX_ID_LENGTH, goes_on))
+    }
+
+    /// Returns the ID.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SafeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Cuts `line` to `limit` characters. A mark tells that something is missing, also if `goes_on` says so.
+fn cut(line: String, limit: usize, goes_on: bool) -> String {
+    match line.char_indices().nth(limit) {
+        Some((end, _)) => format!("{}[cut]", &line[..end]),
+        None if goes_on => line + "[cut]",
+        None => line,
     }
 }
 
@@ -128,6 +171,42 @@ mod tests {
     fn control_characters_are_escaped() {
         let safe = SafeText::of("a\r\nb\u{1b}[31m\u{2028}\u{202e}\0");
         assert_eq!(safe.as_str(), "a\\r\\nb\\u{1b}[31m\\u{2028}\\u{202e}\\u{0}");
+    }
+
+    #[test]
+    fn id_is_unchanged_whatever_it_looks_like() {
+        for id in [
+            "arn:aws:securityhub:us-east-1:012345678912:security-control/S3.8/finding/a1b2c3d4-5678-90ab-cdef-111122223333",
+            "arn:aws:securityhub:us-east-1:012345678912:product/a/wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+            "octo/photos#7",
+            "Da39A3ee5E6b4B0d3255bfeF95601890afd80709-7",
+            "Finding \u{e9}\u{4e16} (1/2)",
+            &"Ab3/".repeat(MAX_ID_LENGTH / 4),
+        ] {
+            assert_eq!(SafeId::of(id).as_str(), id);
+        }
+    }
+
+    #[test]
+    fn secret_in_place_of_id_is_redacted() {
+        let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+        assert_eq!(SafeId::of(secret).as_str(), "[redacted]");
+        for text in
+            [format!("{secret} "), format!("{{\"secret\":\"{secret}\"}}"), format!("{} {secret}", "x".repeat(490))]
+        {
+            assert!(!SafeId::of(&text).as_str().contains("wJalr"), "{text}");
+        }
+    }
+
+    #[test]
+    fn id_is_one_bounded_line() {
+        assert_eq!(SafeId::of("a\r\nb\u{1b}[31m\u{202e}").as_str(), "a\\r\\nb\\u{1b}[31m\\u{202e}");
+        for id in ["\u{e9}", "\n", "\u{1b}"] {
+            let id = SafeId::of(&id.repeat(1_000_000));
+            assert_eq!(id.as_str().chars().count(), MAX_ID_LENGTH + 5);
+            assert!(id.as_str().ends_with("[cut]"));
+        }
+        assert_eq!(SafeId::of(&"x".repeat(MAX_ID_LENGTH + 1)).as_str(), format!("{}[cut]", "x".repeat(MAX_ID_LENGTH)));
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use serde_json::Value;
 
 use super::{Alert, Ignored, Origin, each, text, timestamp};
-use crate::safe_text::SafeText;
+use crate::safe_text::{SafeId, SafeText};
 
 /// Tests for a bare record, a log file of records, or a notification of S3.
 pub(super) fn recognises(value: &Value) -> bool {
@@ -37,7 +37,7 @@ pub(super) fn read(value: &Value) -> Vec<Alert> {
     };
     let record = records.first().copied().unwrap_or(value);
     let origin = Origin {
-        id: text(record, "/eventID").map(SafeText::of),
+        id: text(record, "/eventID").map(SafeId::of),
         kind: text(record, "/eventType").map(SafeText::of),
         observed_at: timestamp(record, "/eventTime"),
         ..Origin::of(if is_notification(record) { "aws.s3" } else { "aws.cloudtrail" })

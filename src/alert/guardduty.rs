@@ -14,7 +14,7 @@ use super::finding::{
 };
 use super::finding_type::{expects_key, is_change, is_sequence, is_suspect};
 use super::{Alert, Ignored, Origin, Unactionable, Unreadable};
-use crate::safe_text::SafeText;
+use crate::safe_text::{SafeId, SafeText};
 
 /// `source` of GuardDuty's EventBridge events.
 pub(super) const SOURCE: &str = "aws.guardduty";
@@ -62,7 +62,7 @@ fn read_one(finding: &Value) -> Vec<Alert> {
     }
     let timestamp = |path| text_at(finding, path).and_then(|time| time.parse().ok());
     let mut origin = Origin {
-        id: text_at(finding, "id").map(SafeText::of),
+        id: text_at(finding, "id").map(SafeId::of),
         kind: text_at(finding, "type").map(SafeText::of),
         severity: at(finding, "severity").and_then(Value::as_f64),
         observed_at: timestamp("service/eventLastSeen").or_else(|| timestamp("updatedAt")),
@@ -243,7 +243,7 @@ mod tests {
             let origin = read(&finding).origin;
             assert_eq!(origin.ignored_fields.len(), 1);
             assert_eq!(origin.severity, Some(8.0));
-            assert_eq!(origin.id, Some(SafeText::of("60baffd3f9042e38640f2300d5c5a631")));
+            assert_eq!(origin.id, Some(SafeId::of("60baffd3f9042e38640f2300d5c5a631")));
             assert_eq!(origin.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
         }
     }

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{Alert, Exposure, Ignored, Origin, Unactionable, Unreadable, each, hint, keys, text, timestamp};
 use crate::names::{AccessKeyId, AccountId};
-use crate::safe_text::SafeText;
+use crate::safe_text::{SafeId, SafeText};
 
 /// Tests for a bare event, or the Health API's description of an event.
 pub(super) fn recognises(value: &Value) -> bool {
@@ -33,11 +33,11 @@ pub(super) fn read(event: &Value) -> Vec<Alert> {
 
 /// Parses one event. A long list of entities arrives in several events, one for each page.
 pub(super) fn read_with(event: &Value, resources: &[String]) -> Vec<Alert> {
-    // Sanitised before it is split, because half a secret is not recognisable.
+    // Sanitised before it is split, because half a secret is not recognisable. Health's own ARNs do not look like one.
     let arn = text(event, "/eventArn").map(SafeText::of);
     let id = arn.as_ref().and_then(|arn| arn.as_str().rsplit('/').next());
     let mut origin = Origin {
-        id: id.or(text(event, "/communicationId")).map(SafeText::of),
+        id: id.or(text(event, "/communicationId")).map(SafeId::of),
         kind: text(event, "/eventTypeCode").map(SafeText::of),
         observed_at: started(event),
         ..Origin::of("aws.health")

@@ -14,7 +14,7 @@ use super::finding::{
 };
 use super::finding_type::{Claim, expects_key, is_guardduty_arn, names_guardduty};
 use super::{Alert, Ignored, Origin, each, text, timestamp};
-use crate::safe_text::SafeText;
+use crate::safe_text::{SafeId, SafeText};
 
 const FIELDS: Fields = Fields {
     key: "detail.findings[].resources[].uid",
@@ -41,7 +41,7 @@ fn read_one(finding: &Value) -> Vec<Alert> {
     let claim = claim(finding);
     let last_seen = number(finding, "/finding_info/last_seen_time").and_then(DateTime::from_timestamp_millis);
     let mut origin = Origin {
-        id: text(finding, "/finding_info/uid").or_else(|| text(finding, "/metadata/uid")).map(SafeText::of),
+        id: text(finding, "/finding_info/uid").or_else(|| text(finding, "/metadata/uid")).map(SafeId::of),
         kind: claim.kind().map(SafeText::of),
         severity: number(finding, "/severity_id").map(|severity| f64::from(u8::try_from(severity).unwrap_or(0))),
         observed_at: last_seen.or_else(|| timestamp(finding, "/finding_info/last_seen_time_dt")),

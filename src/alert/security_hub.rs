@@ -14,7 +14,7 @@ use super::finding::{
 };
 use super::finding_type::{Claim, expects_key, is_guardduty_arn, is_sequence, names_guardduty};
 use super::{Alert, Ignored, Origin, each, ocsf, text, timestamp};
-use crate::safe_text::SafeText;
+use crate::safe_text::{SafeId, SafeText};
 
 const FIELDS: Fields = Fields {
     key: "detail.findings[].Resources[].Id",
@@ -48,8 +48,8 @@ pub(super) fn read(detail: &Value) -> Vec<Alert> {
 fn read_one(finding: &Value, custom_action: bool) -> Vec<Alert> {
     let claim = claim(finding, custom_action);
     let mut origin = Origin {
-        id: text(finding, "/Id").map(SafeText::of),
-        product_arn: text(finding, "/ProductArn").map(SafeText::of),
+        id: text(finding, "/Id").map(SafeId::of),
+        product_arn: text(finding, "/ProductArn").map(SafeId::of),
         kind: claim.kind().map(SafeText::of),
         severity: finding.pointer("/Severity/Normalized").and_then(Value::as_f64),
         observed_at: timestamp(finding, "/LastObservedAt").or_else(|| timestamp(finding, "/UpdatedAt")),
@@ -229,7 +229,7 @@ mod tests {
             assert_eq!(exposures.unwrap(), [exposure(KEY, &[], "eu-west-1")]);
             assert_eq!(origin.kind, Some(SafeText::of("TTPs/Discovery/IAMUser-AnomalousBehavior")));
             assert_eq!((origin.severity, origin.ignored_fields.len()), (Some(40.0), 0));
-            assert_eq!(origin.product_arn, text(&finding(), "/ProductArn").map(SafeText::of));
+            assert_eq!(origin.product_arn, text(&finding(), "/ProductArn").map(SafeId::of));
             assert_eq!(origin.observed_at.unwrap().to_rfc3339(), "2026-11-24T02:58:00+00:00");
         }
     }

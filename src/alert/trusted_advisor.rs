@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::{Alert, Exposure, Ignored, Origin, Unactionable, Unreadable, keys, owner, text};
-use crate::safe_text::SafeText;
+use crate::safe_text::{SafeId, SafeText};
 
 /// Name of the check for exposed keys (AWS Support user guide, "Security", check 12Fnkpl8Y5).
 const CHECK: &str = "Exposed Access Keys";
@@ -33,7 +33,7 @@ pub(super) fn read_with(item: &Value, account: Option<&str>) -> Vec<Alert> {
     };
     let id = text(item, "/uuid").filter(|id| !id.is_empty()).or_else(|| text(item, "/check-item-detail/Case ID"));
     let mut origin = Origin {
-        id: id.map(SafeText::of),
+        id: id.map(SafeId::of),
         kind: kind.as_deref().map(SafeText::of),
         observed_at: updated(item),
         ..Origin::of("aws.trustedadvisor")

@@ -193,10 +193,13 @@ impl Member<'_> {
 }
 
 impl SessionName {
-    /// Makes a name of the alert's ID. Replaces characters that a session name must not have by hyphens.
+    /// Makes a name of the alert's ID, or of its end, because ARNs begin alike. Replaces characters that a session name
+    /// must not have by hyphens.
     pub(super) fn of(alert_id: &str) -> Self {
         let replace = |c: char| if c.is_ascii_alphanumeric() || "=,.@-_".contains(c) { c } else { '-' };
-        Self("lightsail-key-".chars().chain(alert_id.chars().map(replace)).take(MAX_SESSION_NAME).collect())
+        let prefix = "lightsail-key-";
+        let skipped = alert_id.chars().count().saturating_sub(MAX_SESSION_NAME - prefix.len());
+        Self(prefix.chars().chain(alert_id.chars().skip(skipped).map(replace)).collect())
     }
 }
 
@@ -209,5 +212,14 @@ mod tests {
         assert_eq!(SessionName::of("b0f2/3 c:d").0, "lightsail-key-b0f2-3-c-d");
         let long = SessionName::of(&"ä".repeat(100)).0;
         assert!(long.len() == 64 && long.ends_with("--"), "{long}");
+    }
+
+    #[test]
+    fn session_name_has_end_of_long_alert_id() {
+        let uuid = "a1b2c3d4-5678-90ab-cdef-111122223333";
+        let arn = format!("arn:aws:securityhub:us-east-1:012345678912:security-control/S3.8/finding/{uuid}");
+        let name = SessionName::of(&arn).0;
+        assert_eq!(name, format!("lightsail-key--S3.8-finding-{uuid}"));
+        assert_eq!(name.len(), MAX_SESSION_NAME);
     }
 }

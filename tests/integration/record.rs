@@ -102,6 +102,25 @@ async fn record_does_not_depend_on_order_of_hints() {
     assert_eq!(record(["not-ours", "photos"]).await, record_of_first);
 }
 
+/// Security Hub finds the finding by its exact ID, however much of it looks like a secret.
+#[tokio::test(start_paused = true)]
+async fn alert_ids_are_exact() {
+    let arn = "arn:aws:securityhub:us-east-1:012345678912:product/012345678912/default/";
+    for id in [
+        format!("{arn}wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+        format!("{arn}{}", "Ab3/".repeat(110)),
+        format!("{}\u{e9}", "x".repeat(511)),
+    ] {
+        assert!(id.chars().count() <= 512);
+        let mut alert = event("security-hub-imported");
+        alert["detail"]["findings"][0]["Id"] = json!(id);
+        let record = Scene::with_key_on_photos().await.respond(&alert).await.record;
+        assert_eq!(record["metadata"]["correlation_uid"], id);
+        assert_eq!(record["unmapped"]["alert"]["id"], id);
+        assert_eq!(record["unmapped"]["alert"]["product_arn"], alert["detail"]["findings"][0]["ProductArn"]);
+    }
+}
+
 /// CloudTrail is searched with these IDs.
 #[tokio::test(start_paused = true)]
 async fn request_uid_is_never_of_failed_read() {

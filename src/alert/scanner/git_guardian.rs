@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use crate::alert::{Alert, Ignored, Origin, Unactionable, Unreadable, text, timestamp};
-use crate::safe_text::SafeText;
+use crate::safe_text::{SafeId, SafeText};
 
 const NAME: &str = "GitGuardian";
 
@@ -20,7 +20,7 @@ pub(super) fn read(body: &Value) -> Alert {
     let id = body.pointer("/incident/id").and_then(Value::as_u64);
     let detector = text(body, "/incident/detector/name");
     let origin = Origin {
-        id: id.map(|id| SafeText::of(&id.to_string())),
+        id: id.map(|id| SafeId::of(&id.to_string())),
         kind: detector.map(SafeText::of),
         observed_at: timestamp(body, "/timestamp"),
         ..Origin::of(NAME)

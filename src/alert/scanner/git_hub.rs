@@ -9,7 +9,7 @@
 use serde_json::Value;
 
 use crate::alert::{Alert, Exposure, Ignored, Origin, Unactionable, Unreadable, keys, text, timestamp};
-use crate::safe_text::SafeText;
+use crate::safe_text::{SafeId, SafeText};
 
 const NAME: &str = "GitHub secret scanning";
 
@@ -34,7 +34,7 @@ pub(super) fn read(body: &Value) -> Alert {
     let number = found.get("number").and_then(Value::as_u64);
     let repository = text(body, "/repository/full_name").unwrap_or_default();
     let mut origin = Origin {
-        id: number.map(|number| SafeText::of(&format!("{repository}#{number}"))),
+        id: number.map(|number| SafeId::of(&format!("{}#{number}", SafeId::of(repository)))),
         kind: text(found, "/secret_type").map(SafeText::of),
         observed_at: timestamp(found, "/updated_at").or_else(|| timestamp(found, "/created_at")),
         ..Origin::of(NAME)

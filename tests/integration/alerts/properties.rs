@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use lightsail_key_responder::alert::envelope::{self, Delivery, Message};
-use lightsail_key_responder::alert::{self, Alert, Unactionable};
+use lightsail_key_responder::alert::{self, Alert, Origin, Unactionable};
 use lightsail_key_responder::names::AccessKeyId;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
@@ -346,7 +346,13 @@ proptest! {
         }
         let payload = case.payload();
         for alert in read(&payload) {
-            let output = output(&alert);
+            let mut output = output(&alert);
+            // An ID is exact, so that a part of it may look like a secret.
+            let Origin { id, product_arn, event_id, .. } = &alert.origin;
+            let glued = format!(":{secret}");
+            for id in [id, product_arn, event_id].into_iter().flatten().filter(|id| id.as_str().contains(&glued)) {
+                output = output.replace(id.as_str(), "");
+            }
             // A part of the secret is a leak as well.
             for part in [&secret[..20], &secret[10..30], &secret[20..]] {
                 prop_assert!(!output.contains(part), "{} of {} is in {}", part, secret, output);
