@@ -63,8 +63,8 @@ impl Metrics {
         let timing = record.timing();
         let from_alert = timing.alert_to_invocation.and_then(|before| u64::try_from(before).ok());
         let optional = OptionalMetrics {
-            alert_to_delete: from_alert.zip(timing.delete_sent).map(|(before, after)| before + after),
-            invocation_to_delete: timing.delete_sent,
+            alert_to_delete: from_alert.zip(timing.delete_first_sent).map(|(before, after)| before + after),
+            invocation_to_delete: timing.delete_first_sent,
             invocation_to_gone: timing.delete_accepted.and(timing.verified),
             searches_incomplete: record.is_search_incomplete().map(u8::from),
         };

@@ -127,9 +127,13 @@ struct Verification {
 
 /// Milliseconds. `alert_to_invocation` counts from the arrival of the event at EventBridge, or else from when the
 /// source last saw the cause, and is null if that is in the future. The others count from the start of the invocation.
+/// All but `delete_first_sent` are about the record's bucket.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Timing {
     pub(super) alert_to_invocation: Option<i64>,
+    /// First delete on the wire, on any bucket.
+    pub(super) delete_first_sent: Option<u64>,
+    /// Attempt of the delete that AWS answered.
     pub(super) delete_sent: Option<u64>,
     pub(super) delete_accepted: Option<u64>,
     pub(super) verified: Option<u64>,
@@ -345,7 +349,8 @@ fn timing(case: &CaseFile, visit: Option<&Visit>) -> Timing {
     let alerted = case.origin.sent_at.or(case.origin.observed_at);
     Timing {
         alert_to_invocation: alerted.map(|at| (invocation.started_at - at).num_milliseconds()).filter(|ms| *ms >= 0),
-        delete_sent: since(case.deletes().filter_map(Transmission::first_sent).min()),
+        delete_first_sent: since(case.deletes().filter_map(Transmission::first_sent).min()),
+        delete_sent: since(visit.and_then(|visit| visit.delete.as_ref()?.transmission.answered_sent())),
         delete_accepted: since(visit.and_then(Visit::accepted).map(|accepted| accepted.at)),
         verified: since(visit.and_then(|visit| visit.verification.as_ref()?.absent_at)),
     }

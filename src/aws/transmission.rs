@@ -1,4 +1,5 @@
-//! Transmission of one call: how many attempts, when the first was written, and whether a delete may have taken effect.
+//! Transmission of one call: how many attempts, when the first and the answered one were written, and whether a delete
+//! may have taken effect.
 //!
 //! A stage keeps a clone and can read it after the call was dropped at the deadline or by a panic, when there is no
 //! result. Invariant: an attempt counts as without effect only when its body was never written (no connection, no TLS,
@@ -7,7 +8,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
@@ -37,8 +38,10 @@ struct Observed {
     refused: AtomicU32,
     first: OnceLock<Instant>,
     is_sent: Notify,
-    /// Whether the latest attempt was sent.
-    latest: Mutex<Arc<AtomicBool>>,
+    /// When the latest attempt was sent.
+    latest: Mutex<Arc<OnceLock<Instant>>>,
+    /// When the latest attempt with a response was sent.
+    answered: Mutex<Option<Instant>>,
 }
 
 impl Transmission {
@@ -50,6 +53,12 @@ impl Transmission {
     /// Returns when the first attempt was written to a connection.
     pub fn first_sent(&self) -> Option<Instant> {
         self.0.first.get().copied()
+    }
+
+    /// Returns when the attempt to which AWS responded was written to a connection: the last such attempt, because the
+    /// SDK retries errors. None without a response.
+    pub fn answered_sent(&self) -> Option<Instant> {
+        *self.0.answered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until an attempt has been written to a connection: forever, if none is. Supports one waiter.
@@ -90,11 +99,11 @@ impl Intercept for Transmission {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         self.0.attempts.fetch_add(1, Ordering::Relaxed);
-        let latest = Arc::<AtomicBool>::default();
+        let latest = Arc::<OnceLock<Instant>>::default();
         *self.0.latest.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&latest);
         let body = context.request_mut().body_mut();
         let bytes = Bytes::copy_from_slice(body.bytes().ok_or("the body is not in memory")?);
-        *body = SdkBody::from_body_1_x(ObservedBody { bytes, observed: Arc::clone(&self.0), is_sent: latest });
+        *body = SdkBody::from_body_1_x(ObservedBody { bytes, observed: Arc::clone(&self.0), sent_at: latest });
         Ok(())
     }
 
@@ -104,10 +113,12 @@ impl Intercept for Transmission {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let refused = context.response().is_some_and(retry::is_refusal);
+        let Some(response) = context.response() else { return Ok(()) };
         // An attempt that AWS refused before it read the body was not counted as sent either.
-        let sent = self.0.latest.lock().unwrap_or_else(PoisonError::into_inner).load(Ordering::Relaxed);
-        if refused && sent {
+        let latest = Arc::clone(&self.0.latest.lock().unwrap_or_else(PoisonError::into_inner));
+        let Some(sent_at) = latest.get() else { return Ok(()) };
+        *self.0.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(*sent_at);
+        if retry::is_refusal(response) {
             self.0.refused.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
@@ -119,7 +130,7 @@ impl Intercept for Transmission {
 struct ObservedBody {
     bytes: Bytes,
     observed: Arc<Observed>,
-    is_sent: Arc<AtomicBool>,
+    sent_at: Arc<OnceLock<Instant>>,
 }
 
 impl Body for ObservedBody {
@@ -130,9 +141,10 @@ impl Body for ObservedBody {
         if self.bytes.is_empty() {
             return Poll::Ready(None);
         }
-        if !self.is_sent.swap(true, Ordering::Relaxed) {
+        let now = Instant::now();
+        if self.sent_at.set(now).is_ok() {
             self.observed.sent.fetch_add(1, Ordering::Relaxed);
-            self.observed.first.get_or_init(Instant::now);
+            self.observed.first.get_or_init(|| now);
             self.observed.is_sent.notify_one();
         }
         Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.bytes)))))

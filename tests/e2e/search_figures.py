@@ -199,7 +199,7 @@ def one(
         connections=len({request["connection"] for request in requests}),
         to_one_region=max(len({request["connection"] for request in each}) for each in by_region(requests)),
         open_at_once=max(most_open([request["at_ms"] for request in each], latency_ms) for each in by_region(requests)),
-        until_delete_ms=records[0]["unmapped"]["timing_ms"]["delete_sent"],
+        until_delete_ms=records[0]["unmapped"]["timing_ms"]["delete_first_sent"],
         ms=reported(function, before),
     )
 

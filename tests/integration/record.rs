@@ -21,7 +21,10 @@ fn stable(mut value: Value) -> Value {
                     (_, Value::Null) => Value::Null,
                     ("time", _) => json!(1_795_489_012_174_i64),
                     ("created_at" | "status_changed_at" | "at", _) => json!("2026-11-24T03:00:12.174Z"),
-                    ("delete_sent" | "delete_accepted" | "verified" | "alert_to_invocation", _) => json!(7),
+                    (
+                        "delete_first_sent" | "delete_sent" | "delete_accepted" | "verified" | "alert_to_invocation",
+                        _,
+                    ) => json!(7),
                     ("message", Value::String(text)) => json!(without_elapsed(&text)),
                     (_, other) if of_ours && name != "original_event_uid" && name != "event_id" => {
                         let _ = other;
@@ -100,6 +103,33 @@ async fn record_does_not_depend_on_order_of_hints() {
     assert_eq!(record_of_first["unmapped"]["bucket"]["name"], "photos");
     assert_eq!(record_of_first["unmapped"]["verification"]["absent"], true);
     assert_eq!(record(["not-ours", "photos"]).await, record_of_first);
+}
+
+/// The first attempt is lost after 200 ms. Backoff and the network come on top of that.
+#[tokio::test(start_paused = true)]
+async fn delete_sent_is_answered_attempt() {
+    let lost = || Script::new("DeleteBucketAccessKey", Fault::ResetBefore).late_by(200);
+    let answer = Scene::with_key_on_photos().await.scripted(lost()).respond(&manual_event()).await;
+    let at = |answer: &Answer, name: &str| answer.unmapped("/timing_ms")[name].as_u64();
+    let [first, sent, accepted] =
+        ["delete_first_sent", "delete_sent", "delete_accepted"].map(|name| at(&answer, name).unwrap());
+    assert!(first < 200 && sent >= first + 200 && accepted >= sent, "{first}, {sent}, {accepted}");
+
+    let scene = Scene::with_key_on_photos().await.scripted(lost().every());
+    let answer = scene.respond(&manual_event()).await;
+    assert_eq!((answer.outcome(), at(&answer, "delete_sent")), ("failed", None));
+    assert!(at(&answer, "delete_first_sent").is_some_and(|first| first < 200));
+}
+
+/// The search finds the key after a delete on the wrong bucket.
+#[tokio::test(start_paused = true)]
+async fn delete_sent_is_of_record_bucket() {
+    let settings = Settings { latency_ms: 50, ..Settings::default() };
+    let scene = Scene::with(settings, &[]).await.seeded("us-east-1", "photos", &[SIBLING]);
+    let answer = scene.seeded("eu-west-1", "backups", &[KEY]).respond(&manual_event()).await;
+    assert_eq!((answer.outcome(), answer.unmapped("/bucket/name")), ("revoked", &json!("backups")));
+    let [first, sent] = ["delete_first_sent", "delete_sent"].map(|name| answer.unmapped("/timing_ms")[name].as_u64());
+    assert!(sent.unwrap() >= first.unwrap() + 100, "{first:?}, {sent:?}");
 }
 
 /// Security Hub finds the finding by its exact ID, however much of it looks like a secret.
