@@ -181,9 +181,14 @@ pub struct Coverage {
     /// Regions with Lightsail that `SEARCH_REGIONS` excludes.
     pub regions_excluded: usize,
     /// Regions that the account has not enabled: they refused credentials that other Regions accepted.
+    /// The first twenty.
     pub regions_not_enabled: Vec<Place>,
-    /// Accounts, Regions and buckets that could not be read, by failure.
+    /// Number of Regions that are not enabled. Counts all accounts.
+    pub regions_not_enabled_count: usize,
+    /// Accounts, Regions and buckets that could not be read, by failure: the first twenty failures.
     pub unread: Vec<Unread>,
+    /// Number of places that could not be read because of further failures.
+    pub unread_for_other_reasons: usize,
     /// True if the search ended at a sighting, with things left to read.
     pub ended_early: bool,
     /// Accounts that refused this function's credentials somewhere.
@@ -219,7 +224,7 @@ pub struct Place {
     pub bucket: Option<BucketName>,
 }
 
-/// Failures that a search distinguishes. Further ones are counted with the last.
+/// Failures that a search names. Places of further ones are only counted.
 const MAX_FAILURES: usize = 20;
 
 /// Places that are kept for one failure. There are 19 Regions.
@@ -398,15 +403,24 @@ impl Coverage {
 
     fn merge_unread(&mut self, other: Unread) {
         let full = self.unread.len() >= MAX_FAILURES;
-        let same = |unread: &Unread| unread.failure.is_like(&other.failure);
-        let known = self.unread.iter().position(same).or_else(|| full.then_some(MAX_FAILURES - 1));
-        let Some(known) = known.and_then(|known| self.unread.get_mut(known)) else {
-            self.unread.push(other);
-            return;
-        };
-        known.count += other.count;
-        known.places.extend(other.places);
-        known.places.truncate(MAX_PLACES);
+        match self.unread.iter_mut().find(|unread| unread.failure.is_like(&other.failure)) {
+            Some(known) => {
+                known.count += other.count;
+                known.places.extend(other.places);
+                known.places.truncate(MAX_PLACES);
+            }
+            // Never beside another failure: a place keeps its reason.
+            None if full => self.unread_for_other_reasons += other.count,
+            None => self.unread.push(other),
+        }
+    }
+
+    /// Writes down a Region that its account has not enabled.
+    pub fn add_not_enabled(&mut self, place: Place) {
+        self.regions_not_enabled_count += 1;
+        if self.regions_not_enabled.len() < MAX_PLACES {
+            self.regions_not_enabled.push(place);
+        }
     }
 
     /// Adds what another part of the search read.
@@ -414,6 +428,9 @@ impl Coverage {
         self.regions_read += part.regions_read;
         self.buckets_read += part.buckets_read;
         self.regions_not_enabled.extend(part.regions_not_enabled);
+        self.regions_not_enabled.truncate(MAX_PLACES);
+        self.regions_not_enabled_count += part.regions_not_enabled_count;
+        self.unread_for_other_reasons += part.unread_for_other_reasons;
         self.refused_by.extend(part.refused_by);
         self.accepted_by.extend(part.accepted_by);
         self.incomplete.extend(part.incomplete);
@@ -423,7 +440,7 @@ impl Coverage {
     /// Returns whether everything was read but accounts in which this function may not act.
     pub fn lacks_foreign_accounts_only(&self) -> bool {
         let foreign = |unread: &Unread| unread.failure.kind == FailureKind::ForeignAccount;
-        !self.is_complete() && self.unread.iter().all(foreign)
+        !self.is_complete() && self.unread_for_other_reasons == 0 && self.unread.iter().all(foreign)
     }
 
     /// Returns whether the search was to read `region`.

@@ -184,7 +184,13 @@ impl Sentence<'_> {
             let [regions, buckets] = [(coverage.regions_read, "Region"), (coverage.buckets_read, "bucket")].map(count);
             let disabled = match coverage.regions_not_enabled.as_slice() {
                 [] => String::new(),
-                places => format!("; not enabled: {}", self.places(places)),
+                places => {
+                    let more = match coverage.regions_not_enabled_count.saturating_sub(places.len()) {
+                        0 => String::new(),
+                        more => format!(" and {more} more"),
+                    };
+                    format!("; not enabled: {}{more}", self.places(places))
+                }
             };
             let excluded = match coverage.regions_excluded {
                 0 => String::new(),
@@ -215,7 +221,8 @@ impl Sentence<'_> {
 
     /// Names what could not be read, and the reason for each kind of failure.
     fn unread(&self) -> String {
-        let unread = self.case.coverage.as_ref().map(|coverage| coverage.unread.as_slice()).unwrap_or_default();
+        let Some(coverage) = &self.case.coverage else { return String::new() };
+        let unread = coverage.unread.as_slice();
         let named = |Unread { count, places, failure }: &Unread| {
             let more = match count.saturating_sub(places.len()) {
                 0 => String::new(),
@@ -224,7 +231,8 @@ impl Sentence<'_> {
             format!("{}{more} ({failure})", self.places(places))
         };
         let names = unread.iter().take(MAX_REASONS).map(named).collect::<Vec<_>>().join("; ");
-        let more = unread.iter().skip(MAX_REASONS).map(|unread| unread.count).sum::<usize>();
+        let others = unread.iter().skip(MAX_REASONS).map(|unread| unread.count).sum::<usize>();
+        let more = others + coverage.unread_for_other_reasons;
         if more == 0 { names } else { format!("{names}; and {more} more for other reasons") }
     }
 

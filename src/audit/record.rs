@@ -23,6 +23,12 @@ const SCHEMA: &str = "lightsail-key-responder/v1";
 /// The API operation that the record is about.
 const DELETE: &str = "DeleteBucketAccessKey";
 
+/// Limit of the operations in a record. AWS returns one for a delete.
+const MAX_OPERATIONS: usize = 10;
+
+/// Limit of the possible owners in a record. A finding names two accounts.
+const MAX_OWNERS: usize = 20;
+
 /// One audit record. `Serialize` only: nothing reads it back.
 #[derive(Clone, Debug, Serialize)]
 pub struct Record {
@@ -296,7 +302,7 @@ fn unmapped(case: &CaseFile, verdict: &Verdict<'_>) -> Unmapped {
         }),
         alert: case.origin.clone(),
         reason: message::reason(case, verdict),
-        operations: operations(visit).to_vec(),
+        operations: operations(visit).iter().take(MAX_OPERATIONS).cloned().collect(),
         verification: visit.filter(|_| !incomplete).and_then(verification),
         search: case.coverage.clone(),
         timing_ms: timing(case, visit),
@@ -328,7 +334,7 @@ fn access_key(case: &CaseFile, visit: Option<&Visit>) -> Option<AccessKey> {
     Some(AccessKey {
         id: exposure.key.to_string(),
         owner_account: exposure.owner.as_ref().map(ToString::to_string),
-        possible_owners: exposure.accounts.iter().map(ToString::to_string).collect(),
+        possible_owners: exposure.accounts.iter().take(MAX_OWNERS).map(ToString::to_string).collect(),
         evidence: visit.and_then(|visit| visit.evidence.as_ref()).map(|evidence| match evidence {
             Evidence::Listed(_) => "listed",
             Evidence::AlreadyGone => "already_gone",
@@ -355,3 +361,6 @@ fn timing(case: &CaseFile, visit: Option<&Visit>) -> Timing {
         verified: since(visit.and_then(|visit| visit.verification.as_ref()?.absent_at)),
     }
 }
+
+#[cfg(test)]
+mod tests;

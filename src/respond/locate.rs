@@ -247,7 +247,7 @@ async fn search_account(
     for (region, failure) in refusals {
         let place = Place { account: account.id.clone(), region: Some(region.clone()), bucket: None };
         if accepted {
-            coverage.regions_not_enabled.push(place);
+            coverage.add_not_enabled(place);
         } else {
             coverage.add_unread(place, failure);
         }
