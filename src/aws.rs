@@ -161,5 +161,8 @@ macro_rules! send {
     ($call:expr, $request:expr) => {
         $call.complete($request.customize().interceptor($call.transmission.clone()).send())
     };
+    ($call:expr, $request:expr, $config:expr) => {
+        $call.complete($request.customize().config_override($config).interceptor($call.transmission.clone()).send())
+    };
 }
 use send;

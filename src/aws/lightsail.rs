@@ -101,8 +101,7 @@ impl InRegion {
         let call = Call { operation: DELETE, deadline: self.deadline, transmission: transmission.clone() };
         let request = self.client.delete_bucket_access_key().bucket_name(bucket.as_str()).access_key_id(key.as_str());
         let timeouts = Config::builder().timeout_config(self.delete_timeouts.clone());
-        let request = request.customize().config_override(timeouts).interceptor(transmission.clone());
-        let output = call.complete(request.send()).await?;
+        let output = send!(call, request, timeouts).await?;
         let request_id = output.request_id().map(str::to_owned);
         let operations = output.operations.unwrap_or_default().into_iter().map(Operation::from).collect();
         Ok(Accepted { operations, request_id })

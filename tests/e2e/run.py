@@ -91,6 +91,8 @@ def let_loose(
         with harness.simulator(simulator.resolve(), directory) as lightsail:
             for bucket in world:
                 lightsail.seed(bucket.region, bucket.name, list(bucket.keys))
+            # As long as a call across an ocean: the read beside the delete sees the key.
+            lightsail.script("DeleteBucketAccessKey", {"kind": "latency", "ms": 200})
             before = lightsail.keys()
             print_world(world)
             size = f"{len(payload)} bytes"

@@ -181,7 +181,7 @@ def test_it_deletes_in_its_own_account_only(stack):
 def test_only_the_responders_role_may_assume_it_and_only_in_a_session_that_is_named_for_an_alert(stack, code):
     (trust,) = stack()["MemberRole"]["AssumeRolePolicyDocument"]["Statement"]
     # The function names its sessions in src/respond/accounts.rs.
-    prefix = code("respond/accounts.rs", r'Self\("([^"]+)"\.chars\(\)\.chain')
+    prefix = code("respond/accounts.rs", r'let prefix = "([^"]+)"')
     assert trust == {
         "Effect": "Allow",
         "Principal": {"AWS": f"arn:aws:iam::{RESPONDER}:root"},

@@ -58,7 +58,7 @@ MUTANTS = [
     Mutant(
         "call every search complete",
         "src/case.rs",
-        "        self.unread.is_empty()\n",
+        "        self.unread.is_empty() && !self.ended_early\n",
         "        true\n",
         GONE,
     ),
@@ -143,15 +143,15 @@ MUTANTS = [
     Mutant(
         "blame the own account for what a member account refused",
         "src/respond/locate.rs",
-        "        account: account.id.as_ref().map(ToString::to_string),\n        region: Some(region",
-        '        account: Some("012345678912".to_owned()),\n        region: Some(region',
+        "    if let Some(failure) = failure {\n        let place = Place { account: account.id.clone(),",
+        '    if let Some(failure) = failure {\n        let place = Place { account: "012345678912".parse().ok(),',
         "what was not read belongs to a call in its account and Region",
     ),
     Mutant(
         "search accounts that the alert does not concern",
         "src/respond/accounts.rs",
-        "        match owner {\n",
-        "        match owner.filter(|owner| Some(*owner) != own) {\n",
+        "        if let Some(owner) = &exposure.owner {\n",
+        "        if let Some(owner) = exposure.owner.as_ref().filter(|owner| Some(*owner) != own) {\n",
         "only accounts of the alert are called",
     ),
     Mutant(
@@ -178,8 +178,9 @@ MUTANTS = [
     Mutant(
         "take a lost Region for one without Lightsail",
         "src/respond/locate.rs",
-        'matches!(code, Some("UnrecognizedClientException" | "InvalidClientTokenId")) && is_opt_in(region)',
-        'matches!(code, None | Some("UnrecognizedClientException" | "InvalidClientTokenId")) || is_opt_in(region)',
+        "    if !may_be_disabled || !refused(&first) {\n",
+        "    if first.1.is_some() {\n        return ControlFlow::Continue(first);\n    }\n"
+        "    if !may_be_disabled || !refused(&first) {\n",
         GONE,
     ),
 ]

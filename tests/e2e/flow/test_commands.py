@@ -31,7 +31,7 @@ def test_drill_proves_path_and_times_each_step(more, operator, running, lightsai
 
     assert (result.returncode, result.stderr) == (0, "")
     assert [step for step in STEPS if not re.search(rf"^{step} +[0-9.]+ +since ", result.stdout, re.M)] == []
-    assert "revoked: Deleted access key AKIA" in result.stdout
+    assert re.search(r"^revoked: .*access key AKIA", result.stdout, re.M)
     assert "is gone." in result.stdout
     # Lightsail's secret access keys are 40 characters of these (Lightsail API reference, "AccessKey").
     assert not re.search(r"[A-Za-z0-9+/]{40}", result.stdout + result.stderr), "the drill shows no secret"
@@ -119,7 +119,7 @@ def test_invoke_sends_file_and_prints_record(operator, running, lightsail):
     result = operator.run("invoke", "events/manual.json")
 
     assert result.returncode == 0
-    assert "\nrevoked: Deleted access key AKIAIOSFODNN7EXAMPLE of bucket photos" in result.stdout
+    assert re.search(r"^revoked: .*access key AKIAIOSFODNN7EXAMPLE of bucket photos", result.stdout, re.M)
     path = f"/2015-03-31/functions/{account.FUNCTION}/invocations"
     assert operator.invoked == [(path, (ROOT / "events" / "manual.json").read_bytes())]
 
@@ -150,7 +150,7 @@ def test_replay_of_failures_removes_only_successes(operator, running, lightsail)
     result = operator.run("replay", "--queue", "failures")
 
     assert result.returncode == 1, result.stderr
-    assert "revoked: Deleted access key AKIAIOSFODNN7EXAMPLE" in result.stdout
+    assert re.search(r"revoked: .*access key AKIAIOSFODNN7EXAMPLE", result.stdout)
     assert "already_absent: " in result.stdout
     assert "left, a record and no alert: " in result.stdout
     assert "left: Responder.Unreadable: " in result.stdout

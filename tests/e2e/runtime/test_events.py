@@ -5,10 +5,10 @@ import ocsf
 import pytest
 import run
 
-READS = {"GetBuckets", "GetBucketAccessKeys", "GetOperation"}
+READS = {"GetBuckets", "GetBucketAccessKeys", "GetOperation", "GetRegions"}
 DELETE = "DeleteBucketAccessKey"
 OK = {"revoked", "already_absent", "not_lightsail_key", "ignored", "dry_run"}
-NEEDS_NO_CALL = {"ignored", "unreadable", "wrong_account", "protected"}
+NEEDS_NO_CALL = {"ignored", "unreadable", "protected"}
 TABLE = cases.table()
 
 
@@ -56,6 +56,9 @@ def test_an_event_has_the_outcome_of_its_row(case, bootstrap, simulator_program)
     seen = {request["operation"] for request in result.requests}
     if set(case.outcomes) <= NEEDS_NO_CALL:
         assert seen == set()
+    elif "wrong_account" in case.outcomes:
+        # The account of a finding may not be the owner's, so the function looks in its own. By hand it is the owner.
+        assert seen == set() if case.file.startswith("manual") else DELETE in seen
     elif "revoked" in case.outcomes or (named.has_bucket and "dry_run" not in case.outcomes):
         # On a bucket that is named the delete is how the function asks: where it finds no key, it does nothing.
         assert DELETE in seen and seen <= READS | {DELETE}

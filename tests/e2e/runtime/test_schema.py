@@ -30,8 +30,6 @@ UNUSED = {
     "#/$defs/failure/properties/kind": {"panicked"},
     # AWS and the simulator have a message for every error, but the API model requires none.
     "#/$defs/failure/properties/message/anyOf/1": {"null"},
-    # Only a function that cannot parse the account from its own ARN does not know it. AWS's emulator provides the ARN.
-    "#/$defs/unread/properties/account/anyOf/1": {"null"},
     # The simulator can leave out only the two fields that decide something. AWS may leave out any (API model).
     **{f"#/$defs/operation/properties/{name}": {"null"} for name in ("id", "type", "resource_name", "resource_type")},
     **{f"#/$defs/operation/properties/{name}/anyOf/1": {"null"} for name in ("details", "created_at", "status_changed_at")},
@@ -162,6 +160,12 @@ def test_records_use_whole_schema(lightsail, start):
         lightsail.script(operation, fault)
         alone.invoke(alerts.by_hand())
         alone.invoke(alerts.by_hand(bucketName=None, reason="a drill"))
+
+    # A Region that nobody knows, and one that the account has not enabled.
+    lightsail.reset()
+    refusal = {"kind": "error", "code": "UnrecognizedClientException", "status": 400, "message": "not enabled"}
+    lightsail.script(BUCKETS, refusal, region="ap-east-1")
+    alone.invoke(alerts.by_hand(bucketName=None, region="mx-central-1"))
 
     # One payload with an alert for each Region, so that the function waits for all retries at once.
     lightsail.reset()

@@ -30,8 +30,9 @@ def test_both_searches_are_measured_fresh_and_warm(figures):
     assert (done.returncode, done.stderr) == (0, "")
     rows = re.findall(r"^(\S.*?): (delete sent|in all) +(fresh|warm) +([a-z_]+) +(\d+)  ", done.stdout, re.M)
     last, nowhere = search_figures.ON_THE_LAST_BUCKET, search_figures.NOWHERE
-    # A list of buckets and two lists of keys in each Region; then the delete, its operation, and the look afterwards.
-    read = REGIONS * 3
+    # A list of buckets and two lists of keys in each Region, and the list of Regions; then the delete, its operation, and the
+    # look afterwards.
+    read = REGIONS * 3 + 1
     assert [row[:4] for row in rows] == [
         (last, "delete sent", "fresh", "revoked"),
         (last, "in all", "fresh", "revoked"),
