@@ -43,14 +43,14 @@ pub(super) struct Found {
     pub(super) bucket: Bucket,
     /// The key as it was listed.
     pub(super) key: AccessKey,
-    /// What the search had read by then.
+    /// Extent of the search until then.
     pub(super) coverage: Coverage,
 }
 
 /// Result of a search: breaks off at the first sighting, and otherwise says how far it went.
 pub(super) type Search = ControlFlow<Box<Found>, Coverage>;
 
-/// What to search for, and until when.
+/// Key to search for, and end of the search.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted<'a> {
     /// The key.
@@ -272,21 +272,17 @@ async fn search_region(
     wanted: Wanted<'_>,
 ) -> ControlFlow<Box<Found>, (Coverage, Option<Failure>)> {
     let first = read_region(account, region, wanted).await?;
-    let refused = |(_, refusal): &(Coverage, Option<Failure>)| refusal.as_ref().is_some_and(refuses_credentials);
-    if !may_be_disabled || !refused(&first) {
+    if !may_be_disabled || first.1.is_none() {
         return ControlFlow::Continue((settle(account, region, first), None));
     }
     if wanted.deadline.within(tokio::time::sleep(wanted.pause)).await.is_err() {
         return ControlFlow::Continue((settle(account, region, first), None));
     }
     let second = read_region(account, region, wanted).await?;
-    if refused(&second) {
-        return ControlFlow::Continue(second);
-    }
-    ControlFlow::Continue((settle(account, region, second), None))
+    ControlFlow::Continue(second)
 }
 
-/// Writes down that a Region whose first page failed is unread.
+/// Writes down that a Region which refused the credentials is unread.
 fn settle(account: &Account, region: &Region, (mut coverage, failure): (Coverage, Option<Failure>)) -> Coverage {
     if let Some(failure) = failure {
         let place = Place { account: account.id.clone(), region: Some(region.clone()), bucket: None };
@@ -295,7 +291,7 @@ fn settle(account: &Account, region: &Region, (mut coverage, failure): (Coverage
     coverage
 }
 
-/// Reads a Region once. A failure of its first page is returned beside the coverage.
+/// Reads a Region once. A refusal of the credentials is returned beside the coverage.
 async fn read_region(
     account: &Account,
     region: &Region,
@@ -325,7 +321,9 @@ async fn read_region(
             Ok((bucket, Look::NoBucket(failure) | Look::Unread(failure))) => {
                 coverage.add_unread(place(Some(&bucket)), failure);
             }
-            Err((0, failure)) => return ControlFlow::Continue((Coverage::default(), Some(failure))),
+            Err((0, failure)) if refuses_credentials(&failure) => {
+                return ControlFlow::Continue((Coverage::default(), Some(failure)));
+            }
             // Buckets that were listed before and after the failure are read too: the key may be there.
             Err((_, failure)) => {
                 coverage.regions_read = 0;

@@ -443,3 +443,12 @@ async fn merged_hints_keep_their_regions() {
     let searched = requests.iter().filter(|seen| seen.operation == "GetBuckets").map(|seen| seen.region.as_str());
     assert_eq!(searched.collect::<Vec<_>>(), ["sa-east-1", "eu-central-1", "us-east-1"]);
 }
+
+/// AWS may leave out any field (API model), the name of the first bucket too.
+#[tokio::test(start_paused = true)]
+async fn buckets_after_one_without_name_are_read() {
+    let scene = Scene::new().await.seeded("us-east-1", "photos", &[KEY]);
+    scene.simulator.seed(Seed::bucket("us-east-1", "").any_name()).unwrap();
+    assert_eq!(scene.respond(&key_only()).await.outcome(), "revoked");
+    assert_eq!(scene.respond(&key_only()).await.outcome(), "search_incomplete");
+}

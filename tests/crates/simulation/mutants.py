@@ -178,9 +178,8 @@ MUTANTS = [
     Mutant(
         "take a lost Region for one without Lightsail",
         "src/respond/locate.rs",
-        "    if !may_be_disabled || !refused(&first) {\n",
-        "    if first.1.is_some() {\n        return ControlFlow::Continue(first);\n    }\n"
-        "    if !may_be_disabled || !refused(&first) {\n",
+        "                coverage.add_unread(place(None), failure);\n",
+        "                let _ = failure;\n",
         GONE,
     ),
 ]

@@ -103,7 +103,7 @@ impl Seed {
         if !regions.has(&region) {
             return Err(SeedError::Region { region, known: regions.names() });
         }
-        if !is_bucket_name(&self.bucket) && (self.bucket.is_empty() || !self.any_name) {
+        if !is_bucket_name(&self.bucket) && !self.any_name {
             return Err(SeedError::Bucket { bucket: self.bucket });
         }
         if self.keys.len() > MOST_KEYS {
