@@ -209,7 +209,13 @@ fn place_rules(delivery: &Delivery, record: &Value, key: &KeyState, rule: &mut i
             let place = failure["operation"] == ASSUME_ROLE || (same_account && same_region);
             failure["operation"] == seen.operation.as_str() && place
         };
-        delivery.network_failed || failure["attempts"].as_u64() == Some(0) || delivery.requests.iter().any(is_same)
+        // At the deadline, a request to a slow Region is sent and has not arrived.
+        let in_transit = failure["kind"] == "deadline_exceeded"
+            && delivery.sent.iter().any(|operation| failure["operation"] == operation.as_str());
+        delivery.network_failed
+            || failure["attempts"].as_u64() == Some(0)
+            || in_transit
+            || delivery.requests.iter().any(is_same)
     };
     let failure = &unmapped["failure"];
     let made = failure.is_null() || bucket.is_null() || arrived(failure, account, region);
