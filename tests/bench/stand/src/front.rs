@@ -42,7 +42,7 @@ pub struct Seen {
     pub keys_read: bool,
 }
 
-/// What happens to a delete that has been read.
+/// Treatment of a delete that has been read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
     /// It is passed on at once.

@@ -25,7 +25,7 @@ pub struct Incident {
     pub plan: Plan,
     /// The deliveries, in the order in which they ended.
     pub deliveries: Vec<Delivery>,
-    /// What happened between the requests.
+    /// Events between the requests.
     pub met: Counts,
     /// Broken rules.
     pub broken: Vec<String>,

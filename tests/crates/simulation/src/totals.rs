@@ -26,7 +26,7 @@ pub struct Totals {
     pub requests: u64,
     /// Simulated time.
     pub simulated: Duration,
-    /// What was met: routes, outcomes of records, faults of calls, Regions, connections, deliveries, clocks, sessions.
+    /// Counts of routes, outcomes of records, faults of calls, Regions, connections, deliveries, clocks, sessions.
     pub met: Counts,
     /// Incidents that broke a rule.
     pub broken: Vec<Incident>,

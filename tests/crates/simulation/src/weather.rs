@@ -49,7 +49,7 @@ pub struct Spell {
     pub until: Duration,
 }
 
-/// What happens to a connection attempt or to a message.
+/// Fate of a connection attempt or of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Passage {
     /// It arrives after this time.

@@ -67,7 +67,7 @@ pub struct KeyState {
 pub struct Delivery {
     /// Route of the alert.
     pub route: Route,
-    /// What was delivered of the alert.
+    /// Delivered part of the alert.
     pub alert: Alert,
     /// Keys that are to have a record.
     pub named: Vec<Named>,

@@ -59,7 +59,7 @@ pub(crate) enum ArgumentError {
     Dialect(#[from] DialectError),
 }
 
-/// What `--help` says.
+/// Text of `--help`.
 pub(crate) fn help() -> String {
     let settings = Dialect::SETTINGS.iter().map(|(name, values)| format!("  {name:<24}  {}\n", values.join(", ")));
     format!("{ARGUMENTS}{}", settings.collect::<String>())

@@ -1,4 +1,4 @@
-//! How AWS behaves where it has not published how: a [`Dialect`] has one setting for each such
+//! Behaviour of AWS where it has not published any: a [`Dialect`] has one setting for each such
 //! question, and each setting has one value for each possible answer.
 //!
 //! A client must be right in every dialect, so a test can walk them ([`Dialect::each_alone`],
@@ -18,7 +18,7 @@ pub use settings::{
 /// Declares the fields of [`Dialect`], with what has to treat all of them alike.
 macro_rules! dialect {
     ($($(#[$doc:meta])* $field:ident: $kind:ident,)+) => {
-        /// How AWS behaves where it has not published how.
+        /// Behaviour of AWS where it has not published any.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
         pub struct Dialect {
             $($(#[$doc])* pub $field: $kind,)+

@@ -39,7 +39,7 @@ pub struct Settings {
     /// of a Deny. Letter case does not matter. Nothing is denied by default, nor with
     /// [`TagDeny::Ignored`](crate::TagDeny::Ignored).
     pub denied_tag: Option<Tag>,
-    /// How it behaves where AWS has not published how AWS does.
+    /// Behaviour where AWS has not published its own.
     pub dialect: Dialect,
 }
 

@@ -9,7 +9,7 @@ use responder_simulation::world::Route;
 /// Incidents in every run of the tests, the same on every machine. `make simulate` plays others.
 const INCIDENTS: u64 = 5_000;
 
-/// What the incidents must meet: group, names, and how often at least.
+/// Groups and names that the incidents must meet, and the least number of each.
 const MET: [(&str, &[&str], u64); 8] = [
     (
         "outcomes",
