@@ -113,8 +113,9 @@ pub(super) fn finding(visit: &Visit, mode: Mode) -> Finding {
         let sighted = visit.sighting().is_some();
         return match visit.listing {
             Some(Listing::NotListed) if sighted && succeeded => Finding::Settled(Outcome::Revoked),
-            // AWS may accept the delete of a key that the bucket never had, and fail it afterwards.
-            Some(Listing::NotListed) if !sighted && failed => Finding::NotListed,
+            // AWS may accept the delete of a key that the bucket never had, or that an attempt without a response has
+            // deleted, and fail it afterwards.
+            Some(Listing::NotListed) if failed => Finding::NotListed,
             Some(Listing::NotListed) if !sighted => Finding::AcceptedUnseen,
             _ if failed => Finding::Settled(Outcome::Failed),
             _ => Finding::Settled(Outcome::Unconfirmed),

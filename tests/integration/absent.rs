@@ -57,6 +57,21 @@ async fn lost_delete_response_is_resolved_by_reading() {
     }
 }
 
+/// AWS may fail the operation of a delete whose key is gone: here by an attempt that got no response.
+#[tokio::test(start_paused = true)]
+async fn failed_repeat_of_lost_delete_is_resolved() {
+    let settings = Settings { dialect: "absent-key=failed".parse().unwrap(), ..Settings::default() };
+    let scene = Scene::with(settings, &[]).await.seeded("us-east-1", "photos", &[KEY, SIBLING]);
+    let lost = Script::new("DeleteBucketAccessKey", Fault::HangAfter).late_by(200);
+    let scene = scene.scripted(lost);
+    let answer = scene.respond(&manual_event()).await;
+    assert_eq!(answer.unmapped("/access_key/evidence"), "listed", "seen before the delete");
+    assert_eq!(answer.unmapped("/operations/0/status"), "Failed");
+    assert_eq!(answer.outcome(), "already_absent", "{}", answer.message());
+    assert!(answer.message().contains("a delete by this function, whose result is not known"), "{}", answer.message());
+    assert_eq!(scene.keys("us-east-1", "photos"), [SIBLING]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn key_on_no_bucket_is_not_lightsail_key() {
     let scene = Scene::new().await.seeded("us-west-2", "photos", &[SIBLING]);
