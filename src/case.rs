@@ -36,7 +36,7 @@ pub struct CaseFile {
     pub obstacle: Option<Obstacle>,
     /// Visited buckets: hints in the order of the alert, then the bucket on which the search saw the key.
     pub visits: Vec<Visit>,
-    /// Extent of a search that ended without seeing the key.
+    /// Extent of the search. None if there was none.
     pub coverage: Option<Coverage>,
 }
 
@@ -194,9 +194,6 @@ pub struct Coverage {
     /// Accounts that refused this function's credentials somewhere.
     #[serde(skip)]
     pub refused_by: BTreeSet<AccountId>,
-    /// Accounts that accepted them somewhere.
-    #[serde(skip)]
-    pub accepted_by: BTreeSet<Option<AccountId>>,
     /// Accounts of which something is unread.
     #[serde(skip)]
     pub incomplete: BTreeSet<Option<AccountId>>,
@@ -288,9 +285,17 @@ impl CaseFile {
     /// Returns whether a delete may have removed the key. After a sighting by the search only one on that bucket can
     /// have.
     pub fn may_have_taken_effect(&self) -> bool {
-        let sighted = self.visits.iter().rposition(|visit| visit.target.found_by == FoundBy::Search);
-        let visits = self.visits.iter().skip(sighted.unwrap_or_default());
+        let sighted = self.visits.iter().rfind(|visit| visit.target.found_by == FoundBy::Search);
+        let visits =
+            self.visits.iter().filter(|visit| sighted.is_none_or(|it| it.target.is_same_bucket(&visit.target)));
         visits.filter_map(|visit| visit.delete.as_ref()).any(|delete| delete.transmission.may_have_taken_effect())
+    }
+}
+
+impl Target {
+    /// Returns whether `other` is the same bucket.
+    pub fn is_same_bucket(&self, other: &Self) -> bool {
+        (&self.account, &self.bucket, &self.region) == (&other.account, &other.bucket, &other.region)
     }
 }
 
@@ -398,20 +403,17 @@ impl Coverage {
             self.refused_by.extend(place.account.clone());
         }
         self.incomplete.insert(place.account.clone());
-        self.merge_unread(Unread { count: 1, places: vec![place], failure });
-    }
-
-    fn merge_unread(&mut self, other: Unread) {
         let full = self.unread.len() >= MAX_FAILURES;
-        match self.unread.iter_mut().find(|unread| unread.failure.is_like(&other.failure)) {
-            Some(known) => {
-                known.count += other.count;
-                known.places.extend(other.places);
-                known.places.truncate(MAX_PLACES);
+        match self.unread.iter_mut().find(|unread| unread.failure.is_like(&failure)) {
+            Some(unread) => {
+                unread.count += 1;
+                if unread.places.len() < MAX_PLACES {
+                    unread.places.push(place);
+                }
             }
             // Never beside another failure: a place keeps its reason.
-            None if full => self.unread_for_other_reasons += other.count,
-            None => self.unread.push(other),
+            None if full => self.unread_for_other_reasons += 1,
+            None => self.unread.push(Unread { count: 1, places: vec![place], failure }),
         }
     }
 
@@ -421,20 +423,6 @@ impl Coverage {
         if self.regions_not_enabled.len() < MAX_PLACES {
             self.regions_not_enabled.push(place);
         }
-    }
-
-    /// Adds what another part of the search read.
-    pub fn add(&mut self, part: Self) {
-        self.regions_read += part.regions_read;
-        self.buckets_read += part.buckets_read;
-        self.regions_not_enabled.extend(part.regions_not_enabled);
-        self.regions_not_enabled.truncate(MAX_PLACES);
-        self.regions_not_enabled_count += part.regions_not_enabled_count;
-        self.unread_for_other_reasons += part.unread_for_other_reasons;
-        self.refused_by.extend(part.refused_by);
-        self.accepted_by.extend(part.accepted_by);
-        self.incomplete.extend(part.incomplete);
-        part.unread.into_iter().for_each(|unread| self.merge_unread(unread));
     }
 
     /// Returns whether everything was read but accounts in which this function may not act.

@@ -26,6 +26,9 @@ pub struct Timeouts {
     pub attempt: Duration,
     /// One call that reads, with all attempts and backoff. Five attempts of 3 s fit.
     pub call: Duration,
+    /// One call of a search. Three attempts of 3 s fit. A search that meets a hung Region tries twice, and must end
+    /// within the time that is kept for it.
+    pub search_call: Duration,
     /// One attempt of the delete. AWS has not published how long a delete takes, and the retry of a slow success finds
     /// the key gone, so that the record cannot say what became of the delete.
     pub delete_attempt: Duration,
@@ -69,6 +72,7 @@ impl Default for Timeouts {
             connect: Duration::from_millis(2_500),
             attempt: Duration::from_secs(3),
             call: Duration::from_secs(18),
+            search_call: Duration::from_millis(9_500),
             delete_attempt: Duration::from_secs(10),
             delete_call: Duration::from_secs(22),
             max_attempts: 5,

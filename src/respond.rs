@@ -6,8 +6,11 @@
 mod accounts;
 mod confirm;
 mod key;
+mod lane;
 mod locate;
 mod revoke;
+mod shared;
+mod sweep;
 mod verdict;
 
 use std::panic::AssertUnwindSafe;
@@ -20,6 +23,7 @@ use serde::Serialize;
 use tracing::info_span;
 
 use self::accounts::Accounts;
+use self::sweep::Sweep;
 use crate::alert::envelope::{self, Delivery, Message};
 use crate::alert::{self, Alert, Exposure, Origin, Unactionable, Unreadable};
 use crate::audit::{Audit, Record};
@@ -86,17 +90,24 @@ impl Responder {
 
     /// Answers one invocation: acts on every key that `payload` exposes, and records each.
     pub async fn respond(&self, payload: &str, invocation: Invocation) -> Result<Response, InvocationError> {
-        let answer = match without_panic(|| envelope::open(payload)) {
-            Some(Delivery::Together(messages)) => Answer::Together(self.answer(&invocation, &messages).await),
+        let work = match without_panic(|| envelope::open(payload)) {
+            Some(Delivery::Together(messages)) => Work::Together(self.read(&messages)),
             Some(Delivery::Queue(items)) => {
+                Work::Queue(items.into_iter().map(|item| (item.id, self.read(&item.messages))).collect())
+            }
+            None => Work::Together(self.read(&[])),
+        };
+        let sweep = self.sweep(&work, &invocation);
+        let answer = match &work {
+            Work::Together(alerts) => Answer::Together(self.answer(&invocation, alerts, &sweep).await),
+            Work::Queue(items) => {
                 // Concurrently, because an item that waits for AWS must not use up the time of the others.
-                let answers = items.into_iter().map(|item| {
-                    let invocation = Invocation { message_id: item.id.clone(), ..invocation.clone() };
-                    async move { (item.id, self.answer(&invocation, &item.messages).await) }
+                let answers = items.iter().map(async |(id, alerts)| {
+                    let invocation = Invocation { message_id: id.clone(), ..invocation.clone() };
+                    (id.clone(), self.answer(&invocation, alerts, &sweep).await)
                 });
                 Answer::Queue(join_all(answers).await)
             }
-            None => Answer::Together(self.answer(&invocation, &[]).await),
         };
         // Publishing is last: every key has been dealt with, and every record is in the log.
         self.audit.publish(&answer.records(), &invocation).await;
@@ -106,20 +117,32 @@ impl Responder {
         }
     }
 
-    /// Returns the records of messages that arrived together. No message stands for a payload that could not be opened.
-    async fn answer(&self, invocation: &Invocation, messages: &[Message]) -> Vec<Record> {
+    /// Parses messages that arrived together. No message stands for a payload that could not be opened.
+    fn read(&self, messages: &[Message]) -> Vec<Alert> {
         let alerts = without_panic(|| alert::read(messages, self.policy.max_keys)).filter(|alerts| !alerts.is_empty());
         let panicked = || vec![Alert { origin: Origin::default(), exposures: Err(Unreadable::Panicked.into()) }];
-        let alerts = alerts.unwrap_or_else(panicked);
-        let records = join_all(alerts.iter().map(|alert| self.alert(invocation, alert))).await;
+        alerts.unwrap_or_else(panicked)
+    }
+
+    /// Prepares the search that all keys of the invocation share.
+    fn sweep<'a>(&'a self, work: &Work, invocation: &Invocation) -> Sweep<'a> {
+        let exposures = work.alerts().filter_map(|alert| alert.exposures.as_ref().ok()).flatten();
+        let keys = exposures.map(|exposure| &exposure.key);
+        Sweep::new(keys, &self.region, invocation.deadline, self.timeouts.initial_pause)
+    }
+
+    /// Returns the records of alerts that arrived together.
+    async fn answer<'a>(&'a self, invocation: &Invocation, alerts: &[Alert], sweep: &Sweep<'a>) -> Vec<Record> {
+        let records = join_all(alerts.iter().map(|alert| self.alert(invocation, alert, sweep))).await;
         records.into_iter().flatten().collect()
     }
 
-    async fn alert(&self, invocation: &Invocation, alert: &Alert) -> Vec<Record> {
+    async fn alert<'a>(&'a self, invocation: &Invocation, alert: &Alert, sweep: &Sweep<'a>) -> Vec<Record> {
         match &alert.exposures {
             Err(reason) => vec![self.without_key(invocation, &alert.origin, reason)],
             Ok(exposures) => {
-                join_all(exposures.iter().map(|exposure| self.key(invocation, &alert.origin, exposure))).await
+                let origin = &alert.origin;
+                join_all(exposures.iter().map(|exposure| self.key(invocation, origin, exposure, sweep))).await
             }
         }
     }
@@ -129,13 +152,36 @@ impl Responder {
         self.audit.record(&case, &verdict::decide(&case))
     }
 
-    async fn key(&self, invocation: &Invocation, origin: &Origin, exposure: &Exposure) -> Record {
+    async fn key<'a>(
+        &'a self,
+        invocation: &Invocation,
+        origin: &Origin,
+        exposure: &Exposure,
+        sweep: &Sweep<'a>,
+    ) -> Record {
         let mode = if exposure.dry_run { Mode::DryRun } else { self.policy.mode };
         let mut case = CaseFile::new(invocation, &self.region, mode, origin, Ok(exposure.clone()));
-        if AssertUnwindSafe(self.pursue(exposure, &mut case)).catch_unwind().await.is_err() {
+        if AssertUnwindSafe(self.pursue(exposure, sweep, &mut case)).catch_unwind().await.is_err() {
             case.obstacle = Some(Obstacle::Panicked);
         }
         self.audit.record(&case, &verdict::decide(&case))
+    }
+}
+
+/// All alerts of one invocation.
+enum Work {
+    Together(Vec<Alert>),
+    /// By item of an SQS batch, with its message ID.
+    Queue(Vec<(Option<String>, Vec<Alert>)>),
+}
+
+impl Work {
+    fn alerts(&self) -> impl Iterator<Item = &Alert> {
+        let (together, queued) = match self {
+            Self::Together(alerts) => (alerts.as_slice(), [].as_slice()),
+            Self::Queue(items) => ([].as_slice(), items.as_slice()),
+        };
+        together.iter().chain(queued.iter().flat_map(|(_, alerts)| alerts))
     }
 }
 

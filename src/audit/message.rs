@@ -23,10 +23,11 @@ pub(super) fn message(case: &CaseFile, verdict: &Verdict<'_>) -> String {
     let reason = reason(case, verdict).unwrap_or_else(|| "no reason is known".to_owned());
     match verdict.outcome {
         Outcome::Revoked if told.is_seen() => format!(
-            "Deleted access key {key}{place}: {}; seen before the delete, absent when read back{}; {}",
+            "Deleted access key {key}{place}: {}; seen before the delete, absent when read back{}; {}{}",
             told.ends(),
             told.after(),
-            told.last_use()
+            told.last_use(),
+            told.unread_before_sighting()
         ),
         Outcome::Revoked => format!(
             "AWS accepted the delete of access key {key}{place}: {}; absent when read back{}, and on no other bucket{}. The \
@@ -37,8 +38,9 @@ pub(super) fn message(case: &CaseFile, verdict: &Verdict<'_>) -> String {
             told.last_use()
         ),
         Outcome::AlreadyAbsent if told.is_sighted() => format!(
-            "Access key {key}{place} is already gone: the search saw it there, and a moment later it was not listed{}",
-            told.unknown_delete()
+            "Access key {key}{place} is already gone: the search saw it there, and a moment later it was not listed{}{}",
+            told.unknown_delete(),
+            told.unread_before_sighting()
         ),
         Outcome::AlreadyAbsent => format!(
             "Access key {key} is already gone: it is not on the bucket that was named, nor on any other{}{}",
@@ -216,6 +218,14 @@ impl Sentence<'_> {
             "; a delete by this function, whose result is not known, may have removed it"
         } else {
             ""
+        }
+    }
+
+    /// What the search that saw the key could not read: a gap that the next search would meet.
+    fn unread_before_sighting(&self) -> String {
+        match self.unread() {
+            unread if unread.is_empty() => String::new(),
+            unread => format!("; the search could not read: {unread}"),
         }
     }
 

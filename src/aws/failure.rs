@@ -132,6 +132,17 @@ impl Failure {
         Self::new("GetRegions", FailureKind::UnknownRegion, Some(message), &Transmission::default())
     }
 
+    /// The call was not sent, because Region or service had not responded to other calls.
+    pub fn not_asked(operation: &'static str) -> Self {
+        let message = "not sent, because there was no response to earlier calls";
+        Self::new(operation, FailureKind::NoResponse, Some(message), &Transmission::default())
+    }
+
+    /// The deadline of the invocation was reached before the call was sent.
+    pub fn not_in_time(operation: &'static str) -> Self {
+        Self::deadline_exceeded(operation, &Transmission::default())
+    }
+
     /// The account may own the key, and `ALLOWED_ACCOUNTS` does not have it. Nothing was sent.
     pub fn foreign_account() -> Self {
         let message = "ALLOWED_ACCOUNTS does not have this account";
@@ -171,9 +182,21 @@ impl Failure {
         }
     }
 
-    /// Returns whether `other` is a failure of the same call for the same reason.
+    /// Returns whether `other` is a failure of the same call for the same reason. A call that was sent is not like one
+    /// that was not.
     pub fn is_like(&self, other: &Self) -> bool {
-        (self.operation, self.kind, &self.code) == (other.operation, other.kind, &other.code)
+        let reason = |failure: &Self| (failure.operation, failure.kind, failure.code.clone(), failure.was_sent());
+        reason(self) == reason(other)
+    }
+
+    /// Returns whether a request was sent.
+    pub fn was_sent(&self) -> bool {
+        self.attempts > 0
+    }
+
+    /// Returns whether AWS gave no response at all.
+    pub fn is_silence(&self) -> bool {
+        self.kind == FailureKind::NoResponse && self.code.is_none()
     }
 
     /// Returns whether AWS refuses the caller rather than this request, so that other calls would be refused too.

@@ -4,24 +4,17 @@ mod model;
 
 pub use model::{AccessKey, Bucket, LastUsed, Location, Operation};
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use aws_sdk_lightsail::config::timeout::TimeoutConfig;
 use aws_sdk_lightsail::operation::RequestId;
 use aws_sdk_lightsail::{Client, Config};
-use futures_util::stream::{self, Stream};
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::failure::DELETE;
 use super::sts::TemporaryCredentials;
 use super::{Call, Failure, Settings, Transmission, client_config, retry, send};
 use crate::deadline::Deadline;
 use crate::names::{AccessKeyId, BucketName, Region};
-
-/// Concurrency limit of reads in one Region, for all keys together. Each may need a connection with a TLS handshake,
-/// and a process in Lambda has 1,024 file descriptors (Lambda quotas). Deletes do not wait for reads.
-const CONCURRENT_READS: usize = 8;
 
 /// Lightsail in all Regions, with the credentials of one account.
 #[derive(Clone, Debug)]
@@ -31,7 +24,7 @@ pub struct Lightsail {
     /// one.
     home: Client,
     delete_timeouts: TimeoutConfig,
-    reads: Arc<Mutex<HashMap<Region, Arc<Semaphore>>>>,
+    search_timeouts: TimeoutConfig,
 }
 
 /// Lightsail in one Region, until a deadline.
@@ -39,7 +32,6 @@ pub struct Lightsail {
 pub struct InRegion {
     client: Client,
     delete_timeouts: TimeoutConfig,
-    reads: Arc<Semaphore>,
     deadline: Deadline,
 }
 
@@ -52,6 +44,15 @@ pub struct Accepted {
     pub request_id: Option<String>,
 }
 
+/// Page of a Region's buckets.
+#[derive(Debug)]
+pub struct Page {
+    /// The buckets, with a failure in place of each that could not be read.
+    pub buckets: Vec<Result<Bucket, Failure>>,
+    /// Token of the next page, if there is one.
+    pub next: Option<String>,
+}
+
 impl Lightsail {
     /// Prepares the client of the own account without connecting.
     pub fn new(settings: &Settings) -> Self {
@@ -60,11 +61,11 @@ impl Lightsail {
             home: Client::from_conf(config.clone()),
             config: Arc::new(config),
             delete_timeouts: retry::delete_timeouts(&settings.timeouts),
-            reads: Arc::default(),
+            search_timeouts: retry::search_timeouts(&settings.timeouts),
         }
     }
 
-    /// Returns Lightsail of another account. Shares connections and concurrency limits.
+    /// Returns Lightsail of another account. Shares connections.
     pub fn with(&self, credentials: TemporaryCredentials) -> Self {
         let config = self.config.to_builder().credentials_provider(credentials.0).build();
         Self { home: Client::from_conf(config.clone()), config: Arc::new(config), ..self.clone() }
@@ -72,18 +73,26 @@ impl Lightsail {
 
     /// Returns Lightsail in `region`. No call continues past `deadline`. All Regions share connections.
     pub fn in_region(&self, region: &Region, deadline: Deadline) -> InRegion {
-        let reads = {
-            let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(reads.entry(region.clone()).or_insert_with(|| Arc::new(Semaphore::new(CONCURRENT_READS))))
-        };
         let client = match self.config.region() {
             Some(home) if home.as_ref() == region.as_str() => self.home.clone(),
-            _ => {
-                let region = aws_sdk_lightsail::config::Region::new(region.to_string());
-                Client::from_conf(self.config.to_builder().region(region).build())
-            }
+            _ => self.client(region, None),
         };
-        InRegion { client, delete_timeouts: self.delete_timeouts.clone(), reads, deadline }
+        InRegion { client, delete_timeouts: self.delete_timeouts.clone(), deadline }
+    }
+
+    /// Returns Lightsail in `region` for a search, which gives up on a call sooner, because it tries again.
+    pub fn in_region_for_search(&self, region: &Region, deadline: Deadline) -> InRegion {
+        let client = self.client(region, Some(self.search_timeouts.clone()));
+        InRegion { client, delete_timeouts: self.delete_timeouts.clone(), deadline }
+    }
+
+    fn client(&self, region: &Region, timeouts: Option<TimeoutConfig>) -> Client {
+        let region = aws_sdk_lightsail::config::Region::new(region.to_string());
+        let mut config = self.config.to_builder().region(region);
+        if timeouts.is_some() {
+            config.set_timeout_config(timeouts);
+        }
+        Client::from_conf(config.build())
     }
 }
 
@@ -109,14 +118,14 @@ impl InRegion {
 
     /// Calls `GetOperation`. None if the response holds no operation.
     pub async fn get_operation(&self, id: &str) -> Result<Option<Operation>, Failure> {
-        let (call, _permit) = self.read("GetOperation").await?;
+        let call = Call::new("GetOperation", self.deadline);
         let output = send!(call, self.client.get_operation().operation_id(id)).await?;
         Ok(output.operation.map(Operation::from))
     }
 
     /// Calls `GetBucketAccessKeys`, which is not paginated: all keys of the bucket.
     pub async fn get_bucket_access_keys(&self, bucket: &BucketName) -> Result<Vec<AccessKey>, Failure> {
-        let (call, _permit) = self.read("GetBucketAccessKeys").await?;
+        let call = Call::new("GetBucketAccessKeys", self.deadline);
         let output = send!(call, self.client.get_bucket_access_keys().bucket_name(bucket.as_str())).await?;
         let by_aws = is_by_aws(&output);
         let keys = listed(output.access_keys, by_aws).ok_or_else(|| call.malformed("no list of accessKeys"))?;
@@ -128,7 +137,7 @@ impl InRegion {
     /// Calls `GetRegions`: the Regions that have Lightsail, in any of them. A name that has not the form of a Region's is a
     /// malformed response, since it may hide one.
     pub async fn get_regions(&self) -> Result<Vec<Region>, Failure> {
-        let (call, _permit) = self.read("GetRegions").await?;
+        let call = Call::new("GetRegions", self.deadline);
         let output = send!(call, self.client.get_regions()).await?;
         // No list of Regions is empty.
         let regions =
@@ -137,59 +146,33 @@ impl InRegion {
         regions.ok_or_else(|| call.malformed("a Region without a name"))
     }
 
-    /// Calls `GetBuckets` for all pages of the Region. Yields a failure in place of buckets that could not be read.
-    pub fn buckets(&self) -> impl Stream<Item = Result<Bucket, Failure>> {
-        let pages = stream::unfold(Some(None), move |page: Option<Option<String>>| async move {
-            let token = page?;
-            let (buckets, next) = self.page(None, token.as_deref()).await;
-            Some((stream::iter(buckets), next.map(Some)))
-        });
-        futures_util::StreamExt::flatten(pages)
-    }
-
     /// Calls `GetBuckets` for one bucket. None if the response does not have it.
     pub async fn bucket(&self, name: &BucketName) -> Result<Option<Bucket>, Failure> {
-        let (buckets, _) = self.page(Some(name), None).await;
+        let Page { buckets, .. } = self.page(Some(name), None).await?;
         let buckets = buckets.into_iter().collect::<Result<Vec<_>, _>>()?;
         Ok(buckets.into_iter().find(|bucket| bucket.name == *name))
     }
 
-    /// Fetches one page, and the token of the next page if there is one.
-    async fn page(
-        &self,
-        name: Option<&BucketName>,
-        token: Option<&str>,
-    ) -> (Vec<Result<Bucket, Failure>>, Option<String>) {
-        let (call, _permit) = match self.read("GetBuckets").await {
-            Ok(read) => read,
-            Err(failure) => return (vec![Err(failure)], None),
-        };
-        let name = name.map(|name| name.as_str().to_owned());
-        let request = self.client.get_buckets().set_bucket_name(name).set_page_token(token.map(str::to_owned));
-        let output = match send!(call, request).await {
-            Ok(output) => output,
-            Err(failure) => return (vec![Err(failure)], None),
-        };
-        let by_aws = is_by_aws(&output);
-        let Some(buckets) = listed(output.buckets, by_aws) else {
-            return (vec![Err(call.malformed("no list of buckets"))], None);
-        };
-        let read = |bucket| Bucket::read(bucket).ok_or_else(|| call.malformed("a bucket without a name"));
-        let mut buckets = buckets.into_iter().map(read).collect::<Vec<_>>();
-        let next = output.next_page_token.filter(|next| !next.is_empty());
-        if next.is_some() && next.as_deref() == token {
-            buckets.push(Err(call.malformed("the same page again")));
-            return (buckets, None);
-        }
-        (buckets, next)
+    /// Calls `GetBuckets` for one page of the Region's buckets: the first one without a `token`.
+    pub async fn buckets(&self, token: Option<&str>) -> Result<Page, Failure> {
+        self.page(None, token).await
     }
 
-    /// Begins a call that only reads, once the concurrency limit allows it.
-    async fn read(&self, operation: &'static str) -> Result<(Call, Option<SemaphorePermit<'_>>), Failure> {
-        let call = Call::new(operation, self.deadline);
-        let permit = self.deadline.within(self.reads.acquire()).await.map_err(|_| call.deadline_exceeded())?;
-        // The semaphore is never closed.
-        Ok((call, permit.ok()))
+    async fn page(&self, name: Option<&BucketName>, token: Option<&str>) -> Result<Page, Failure> {
+        let call = Call::new("GetBuckets", self.deadline);
+        let name = name.map(|name| name.as_str().to_owned());
+        let request = self.client.get_buckets().set_bucket_name(name).set_page_token(token.map(str::to_owned));
+        let output = send!(call, request).await?;
+        let by_aws = is_by_aws(&output);
+        let buckets = listed(output.buckets, by_aws).ok_or_else(|| call.malformed("no list of buckets"))?;
+        let read = |bucket| Bucket::read(bucket).ok_or_else(|| call.malformed("a bucket without a name"));
+        let mut buckets = buckets.into_iter().map(read).collect::<Vec<_>>();
+        let mut next = output.next_page_token.filter(|next| !next.is_empty());
+        if next.is_some() && next.as_deref() == token {
+            buckets.push(Err(call.malformed("the same page again")));
+            next = None;
+        }
+        Ok(Page { buckets, next })
     }
 }
 

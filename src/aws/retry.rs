@@ -33,6 +33,11 @@ pub(super) fn delete_timeouts(timeouts: &Timeouts) -> TimeoutConfig {
     limits(timeouts.delete_attempt, timeouts.delete_call)
 }
 
+/// Returns the timeouts of the reads of a search.
+pub(super) fn search_timeouts(timeouts: &Timeouts) -> TimeoutConfig {
+    limits(timeouts.attempt, timeouts.search_call)
+}
+
 fn limits(attempt: Duration, call: Duration) -> TimeoutConfig {
     TimeoutConfig::builder().operation_attempt_timeout(attempt).operation_timeout(call).build()
 }

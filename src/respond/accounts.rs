@@ -59,7 +59,7 @@ pub(super) struct Reach<'a> {
 }
 
 /// An account that this function may act in, before it is entered.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Entrance<'a> {
     /// The own account, which needs no call, or one that has been entered.
     Entered(Account),

@@ -17,6 +17,7 @@ use super::accounts::{Account, Entrance, Reach, SessionName};
 use super::confirm::confirm;
 use super::locate;
 use super::revoke::revoke;
+use super::sweep::Sweep;
 use super::verdict::{Finding, finding};
 use crate::alert::Exposure;
 use crate::aws::FailureKind;
@@ -43,7 +44,7 @@ struct Task<'a> {
 impl Responder {
     /// Enters the accounts that can hold the key, visits the hinted buckets, and searches for the key if they settle
     /// nothing.
-    pub(super) async fn pursue(&self, exposure: &Exposure, case: &mut CaseFile) {
+    pub(super) async fn pursue<'a>(&'a self, exposure: &Exposure, sweep: &Sweep<'a>, case: &mut CaseFile) {
         let deadline = case.invocation.deadline;
         let Some(mut reach) = self.accounts.reach(exposure, case.invocation.account.as_ref()) else {
             case.obstacle = Some(Obstacle::ForeignAccount { has_members: self.accounts.has_members() });
@@ -54,7 +55,7 @@ impl Responder {
         let visited = match reach.home.enter(&session, deadline).await {
             Ok(home) => {
                 case.account.clone_from(&home.id);
-                let visited = self.visit_hints(exposure, &home, task, case).await;
+                let visited = self.visit_hints(exposure, &home, sweep, task, case).await;
                 reach.home = Entrance::Entered(home);
                 visited
             }
@@ -66,7 +67,7 @@ impl Responder {
             Err(_) => ControlFlow::Continue(()),
         };
         if visited.is_continue() {
-            self.search(exposure, reach, &session, task, case).await;
+            self.search(exposure, reach, &session, sweep, task, case).await;
         }
         for account in case.refused_by() {
             self.accounts.forget(&account);
@@ -78,6 +79,7 @@ impl Responder {
         &self,
         exposure: &Exposure,
         home: &Account,
+        sweep: &Sweep<'_>,
         task: Task<'_>,
         case: &mut CaseFile,
     ) -> ControlFlow<()> {
@@ -85,6 +87,12 @@ impl Responder {
         for target in locate::hints(exposure, home, &self.region) {
             let visit = case.open_visit(target);
             self.visit(&home.lightsail, visit, task).await;
+            // The search for another key may have seen this one.
+            let seen =
+                sweep.seen(task.key).filter(|found| visit.sighting().is_none() && found.is_before_delete_of(visit));
+            if let Some(found) = seen {
+                visit.evidence = Some(Evidence::Listed(found.key));
+            }
             match finding(visit, task.mode) {
                 Finding::Settled(_) => return ControlFlow::Break(()),
                 // The search reads the other hinted buckets too.
@@ -96,26 +104,20 @@ impl Responder {
     }
 
     /// Searches everywhere for the key, and deletes it where it is seen.
-    async fn search(
+    async fn search<'a>(
         &self,
         exposure: &Exposure,
-        reach: Reach<'_>,
+        reach: Reach<'a>,
         session: &SessionName,
+        sweep: &Sweep<'a>,
         task: Task<'_>,
         case: &mut CaseFile,
     ) {
         let regions = locate::Regions::new(&self.regions, &exposure.regions, &self.region);
-        let pause = self.timeouts.initial_pause;
-        let wanted = locate::Wanted { key: task.key, session, deadline: task.deadline, pause };
-        let search = locate::search(reach, regions, wanted);
-        let found = match search.instrument(info_span!("locate")).await {
-            ControlFlow::Continue(coverage) => {
-                case.coverage = Some(coverage);
-                return;
-            }
-            ControlFlow::Break(found) => *found,
-        };
-        case.coverage = Some(found.coverage);
+        let wanted = locate::Wanted { key: task.key, reach, regions, session };
+        let search = locate::search(sweep, wanted).instrument(info_span!("locate")).await;
+        case.coverage = Some(search.coverage);
+        let Some(found) = search.found else { return };
         let Account { id: account, lightsail } = found.account;
         let bucket = found.bucket;
         let target = Target { account, bucket: bucket.name, region: found.region, found_by: FoundBy::Search };

@@ -1,66 +1,46 @@
 //! Exposure -> the buckets that can hold the key: hints of the alert, or every bucket there is.
 //!
 //! Lightsail has no call that finds a key's bucket, and its API is regional. Invariant: the [`Coverage`] of a search
-//! names every page, bucket, Region and account that could not be read.
+//! names every page, bucket, Region and account that could not be read. The reads themselves are in
+//! `respond/sweep.rs`, because all keys of an invocation share them.
 
-use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 use std::pin::pin;
-use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::stream::{self, FuturesUnordered, Stream, StreamExt};
+use futures_util::future::{Either, join, select};
 
 use super::accounts::{Account, Entrance, Reach, SessionName};
-use super::key::beside;
+use super::lane::Pass;
+use super::sweep::{Found, Part, Sweep, may_be_disabled};
 use crate::alert::{Exposure, Hint};
-use crate::aws::lightsail::{AccessKey, Bucket, InRegion};
+use crate::aws::lightsail::InRegion;
 use crate::aws::{Failure, FailureKind};
 use crate::case::{Coverage, FoundBy, Look, Place, Target};
-use crate::deadline::Deadline;
-use crate::names::{AccessKeyId, AccountId, BucketName, Region};
-use crate::regions::{REGIONS, has_lightsail, is_opt_in};
-
-/// Concurrency limit of buckets in one Region. Together with an in-flight page this makes at most eight connections per
-/// Region. Each costs a TLS handshake, and a small function has a fraction of a processor. An account has some twenty
-/// buckets (Lightsail FAQ): three round trips.
-const CONCURRENT_BUCKETS: usize = 7;
-
-/// Concurrency limit of accounts, each searched in all Regions. They share connections.
-const CONCURRENT_ACCOUNTS: usize = 4;
+use crate::names::{AccessKeyId, BucketName, Region};
+use crate::regions::{REGIONS, has_lightsail};
 
 /// Most hints that are tried. A finding about S3 may name any number of buckets, and the search reads the others.
 const MAX_HINTS: usize = 10;
 
-/// A sighting: where the search saw the key.
+/// Result of a search.
 #[derive(Debug)]
-pub(super) struct Found {
-    /// Account that has the bucket.
-    pub(super) account: Account,
-    /// Region of the bucket.
-    pub(super) region: Region,
-    /// The bucket as it was listed.
-    pub(super) bucket: Bucket,
-    /// The key as it was listed.
-    pub(super) key: AccessKey,
+pub(super) struct Search {
+    /// Sighting that ended the search.
+    pub(super) found: Option<Found>,
     /// Extent of the search until then.
     pub(super) coverage: Coverage,
 }
 
-/// Result of a search: breaks off at the first sighting, and otherwise says how far it went.
-pub(super) type Search = ControlFlow<Box<Found>, Coverage>;
-
-/// Key to search for, and end of the search.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted<'a> {
+/// Key to search for, and where.
+#[derive(Debug)]
+pub(super) struct Wanted<'a, 'b> {
     /// The key.
-    pub(super) key: &'a AccessKeyId,
+    pub(super) key: &'b AccessKeyId,
+    /// Accounts that can hold it.
+    pub(super) reach: Reach<'a>,
+    /// Regions that can hold it.
+    pub(super) regions: Regions<'b>,
     /// Name of sessions in member accounts.
-    pub(super) session: &'a SessionName,
-    /// End of the search.
-    pub(super) deadline: Deadline,
-    /// Pause before a refused Region is asked again.
-    pub(super) pause: Duration,
+    pub(super) session: &'b SessionName,
 }
 
 /// Regions to search.
@@ -125,233 +105,100 @@ impl<'a> Regions<'a> {
         self.named.iter().filter(move |region| !has_lightsail(region) && !listed.contains(region))
     }
 
-    /// Returns whether a refusal of credentials may mean that an account has not enabled `region`. Only Regions that an
-    /// account must opt in to can be disabled, and all new ones are of this kind (AWS Account Management guide, "Enable
-    /// or disable AWS Regions"). This function runs in the own Region, and the alert saw the key in the named ones.
+    /// Returns whether a refusal of credentials may mean that an account has not enabled `region`. This function runs in
+    /// the own Region, and the alert saw the key in the named ones.
     fn may_be_disabled(&self, region: &Region) -> bool {
-        (is_opt_in(region) || !has_lightsail(region)) && region != self.own && !self.named.contains(region)
+        may_be_disabled(region) && region != self.own && !self.named.contains(region)
     }
 }
 
-/// Searches for the key on every bucket of all Regions in all accounts of `reach`, concurrently, until the first
-/// sighting. Accounts that this function may not act in are unread.
+/// Searches for the key on every bucket of all Regions in all accounts that can hold it, until the first sighting.
+/// Accounts that this function may not act in are unread.
 ///
-/// The first account asks AWS for its list of Regions beside the search, because Regions are added and the build knows
-/// those of its day only.
-pub(super) async fn search(reach: Reach<'_>, regions: Regions<'_>, wanted: Wanted<'_>) -> Search {
+/// AWS is asked for its list of Regions beside the search, because Regions are added and the build knows those of its
+/// day only.
+pub(super) async fn search<'a>(sweep: &Sweep<'a>, wanted: Wanted<'a, '_>) -> Search {
+    let Wanted { key, reach, regions, session } = wanted;
     let accounts: Vec<_> = std::iter::once(reach.home).chain(reach.others).collect();
-    let mut listing = pin!(list(&accounts, &regions, wanted).fuse());
-    let (swept, listed) = {
-        let none = BTreeSet::new();
-        beside(sweep(&accounts, &regions, &regions.known, &none, wanted), listing.as_mut()).await
+    let everything = async {
+        let listed = async {
+            let listed = match accounts.first() {
+                Some(account) => sweep.list_regions(account, regions.adviser(), session).await,
+                None => Ok(Vec::new()),
+            };
+            let new = listed.as_ref().map_or_else(|_| Vec::new(), |listed| regions.new_among(listed));
+            sweep.read(&accounts, &new, session, Pass::First).await;
+            (listed, new)
+        };
+        let known = sweep.read(&accounts, &regions.known, session, Pass::First);
+        let ((), (listed, new)) = join(known, listed).await;
+        let all = [regions.known.clone(), new].concat();
+        sweep.read(&accounts, &all, session, Pass::Second).await;
+        (listed, all)
     };
-    let mut coverage = swept?;
+    // A sighting that is known already needs no read.
+    let (found, listed, all) = match select(pin!(sweep.sighting(key)), pin!(everything)).await {
+        Either::Left((found, _)) => (Some(found), None, regions.known.clone()),
+        // The last read of all may have shown the key.
+        Either::Right(((listed, all), _)) => (sweep.seen(key), Some(listed), all),
+    };
+    let mut coverage = covered(sweep, &accounts, &regions, &all);
+    coverage.ended_early = found.is_some();
     let unknown = |region: &Region| Place { region: Some(region.clone()), ..Place::default() };
-    coverage.regions.clone_from(&regions.known);
-    let listed = match listed {
-        Some(listed) => listed,
-        None => listing.await,
-    };
-    match listed {
-        Ok(listed) => {
-            let new = regions.new_among(&listed);
-            match sweep(&accounts, &regions, &new, &coverage.accepted_by, wanted).await {
-                ControlFlow::Continue(part) => coverage.add(part),
-                ControlFlow::Break(found) => return ended_early(found, coverage),
-            }
-            coverage.regions.extend(new);
-            for region in regions.unknown(&listed) {
-                coverage.add_unread(unknown(region), Failure::unknown_region());
-            }
-            coverage.regions_excluded = listed.iter().filter(|region| !coverage.regions.contains(region)).count();
-        }
-        Err(failure) => {
-            let account = accounts.first().and_then(|home| home.id()).cloned();
-            let place = Place { account, region: Some(regions.adviser().clone()), bucket: None };
-            coverage.add_unread(place, failure);
-            for region in regions.unknown(&[]) {
-                coverage.add_unread(unknown(region), Failure::unknown_region());
-            }
-            coverage.regions_excluded = REGIONS.len().saturating_sub(regions.known.len());
-        }
-    }
-    for id in &reach.foreign {
-        let place = Place { account: Some(id.clone()), ..Place::default() };
-        coverage.add_unread(place, Failure::foreign_account());
-    }
-    coverage.accounts_read =
-        accounts.iter().filter(|account| !coverage.incomplete.contains(&account.id().cloned())).count();
-    ControlFlow::Continue(coverage)
-}
-
-/// Asks for the Regions that have Lightsail.
-async fn list(accounts: &[Entrance<'_>], regions: &Regions<'_>, wanted: Wanted<'_>) -> Result<Vec<Region>, Failure> {
-    let Some(home) = accounts.first() else { return Ok(Vec::new()) };
-    let account = home.enter(wanted.session, wanted.deadline).await?;
-    account.lightsail.in_region(regions.adviser(), wanted.deadline).get_regions().await
-}
-
-/// Searches `regions` in all accounts. Those in `accepted_by` have accepted their credentials before.
-async fn sweep(
-    accounts: &[Entrance<'_>],
-    all: &Regions<'_>,
-    regions: &[Region],
-    accepted_by: &BTreeSet<Option<AccountId>>,
-    wanted: Wanted<'_>,
-) -> Search {
-    if regions.is_empty() {
-        return ControlFlow::Continue(Coverage::default());
-    }
-    let searches = accounts.iter().map(|entrance| async move {
-        match entrance.enter(wanted.session, wanted.deadline).await {
-            Ok(account) => search_account(account, all, regions, accepted_by, wanted).await,
+    if let Some(listed) = listed.filter(|_| found.is_none()) {
+        let known = listed.as_deref().unwrap_or_default();
+        coverage.regions_excluded = match &listed {
+            Ok(listed) => listed.iter().filter(|region| !all.contains(region)).count(),
             Err(failure) => {
-                let mut coverage = Coverage::default();
-                coverage.add_unread(Place { account: entrance.id().cloned(), ..Place::default() }, failure);
-                ControlFlow::Continue(coverage)
+                let account = accounts.first().and_then(Entrance::id).cloned();
+                let place = Place { account, region: Some(regions.adviser().clone()), bucket: None };
+                coverage.add_unread(place, failure.clone());
+                REGIONS.len().saturating_sub(all.len())
+            }
+        };
+        for region in regions.unknown(known) {
+            coverage.add_unread(unknown(region), Failure::unknown_region());
+        }
+        for id in &reach.foreign {
+            let place = Place { account: Some(id.clone()), ..Place::default() };
+            coverage.add_unread(place, Failure::foreign_account());
+        }
+        let incomplete = |account: &&Entrance<'_>| coverage.incomplete.contains(&account.id().cloned());
+        coverage.accounts_read = accounts.iter().filter(|account| !incomplete(account)).count();
+    }
+    Search { found, coverage }
+}
+
+/// Returns what `sweep` has read of `accounts` and `searched` Regions so far.
+fn covered(sweep: &Sweep<'_>, accounts: &[Entrance<'_>], regions: &Regions<'_>, searched: &[Region]) -> Coverage {
+    let mut coverage = Coverage { regions: searched.to_vec(), ..Coverage::default() };
+    for account in accounts {
+        let id = account.id().cloned();
+        if let Some(failure) = sweep.closed(account) {
+            coverage.add_unread(Place { account: id, ..Place::default() }, failure);
+            continue;
+        }
+        let part = |region| Some((region, sweep.part(account, region)?));
+        let parts: Vec<(&Region, Part)> = searched.iter().filter_map(part).collect();
+        let is_accepted = parts.iter().any(|(_, part)| part.is_listed);
+        for (region, part) in parts {
+            let place = Place { account: id.clone(), region: Some(region.clone()), bucket: None };
+            coverage.regions_read += usize::from(part.is_listed);
+            coverage.buckets_read += part.buckets_read;
+            for (bucket, failure) in part.unread {
+                coverage.add_unread(Place { bucket: bucket.map(|bucket| bucket.name), ..place.clone() }, failure);
+            }
+            match part.refusal {
+                // A refusal is no proof of absence.
+                Some(refusal) if is_accepted && refusal.is_repeated && regions.may_be_disabled(region) => {
+                    coverage.add_not_enabled(place);
+                }
+                Some(refusal) => coverage.add_unread(place, refusal.failure),
+                None => {}
             }
         }
-    });
-    first_or_all(stream::iter(searches).buffer_unordered(CONCURRENT_ACCOUNTS)).await
-}
-
-/// Searches `regions` in one account. A Region that refused the credentials twice is not enabled if another Region has
-/// accepted them, and unread otherwise: a refusal is no proof of absence.
-async fn search_account(
-    account: Account,
-    all: &Regions<'_>,
-    regions: &[Region],
-    accepted_by: &BTreeSet<Option<AccountId>>,
-    wanted: Wanted<'_>,
-) -> Search {
-    let account = &account;
-    let searches = regions.iter().map(|region| async move {
-        let searched = search_region(account, region, all.may_be_disabled(region), wanted).await;
-        (region, searched)
-    });
-    let mut searches: FuturesUnordered<_> = searches.collect();
-    let (mut coverage, mut refusals) = (Coverage::default(), Vec::new());
-    while let Some((region, part)) = searches.next().await {
-        match part {
-            ControlFlow::Continue((part, refusal)) => {
-                coverage.add(part);
-                refusals.extend(refusal.map(|failure| (region, failure)));
-            }
-            ControlFlow::Break(found) => return ended_early(found, coverage),
-        }
-    }
-    if coverage.regions_read > 0 {
-        coverage.accepted_by.insert(account.id.clone());
-    }
-    let accepted = accepted_by.contains(&account.id) || coverage.accepted_by.contains(&account.id);
-    for (region, failure) in refusals {
-        let place = Place { account: account.id.clone(), region: Some(region.clone()), bucket: None };
-        if accepted {
-            coverage.add_not_enabled(place);
-        } else {
-            coverage.add_unread(place, failure);
-        }
-    }
-    ControlFlow::Continue(coverage)
-}
-
-/// Returns whether `failure` is the response of a Region that the account has not enabled: it does not know the
-/// account's credentials (AWS Account Management guide, "Enable or disable AWS Regions").
-fn refuses_credentials(failure: &Failure) -> bool {
-    let code = failure.code.as_ref().map(|code| code.as_str());
-    matches!(code, Some("UnrecognizedClientException" | "InvalidClientTokenId"))
-}
-
-/// Reads buckets while further pages are in flight, so that a key on the first page does not wait for the last. If the
-/// Region `may_be_disabled` and refuses the credentials, it is asked once more: a refusal may be passing. Then the
-/// second refusal is returned, for its account to judge.
-async fn search_region(
-    account: &Account,
-    region: &Region,
-    may_be_disabled: bool,
-    wanted: Wanted<'_>,
-) -> ControlFlow<Box<Found>, (Coverage, Option<Failure>)> {
-    let first = read_region(account, region, wanted).await?;
-    if !may_be_disabled || first.1.is_none() {
-        return ControlFlow::Continue((settle(account, region, first), None));
-    }
-    if wanted.deadline.within(tokio::time::sleep(wanted.pause)).await.is_err() {
-        return ControlFlow::Continue((settle(account, region, first), None));
-    }
-    let second = read_region(account, region, wanted).await?;
-    ControlFlow::Continue(second)
-}
-
-/// Writes down that a Region which refused the credentials is unread.
-fn settle(account: &Account, region: &Region, (mut coverage, failure): (Coverage, Option<Failure>)) -> Coverage {
-    if let Some(failure) = failure {
-        let place = Place { account: account.id.clone(), region: Some(region.clone()), bucket: None };
-        coverage.add_unread(place, failure);
     }
     coverage
-}
-
-/// Reads a Region once. A refusal of the credentials is returned beside the coverage.
-async fn read_region(
-    account: &Account,
-    region: &Region,
-    Wanted { key, deadline, .. }: Wanted<'_>,
-) -> ControlFlow<Box<Found>, (Coverage, Option<Failure>)> {
-    let lightsail = &account.lightsail.in_region(region, deadline);
-    let looks = lightsail.buckets().enumerate().map(|(number, bucket)| async move {
-        let bucket = bucket.map_err(|failure| (number, failure))?;
-        let look = look(lightsail, &bucket.name, key).await;
-        Ok((bucket, look))
-    });
-    let mut looks = pin!(looks.buffer_unordered(CONCURRENT_BUCKETS));
-    let place = |bucket: Option<&Bucket>| Place {
-        account: account.id.clone(),
-        region: Some(region.clone()),
-        bucket: bucket.map(|bucket| bucket.name.clone()),
-    };
-    let mut coverage = Coverage { regions_read: 1, ..Coverage::default() };
-    while let Some(read) = looks.next().await {
-        match read {
-            Ok((bucket, Look::Listed(key))) => {
-                let (account, region) = (account.clone(), region.clone());
-                return ControlFlow::Break(Box::new(Found { account, region, bucket, key, coverage }));
-            }
-            Ok((_, Look::NotListed)) => coverage.buckets_read += 1,
-            // A bucket that AWS has just listed and does not find may have been deleted since, but nothing proves that.
-            Ok((bucket, Look::NoBucket(failure) | Look::Unread(failure))) => {
-                coverage.add_unread(place(Some(&bucket)), failure);
-            }
-            Err((0, failure)) if refuses_credentials(&failure) => {
-                return ControlFlow::Continue((Coverage::default(), Some(failure)));
-            }
-            // Buckets that were listed before and after the failure are read too: the key may be there.
-            Err((_, failure)) => {
-                coverage.regions_read = 0;
-                coverage.add_unread(place(None), failure);
-            }
-        }
-    }
-    ControlFlow::Continue((coverage, None))
-}
-
-/// Returns the first sighting without waiting for the others, or the coverage of all searches.
-async fn first_or_all(searches: impl Stream<Item = Search>) -> Search {
-    let mut searches = pin!(searches);
-    let mut coverage = Coverage::default();
-    while let Some(part) = searches.next().await {
-        match part {
-            ControlFlow::Continue(part) => coverage.add(part),
-            ControlFlow::Break(found) => return ended_early(found, coverage),
-        }
-    }
-    ControlFlow::Continue(coverage)
-}
-
-/// Returns a sighting with everything that the search had read by then.
-fn ended_early(mut found: Box<Found>, mut before: Coverage) -> Search {
-    before.add(std::mem::take(&mut found.coverage));
-    found.coverage = Coverage { ended_early: true, ..before };
-    ControlFlow::Break(found)
 }
 
 #[cfg(test)]

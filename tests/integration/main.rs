@@ -13,6 +13,7 @@ mod alerts {
     mod properties;
     mod sources;
 }
+mod at_scale;
 mod batched;
 mod bus;
 mod documented;

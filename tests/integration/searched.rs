@@ -1,13 +1,10 @@
 //! Tests of the search: without a correct bucket hint, the function reads each bucket in each Region before it reports
 //! "nowhere".
 
-use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use lightsail_key_responder::regions::REGIONS;
 use lightsail_simulator::{Fault, Script, Seed, SeedKey, Settings};
 use serde_json::json;
-use tokio::time::Instant;
 
 use crate::scene::{ACCOUNT, KEY, SIBLING, Scene, event, key_only, manual_event};
 
@@ -255,6 +252,8 @@ async fn record_of_found_key_has_what_is_unread() {
     assert_eq!(answer.unmapped("/search/ended_early"), true);
     assert_eq!(answer.unmapped("/search/unread/0/places/0/region"), "us-east-1");
     assert_eq!(answer.unmapped("/verification/absent"), true);
+    let unread = "; the search could not read: us-east-1 (GetBuckets: AccessDeniedException";
+    assert!(answer.message().contains(unread), "{}", answer.message());
 }
 
 #[tokio::test(start_paused = true)]
@@ -362,45 +361,6 @@ async fn only_first_ten_named_buckets_are_tried() {
     assert_eq!(scene.count("DeleteBucketAccessKey"), 11);
 }
 
-/// Latency of each request. Nothing else takes simulated time, so that time counts round trips.
-const ROUND_TRIP: Duration = Duration::from_millis(50);
-
-#[tokio::test(start_paused = true)]
-async fn search_bounds_round_trips_and_connections() {
-    let slow = || Settings { latency_ms: 50, ..Settings::default() };
-    for exists in [true, false] {
-        let mut scene = Scene::with(slow(), &[]).await;
-        for (region, _) in REGIONS {
-            for number in 0..20 {
-                let keys: &[&str] = if exists && region == "ap-southeast-5" && number == 19 { &[KEY] } else { &[] };
-                scene = scene.seeded(region, &format!("{region}-{number:02}"), keys);
-            }
-        }
-        let started = Instant::now();
-        let answer = scene.respond(&key_only()).await;
-        let round_trips = started.elapsed().as_secs_f64() / ROUND_TRIP.as_secs_f64();
-        assert_eq!(answer.outcome(), if exists { "revoked" } else { "not_lightsail_key" });
-        assert!(round_trips <= 8.0, "{round_trips} round trips");
-        let requests = scene.simulator.requests();
-        // In the simulator all Regions are one host and share its connections. For this reason, the requests per
-        // connection say nothing about AWS's hosts. The test checks the number of connections and the in-flight
-        // requests per Region.
-        let connections = requests.iter().map(|seen| seen.connection).collect::<HashSet<_>>().len();
-        assert!(connections <= 8 * 19, "{connections} connections to 19 Regions");
-        let mut arrivals: HashMap<&str, Vec<u64>> = HashMap::new();
-        for seen in &requests {
-            arrivals.entry(&seen.region).or_default().push(seen.at_ms);
-        }
-        assert_eq!(arrivals.len(), 19);
-        let in_flight = |times: &[u64], now: u64| times.iter().filter(|at| (now..now + 50).contains(at)).count();
-        let most = arrivals.values().flat_map(|times| times.iter().map(|now| in_flight(times, *now))).max();
-        assert!(most <= Some(8), "{most:?} in-flight requests to one Region");
-        if !exists {
-            assert_eq!((scene.count("GetBuckets"), scene.count("GetBucketAccessKeys")), (19, 380));
-        }
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn absence_on_named_bucket_is_no_proof() {
     let scene = Scene::new().await.seeded("us-east-1", "photos", &[SIBLING]).seeded("eu-west-1", "logs", &[KEY]);
@@ -408,24 +368,6 @@ async fn absence_on_named_bucket_is_no_proof() {
     let answer = scene.respond(&manual_event()).await;
     assert_eq!((answer.outcome(), answer.unmapped("/verification")), ("search_incomplete", &json!(null)));
     assert_eq!(scene.keys("eu-west-1", "logs"), [KEY]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn twenty_searches_share_connections_of_region() {
-    let mut scene = Scene::with(Settings { latency_ms: 20, ..Settings::default() }, &[]).await;
-    for number in 0..20 {
-        scene = scene.seeded("eu-west-1", &format!("bucket-{number:02}"), &[&format!("AKIAQQQQQQQQQQQQQQ{number:02}")]);
-    }
-    let keys: Vec<_> = (0..20).map(|number| format!("AKIAQQQQQQQQQQQQQQ{number:02}")).collect();
-    let (lines, result) = scene.deliver(&json!({"accessKeyId": keys})).await;
-    assert!(result.is_ok(), "{result:?}");
-    assert!(lines.len() == 20 && lines.iter().all(|line| line["audit"]["status_code"] == "revoked"));
-    // At most eight reads are in flight. Deletes do not wait for them.
-    let at = |seen: &lightsail_simulator::SeenRequest| seen.at_ms;
-    let reads = scene.simulator.requests().into_iter().filter(|seen| seen.region == "eu-west-1");
-    let reads: Vec<_> = reads.filter(|seen| seen.operation != "DeleteBucketAccessKey").collect();
-    let most = reads.iter().map(|read| reads.iter().filter(|other| at(read).abs_diff(at(other)) < 10).count()).max();
-    assert!(most <= Some(16), "{most:?} reads within 20 ms");
 }
 
 /// Alerts about one key that name buckets in several Regions, all of them outside `SEARCH_REGIONS`.
