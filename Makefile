@@ -173,9 +173,9 @@ endif
 mutants: ## Break the function in several ways, and show that the simulation finds each
 	python3 tests/crates/simulation/mutants.py --target $(TARGET_DIR)/mutants
 
-test-simulator: $(VENV)/.tools ## Hold the simulator against AWS's own clients and model
+test-simulator: $(VENV)/.tools ## Hold the simulator against AWS's own clients and model, and the mutants against the sources
 	cargo build $(CARGO_ALL) --bins
-	LIGHTSAIL_SIMULATOR_BIN=$(TARGET_DIR)/debug/lightsail-simulator $(PYTHON) -m pytest tests/crates/simulator/tests
+	LIGHTSAIL_SIMULATOR_BIN=$(TARGET_DIR)/debug/lightsail-simulator $(PYTHON) -m pytest tests/crates
 
 test-e2e: $(VENV)/.tools artefact ## Run the built function under AWS's Lambda runtime emulator, and the whole flow in moto
 	cargo build $(CARGO_ALL) --bins

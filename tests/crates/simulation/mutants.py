@@ -64,7 +64,7 @@ MUTANTS = [
     ),
     Mutant(
         "read only the first page of buckets",
-        "src/aws/lightsail.rs",
+        "src/respond/sweep.rs",
         "Some((stream::iter(buckets), next.map(Some)))",
         "Some((stream::iter(buckets), next.filter(|_| false).map(Some)))",
         GONE,
@@ -143,8 +143,8 @@ MUTANTS = [
     Mutant(
         "blame the own account for what a member account refused",
         "src/respond/locate.rs",
-        "    if let Some(failure) = failure {\n        let place = Place { account: account.id.clone(),",
-        '    if let Some(failure) = failure {\n        let place = Place { account: "012345678912".parse().ok(),',
+        "let place = Place { account: id.clone(), region: Some(region.clone()), bucket: None };",
+        'let place = Place { account: "012345678912".parse().ok(), region: Some(region.clone()), bucket: None };',
         "what was not read belongs to a call in its account and Region",
     ),
     Mutant(
@@ -177,9 +177,17 @@ MUTANTS = [
     ),
     Mutant(
         "take a lost Region for one without Lightsail",
-        "src/respond/locate.rs",
-        "                coverage.add_unread(place(None), failure);\n",
-        "                let _ = failure;\n",
+        "src/respond/sweep.rs",
+        "                    part.unread.push((None, failure));\n",
+        "                    let _ = failure;\n",
+        GONE,
+    ),
+    Mutant(
+        "take what a silent Region was not asked for as read",
+        "src/respond/sweep.rs",
+        "                Err(failure) => (vec![Err(failure)], None),\n",
+        "                Err(failure) if failure.attempts == 0 => (Vec::new(), None),\n"
+        "                Err(failure) => (vec![Err(failure)], None),\n",
         GONE,
     ),
 ]
