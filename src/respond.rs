@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse};
 use futures_util::FutureExt;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use serde::Serialize;
 use tracing::info_span;
 
@@ -90,61 +90,60 @@ impl Responder {
 
     /// Answers one invocation: acts on every key that `payload` exposes, and records each.
     pub async fn respond(&self, payload: &str, invocation: Invocation) -> Result<Response, InvocationError> {
-        let work = match without_panic(|| envelope::open(payload)) {
-            Some(Delivery::Together(messages)) => Work::Together(self.read(&messages)),
+        let (items, is_queue) = match without_panic(|| envelope::open(payload)) {
+            Some(Delivery::Together(messages)) => (vec![self.item(None, &messages, &invocation)], false),
             Some(Delivery::Queue(items)) => {
-                Work::Queue(items.into_iter().map(|item| (item.id, self.read(&item.messages))).collect())
+                (items.into_iter().map(|item| self.item(item.id, &item.messages, &invocation)).collect(), true)
             }
-            None => Work::Together(self.read(&[])),
+            None => (vec![self.item(None, &[], &invocation)], false),
         };
-        let sweep = self.sweep(&work, &invocation);
-        let answer = match &work {
-            Work::Together(alerts) => Answer::Together(self.answer(&invocation, alerts, &sweep).await),
-            Work::Queue(items) => {
-                // Concurrently, because an item that waits for AWS must not use up the time of the others.
-                let answers = items.iter().map(async |(id, alerts)| {
-                    let invocation = Invocation { message_id: id.clone(), ..invocation.clone() };
-                    (id.clone(), self.answer(&invocation, alerts, &sweep).await)
-                });
-                Answer::Queue(join_all(answers).await)
-            }
-        };
+        let records = self.records(&items, &invocation).await;
         // Publishing is last: every key has been dealt with, and every record is in the log.
-        self.audit.publish(&answer.records(), &invocation).await;
-        match answer {
-            Answer::Together(records) => judge(records),
-            Answer::Queue(answers) => batch(answers),
+        self.audit.publish(&records.iter().flatten().collect::<Vec<_>>(), &invocation).await;
+        if is_queue {
+            batch(items.into_iter().map(|item| item.id).zip(records))
+        } else {
+            judge(records.into_iter().flatten().collect())
         }
     }
 
-    /// Parses messages that arrived together. No message stands for a payload that could not be opened.
-    fn read(&self, messages: &[Message]) -> Vec<Alert> {
+    /// Parses messages that are answered together. No message stands for a payload that could not be opened.
+    fn item(&self, id: Option<String>, messages: &[Message], invocation: &Invocation) -> Item {
         let alerts = without_panic(|| alert::read(messages, self.policy.max_keys)).filter(|alerts| !alerts.is_empty());
         let panicked = || vec![Alert { origin: Origin::default(), exposures: Err(Unreadable::Panicked.into()) }];
-        alerts.unwrap_or_else(panicked)
+        let invocation = Invocation { message_id: id.clone(), ..invocation.clone() };
+        Item { id, invocation, alerts: alerts.unwrap_or_else(panicked) }
     }
 
-    /// Prepares the search that all keys of the invocation share.
-    fn sweep<'a>(&'a self, work: &Work, invocation: &Invocation) -> Sweep<'a> {
-        let exposures = work.alerts().filter_map(|alert| alert.exposures.as_ref().ok()).flatten();
-        let keys = exposures.map(|exposure| &exposure.key);
-        Sweep::new(keys, &self.region, invocation.deadline, self.timeouts.initial_pause)
-    }
-
-    /// Returns the records of alerts that arrived together.
-    async fn answer<'a>(&'a self, invocation: &Invocation, alerts: &[Alert], sweep: &Sweep<'a>) -> Vec<Record> {
-        let records = join_all(alerts.iter().map(|alert| self.alert(invocation, alert, sweep))).await;
-        records.into_iter().flatten().collect()
-    }
-
-    async fn alert<'a>(&'a self, invocation: &Invocation, alert: &Alert, sweep: &Sweep<'a>) -> Vec<Record> {
-        match &alert.exposures {
-            Err(reason) => vec![self.without_key(invocation, &alert.origin, reason)],
-            Ok(exposures) => {
-                let origin = &alert.origin;
-                join_all(exposures.iter().map(|exposure| self.key(invocation, origin, exposure, sweep))).await
+    /// Returns the records of each item. All keys are handled concurrently, because one that waits for AWS must not use
+    /// up the time of the others. Records of alerts without a key are written while the keys wait, one at a time: a
+    /// message full of them must not hold up a delete.
+    async fn records(&self, items: &[Item], invocation: &Invocation) -> Vec<Vec<Record>> {
+        let wanted = items.iter().flat_map(Item::exposures).map(|(_, exposure)| &exposure.key);
+        let sweep = Sweep::new(wanted, &self.region, invocation.deadline, self.timeouts.initial_pause);
+        let sweep = &sweep;
+        let keys = items.iter().enumerate().flat_map(|(place, item)| {
+            let record = move |(origin, exposure)| async move {
+                (place, self.key(&item.invocation, origin, exposure, sweep).await)
+            };
+            item.exposures().map(record)
+        });
+        let others = async {
+            let mut records = Vec::new();
+            for (place, item) in items.iter().enumerate() {
+                for (origin, reason) in item.reasons() {
+                    tokio::task::yield_now().await;
+                    records.push((place, self.without_key(&item.invocation, origin, reason)));
+                }
             }
+            records
+        };
+        let (keys, others) = join(join_all(keys), others).await;
+        let mut records: Vec<Vec<Record>> = items.iter().map(|_| Vec::new()).collect();
+        for (place, record) in keys.into_iter().chain(others) {
+            records[place].push(record);
         }
+        records
     }
 
     fn without_key(&self, invocation: &Invocation, origin: &Origin, reason: &Unactionable) -> Record {
@@ -168,36 +167,22 @@ impl Responder {
     }
 }
 
-/// All alerts of one invocation.
-enum Work {
-    Together(Vec<Alert>),
-    /// By item of an SQS batch, with its message ID.
-    Queue(Vec<(Option<String>, Vec<Alert>)>),
+/// Alerts that are answered together: one message of an SQS batch, or the whole payload.
+struct Item {
+    /// ID of the SQS message.
+    id: Option<String>,
+    invocation: Invocation,
+    alerts: Vec<Alert>,
 }
 
-impl Work {
-    fn alerts(&self) -> impl Iterator<Item = &Alert> {
-        let (together, queued) = match self {
-            Self::Together(alerts) => (alerts.as_slice(), [].as_slice()),
-            Self::Queue(items) => ([].as_slice(), items.as_slice()),
-        };
-        together.iter().chain(queued.iter().flat_map(|(_, alerts)| alerts))
+impl Item {
+    fn exposures(&self) -> impl Iterator<Item = (&Origin, &Exposure)> {
+        let keys = self.alerts.iter().filter_map(|alert| Some((&alert.origin, alert.exposures.as_ref().ok()?)));
+        keys.flat_map(|(origin, exposures)| exposures.iter().map(move |exposure| (origin, exposure)))
     }
-}
 
-/// All records of one invocation.
-enum Answer {
-    Together(Vec<Record>),
-    /// By item of an SQS batch, with its message ID.
-    Queue(Vec<(Option<String>, Vec<Record>)>),
-}
-
-impl Answer {
-    fn records(&self) -> Vec<&Record> {
-        match self {
-            Self::Together(records) => records.iter().collect(),
-            Self::Queue(answers) => answers.iter().flat_map(|(_, records)| records).collect(),
-        }
+    fn reasons(&self) -> impl Iterator<Item = (&Origin, &Unactionable)> {
+        self.alerts.iter().filter_map(|alert| Some((&alert.origin, alert.exposures.as_ref().err()?)))
     }
 }
 
@@ -224,7 +209,7 @@ fn judge(records: Vec<Record>) -> Result<Response, InvocationError> {
 
 /// Answers SQS with the items to deliver again. An item without an ID fails the whole batch (Lambda guide, "Handling
 /// errors for an SQS event source"): the other items come again too, and find their keys gone.
-fn batch(answers: Vec<(Option<String>, Vec<Record>)>) -> Result<Response, InvocationError> {
+fn batch(answers: impl Iterator<Item = (Option<String>, Vec<Record>)>) -> Result<Response, InvocationError> {
     let mut response = SqsBatchResponse::default();
     for (id, records) in answers {
         let Err(error) = judge(records) else { continue };
