@@ -19,7 +19,7 @@ TRUSTED_ADVISOR = "ResponderFunctionTrustedAdvisorExposedKey"
 SECURITY_HUB = "ResponderFunctionSecurityHubFinding"
 ACTION = "ResponderFunctionSecurityHubAction"
 SECURITY_HUB_V2 = "ResponderFunctionSecurityHubV2Finding"
-EXPOSED = "ResponderFunctionExposedKey"
+EXPOSED = "ExposedKeyAlerts"
 FORWARDED = "ForwardedAlerts"
 
 # The action of events/security-hub-custom-action.json.

@@ -138,10 +138,29 @@ def test_every_alert_goes_to_the_function_by_a_rule_of_its_bus(resources):
     assert len(default) == 6
     for name in default:
         assert all(source.startswith("aws.") for source in rules[name]["EventPattern"]["source"])
-    own = {name: bus for name, bus in function.items() if bus is not None}
-    assert own == {"ResponderFunctionExposedKey": {"Ref": "AlertBus"}}
-    assert target_of(rules["ForwardedAlerts"]) == [arn("AlertQueue")]
-    assert rules["ForwardedAlerts"]["EventBusName"] == {"Ref": "AlertBus"}
+    assert set(function) == set(default)
+
+
+def test_alert_bus_reaches_function_only_by_queue(resources, template):
+    # What others can put on AlertBus waits in the queue, whose mapping has a concurrency limit of its own. Nothing of it is
+    # among Lambda's asynchronous invocations, which are for events that only AWS can put on the default bus.
+    rules = resources("AWS::Events::Rule").items()
+    on_bus = {name: target_of(rule) for name, rule in rules if rule.get("EventBusName") == {"Ref": "AlertBus"}}
+    assert on_bus == {name: [arn("AlertQueue")] for name in ("ExposedKeyAlerts", "ForwardedAlerts")}
+    (mapping,) = resources("AWS::Lambda::EventSourceMapping").values()
+    # Lambda guide, "Lambda quotas": a new account has ten concurrent executions. Half of them stay free of the queue.
+    assert mapping["ScalingConfig"]["MaximumConcurrency"] == 5
+    reserved = re.compile(template["Parameters"]["ReservedConcurrency"]["AllowedPattern"])
+    assert not [few for few in range(10) if reserved.fullmatch(str(few))]
+
+
+def test_security_page_says_what_remains_in_a_flood(resources, root):
+    (mapping,) = resources("AWS::Lambda::EventSourceMapping").values()
+    section = (root / "docs/security.md").read_text().split("## What remains in a flood\n")[1].split("\n## ")[0]
+    most = mapping["ScalingConfig"]["MaximumConcurrency"]
+    assert f"at most {most} invocations" in section
+    for sender in ("`AlertBus`", "`AlertQueue`", "`BatchImportFindings`", "`lambda:InvokeFunction`"):
+        assert re.search(rf"^\| [^|]*{sender}", section, re.M), sender
 
 
 @pytest.mark.parametrize(
@@ -152,7 +171,7 @@ def test_every_alert_goes_to_the_function_by_a_rule_of_its_bus(resources):
         ("TrustedAdvisorAlerts", "ResponderFunctionTrustedAdvisorExposedKey"),
         ("SecurityHubAlerts", "ResponderFunctionSecurityHubFinding"),
         ("SecurityHubV2Alerts", "ResponderFunctionSecurityHubV2Finding"),
-        ("ScannerAlerts", "ResponderFunctionExposedKey"),
+        ("ScannerAlerts", "ExposedKeyAlerts"),
     ],
 )
 def test_every_source_can_be_switched_off_by_itself(parameter, rule, resources, resolved):
@@ -200,8 +219,9 @@ def test_only_our_rules_and_buses_may_send_to_the_failure_queue_and_only_over_tl
         assert bus["DeadLetterConfig"] == {"Arn": QUEUE}
 
 
-def test_only_the_rule_of_forwarded_alerts_may_send_to_the_alert_queue_and_nobody_to_its_dead_letters(resources):
-    assert queue_policy(resources, "AlertQueue") == [{"ArnEquals": {"aws:SourceArn": arn("ForwardedAlerts")}}]
+def test_only_rules_of_alert_bus_send_to_alert_queue(resources):
+    senders = [arn("ExposedKeyAlerts"), arn("ForwardedAlerts")]
+    assert queue_policy(resources, "AlertQueue") == [{"ArnEquals": {"aws:SourceArn": senders}}]
     assert queue_policy(resources, "AlertDeadLetterQueue") == []
 
 
@@ -668,7 +688,9 @@ def test_the_rules_pass_what_the_code_reads(patterns, code):
     action = "Security Hub Findings - Custom Action"
     read = {kind for _, kinds in arms for kind in quoted(kinds)} | {"Security Hub Findings - Imported", action}
     to_function = {
-        name: pattern for name, pattern in patterns(SecurityHubActionArn="x").items() if name.startswith("ResponderFunction")
+        name: pattern
+        for name, pattern in patterns(SecurityHubActionArn="x").items()
+        if name.startswith("ResponderFunction") or name == "ExposedKeyAlerts"
     }
     passed = [kind for pattern in to_function.values() for kind in pattern["detail-type"]]
     assert sorted(passed) == sorted([*own, *read])

@@ -175,7 +175,7 @@ def test_replay_of_alerts_moves_dead_letters_back(operator):
 @pytest.mark.parametrize(
     ("which", "archive", "rules"),
     [
-        ("alerts", "AlertArchive", {"ResponderFunctionExposedKey", "ForwardedAlerts"}),
+        ("alerts", "AlertArchive", {"ExposedKeyAlerts", "ForwardedAlerts"}),
         ("records", "RecordArchive", {"RecordsWithKey", "RecordsWithoutKey", "RecordsToLog"}),
     ],
 )

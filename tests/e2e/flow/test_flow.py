@@ -51,7 +51,7 @@ def test_an_alert_on_a_bus_deletes_its_key_and_its_record_reaches_log_and_people
     function = running()
 
     deployed.put(event(file), bus)
-    forwarded = deployed.waiting("AlertQueue")
+    queued = deployed.waiting("AlertQueue")
     assert function.deliver() == 1
 
     (logged,) = deployed.logged()
@@ -65,8 +65,8 @@ def test_an_alert_on_a_bus_deletes_its_key_and_its_record_reaches_log_and_people
     assert function.function.records() == [record]
     assert [told["detail"] for told in deployed.take_all("people")] == [record]
     assert lightsail.keys() == {(region, BUCKET, SIBLING)}
-    # Those that other accounts forward come by the queue, the others directly; nothing is left anywhere.
-    assert forwarded == (1 if bus == ALERT_BUS and file != "exposed-key-event.json" else 0)
+    # What others can put on a bus comes by the queue, and the alerts of AWS directly. Nothing is left anywhere.
+    assert queued == (1 if bus == ALERT_BUS else 0)
     assert [deployed.waiting(queue) for queue in account.QUEUES] == [0] * len(account.QUEUES)
 
 
@@ -125,15 +125,27 @@ def test_messages_of_one_batch_are_answered_one_by_one_and_a_bad_one_ends_in_the
 
 
 def test_an_event_that_fails_for_good_waits_in_the_failure_queue_with_all_that_is_needed(deployed, running, lightsail):
+    seed(lightsail)
+    lightsail.script("DeleteBucketAccessKey", {"kind": "access_denied"})
+    deployed.put(event("guardduty-s3-exfiltration.json"), DEFAULT_BUS)
+    running().deliver()
+
+    assert [record["status_code"] for record in deployed.records()] == ["failed"] * account.TRIES
+    (waiting,) = deployed.take_all("FailureQueue")
+    assert waiting["requestPayload"]["detail"]["resource"]["accessKeyDetails"]["accessKeyId"] == KEY
+    assert waiting["responsePayload"]["errorType"] == "Responder.Failed"
+
+
+def test_own_event_that_fails_ends_in_dead_letter_queue(deployed, running, lightsail):
     seed(lightsail, "eu-central-1")
     lightsail.script("DeleteBucketAccessKey", {"kind": "access_denied"})
     deployed.put(event("exposed-key-event.json"), ALERT_BUS)
     running().deliver()
 
-    assert [record["status_code"] for record in deployed.records()] == ["failed"] * account.TRIES
-    (waiting,) = deployed.take_all("FailureQueue")
-    assert waiting["requestPayload"]["detail"]["accessKeyId"] == KEY
-    assert waiting["responsePayload"]["errorType"] == "Responder.Failed"
+    assert [record["status_code"] for record in deployed.records()] == ["failed"] * account.MOST_RECEIVES
+    (waiting,) = deployed.take_all("AlertDeadLetterQueue")
+    assert waiting["detail"]["accessKeyId"] == KEY
+    assert deployed.waiting("FailureQueue") == 0
 
 
 def test_a_record_bus_that_is_gone_does_not_stop_the_delete(deployed, running, lightsail):
@@ -143,6 +155,6 @@ def test_a_record_bus_that_is_gone_does_not_stop_the_delete(deployed, running, l
     function.deliver()
 
     assert lightsail.keys() == {("eu-central-1", BUCKET, SIBLING)}
-    assert deployed.waiting("FailureQueue") == 0
+    assert [deployed.waiting(queue) for queue in ("AlertQueue", "AlertDeadLetterQueue", "FailureQueue")] == [0, 0, 0]
     assert [record["status_code"] for record in function.function.records()] == ["revoked"]
     assert "RecordsNotPublished" in function.function.log()
