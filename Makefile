@@ -88,7 +88,7 @@ export AWS_EC2_METADATA_DISABLED := true
 export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help run simulator artefact package sbom reproducible deny advisories build test fmt lint doc test-rust test-simulator test-infra \
-  test-e2e test-cost bench-programs bench-stand events invoke replay drill corpus bench bench-reading \
+  test-e2e test-cost bench-programs bench-stand events invoke replay drill status corpus bench bench-reading \
   search-figures dashboard-picture fuzz fuzz-one
 
 help: ## List the targets
@@ -201,7 +201,7 @@ test-cost: $(VENV)/.tools $(STRACE) $(VALGRIND) artefact bench-stand ## Hold the
 	  $(PYTHON) -m pytest tests/bench
 
 # These are not tests: they may take the credentials of the machine that they run on.
-invoke replay drill: export AWS_EC2_METADATA_DISABLED := false
+invoke replay drill status: export AWS_EC2_METADATA_DISABLED := false
 
 events: ## List the sample events with their outcomes
 	@python3 scripts/events.py
@@ -217,6 +217,9 @@ drill: $(VENV)/.tools ## Let the deployed function revoke a throw-away key (BUCK
 	@test -n "$(BUCKET)" || { echo "BUCKET is missing: a bucket with at most one key" >&2; exit 2; }
 	@$(PYTHON) scripts/drill.py --stack "$(STACK)" --bucket "$(BUCKET)" $(if $(REGION),--region "$(REGION)") \
 	  $(if $(filter no,$(BUCKET_NAMED)),--not-named)
+
+status: $(VENV)/.tools ## List what is switched off at the deployed stack (STACK=...)
+	@$(PYTHON) scripts/status.py --stack "$(STACK)"
 
 corpus: $(VENV)/.tools ## Read published events, match the rules with them, and compare with their manifest (CORPUS_DIR=...)
 	@test -n "$(CORPUS_DIR)" || { echo "CORPUS_DIR is missing: a directory with events and their manifest.tsv" >&2; exit 2; }

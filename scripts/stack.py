@@ -41,6 +41,7 @@ class Stack:
                 raise
             raise Trouble(f"there is no stack {name} in {self.region} (STACK=..., AWS_REGION=...)", WRONG_USE) from error
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+        self.parameters = {one["ParameterKey"]: one["ParameterValue"] for one in found.get("Parameters", [])}
 
     @property
     def region(self) -> str | None:

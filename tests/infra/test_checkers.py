@@ -241,7 +241,9 @@ def properties(template, name):
 
 def statements(template, name):
     own = properties(template, name)
-    return (own["Policies"][0]["PolicyDocument"] if "Policies" in own else own["PolicyDocument"])["Statement"]
+    if "Policies" in own:
+        return own["Policies"][0]["PolicyDocument"]["Statement"]
+    return own["Policy" if "Policy" in own else "PolicyDocument"]["Statement"]
 
 
 def statement(template, name, sid):
@@ -316,9 +318,14 @@ BREAKS = {
         lambda t: statement(t, "ChatTopicPolicy", "Records").update(Action="sns:Subscribe"),
     ],
     "buses_are_open_to_an_organization_at_most": [
-        lambda t: properties(t, "AlertBusOrganizationPolicy")["Statement"].pop("Condition"),
-        lambda t: properties(t, "AlertBusPolicy")["Statement"].update(Principal={"AWS": "*"}),
-        lambda t: properties(t, "AlertBusPolicy")["Statement"].update(Action="events:*"),
+        lambda t: properties(t, "RecordBusPolicy")["Statement"].update(Effect="Allow"),
+        lambda t: properties(t, "RecordBusPolicy")["Statement"].update(Effect="Allow", Principal={"AWS": "*"}),
+        lambda t: properties(t, "RecordBusPolicy")["Statement"].update(Effect="Allow", Action="events:*"),
+    ],
+    "policies_of_buses_are_open_to_an_organization_at_most": [
+        lambda t: statement(t, "AlertBus", "AlertsOfTheOrganization").pop("Condition"),
+        lambda t: statement(t, "AlertBus", "ScannersOfThisAccount").update(Principal={"AWS": "*"}),
+        lambda t: statement(t, "AlertBus", "ScannersOfThisAccount").update(Action="events:*"),
     ],
     "log_groups_have_a_retention": [
         lambda t: properties(t, "RecordLogGroup").pop("RetentionInDays"),
@@ -443,7 +450,9 @@ def test_parliament_reads_every_policy_and_finds_only_what_is_argued(deployed, n
     types = {resource: own["Type"] for resource, own in deployed[name]["Resources"].items()}
     assert not {kind for kind in types.values() if "Policy" in kind and kind not in HOLDERS}, "what is in that policy?"
     read = {path[1] for path, _policy in policies(deployed[name])}
-    assert read == {resource for resource, kind in types.items() if kind in HOLDERS}
+    # A bus may have its policy itself.
+    buses = {bus for bus, own in deployed[name]["Resources"].items() if "Policy" in own["Properties"]}
+    assert read == buses | {resource for resource, kind in types.items() if kind in HOLDERS}
     found = parliament(deployed[name], tmp_path)
     argued = [finding for finding, (_why, deployments) in ARGUED_BY_PARLIAMENT.items() if name in deployments]
     assert unargued_and_unneeded(found, argued) == ([], []), found

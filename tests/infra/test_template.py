@@ -9,6 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import as_deployed
 import botocore.session
 import pytest
 from botocore import xform_name
@@ -113,8 +114,10 @@ def test_the_function_takes_messages_item_by_item_and_leaves_concurrency_for_the
     reserved = template["Parameters"]["ReservedConcurrency"]
     pattern = re.compile(reserved["AllowedPattern"])
     smallest = min(number for number in range(0, 20) if pattern.fullmatch(str(number)))
-    assert mapping["ScalingConfig"]["MaximumConcurrency"] < smallest <= int(reserved["Default"])
-    # 0 would be the kill switch, which the next deployment must not leave on.
+    assert mapping["ScalingConfig"]["MaximumConcurrency"] < smallest
+    # Lambda guide, "Configuring reserved concurrency": what a new account has cannot be reserved.
+    assert reserved["Default"] == ""
+    # 0 would be the kill switch.
     assert not pattern.fullmatch("0") and pattern.fullmatch("")
     (function,) = resources("AWS::Lambda::Function").values()
     assert function["ReservedConcurrentExecutions"]["Fn::If"][:2] == ["HasReservedConcurrency", {"Ref": "ReservedConcurrency"}]
@@ -234,18 +237,18 @@ def test_a_failed_invocation_is_tried_again_and_then_handed_to_the_queue(resourc
     assert invoke["MaximumEventAgeInSeconds"] > 3 * timeout + 60 + 120
 
 
-def test_the_bus_for_alerts_takes_nothing_but_alerts_and_from_other_accounts_only_those_of_aws(
-    resources, cloudformation, code
-):
-    policies = resources("AWS::Events::EventBusPolicy")
-    names = ("AlertBusPolicy", "AlertBusLimits", "AlertBusOrganizationPolicy")
-    own, limits, others = (policies[name]["Statement"] for name in names)
-    assert set(policies) == {*names, "RecordBusPolicy"}
-    assert cloudformation["Resources"]["AlertBusOrganizationPolicy"]["Condition"] == "HasOrganization"
-    for name in names:
-        assert policies[name]["EventBusName"] == {"Ref": "AlertBus"}
-        statement = policies[name]["Statement"]
-        assert (statement["Action"], statement["Resource"]) == ("events:PutEvents", arn("AlertBus"))
+def test_alert_bus_takes_only_alerts_and_aws_forwards(resources, code):
+    # One document of the bus itself: PutPermission replaces the whole policy, so that several resources made side by side
+    # can lose a statement.
+    policy = resources("AWS::Events::EventBus")["AlertBus"]["Policy"]
+    assert set(resources("AWS::Events::EventBusPolicy")) == {"RecordBusPolicy"}
+    own, limits, choice = policy["Statement"]
+    condition, others, otherwise = choice["Fn::If"]
+    assert (condition, otherwise) == ("HasOrganization", {"Ref": "AWS::NoValue"})
+    # The bus cannot ask for its own ARN.
+    bus = "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/${AlertBusName}"
+    for statement in (own, limits, others):
+        assert (statement["Action"], statement["Resource"]) == ("events:PutEvents", {"Fn::Sub": bus})
     assert [statement["Effect"] for statement in (own, limits, others)] == ["Allow", "Deny", "Allow"]
     detail_type = code("alert/direct.rs", r'const DETAIL_TYPE: &str = "([^"]+)"')
     sources = resources("AWS::Events::Rule")["ForwardedAlerts"]["EventPattern"]["source"]
@@ -258,6 +261,65 @@ def test_the_bus_for_alerts_takes_nothing_but_alerts_and_from_other_accounts_onl
     }
     organization = {"aws:PrincipalOrgID": {"Ref": "OrganizationId"}}
     assert others["Condition"] == {"StringEquals": {**organization, "events:source": sources}}
+
+
+# What a resource of each type is called in its account and Region. CloudFormation takes the StatementId for the physical ID.
+NAMES = {
+    "AWS::Events::Archive": "ArchiveName",
+    "AWS::Events::EventBus": "Name",
+    "AWS::Events::EventBusPolicy": "StatementId",
+    "AWS::Events::Rule": "Name",
+    "AWS::CloudWatch::Alarm": "AlarmName",
+    "AWS::CloudWatch::Dashboard": "DashboardName",
+    "AWS::IAM::Role": "RoleName",
+    "AWS::Lambda::Function": "FunctionName",
+    "AWS::Logs::LogGroup": "LogGroupName",
+    "AWS::Logs::ResourcePolicy": "PolicyName",
+    "AWS::SNS::Topic": "TopicName",
+    "AWS::SQS::Queue": "QueueName",
+    "AWS::StepFunctions::StateMachine": "StateMachineName",
+}
+
+
+def names_in(template, stack, uuid, monkeypatch, **parameters):
+    place = f"arn:aws:cloudformation:{as_deployed.REGION}:{as_deployed.ACCOUNT}:stack/{stack}/{uuid}"
+    for name, value in {"AWS::StackName": stack, "AWS::StackId": place}.items():
+        monkeypatch.setitem(as_deployed.PSEUDO, name, value)
+    found = as_deployed.Deployment(template, SecurityHubNotes="on", ChatNotifications="on", **parameters).resolved()
+    return {
+        (one["Type"], one["Properties"][NAMES[one["Type"]]]): name
+        for name, one in found["Resources"].items()
+        if NAMES.get(one["Type"]) in one.get("Properties", {})
+    }
+
+
+def test_two_stacks_of_one_region_share_no_name(cloudformation, monkeypatch):
+    first = names_in(cloudformation, "one", "11112222-3333-4444-5555-666677778888", monkeypatch)
+    buses = {"AlertBusName": "alerts-2", "RecordBusName": "records-2"}
+    second = names_in(cloudformation, "two", "99992222-3333-4444-5555-666677778888", monkeypatch, **buses)
+    assert set(first.values()) == set(second.values()) and not set(first) & set(second)
+    assert {"RecordBusPolicy", "AlertQueue", "RecordLogGroup", "RecordLogPolicy"} <= set(first.values())
+
+
+def test_rules_have_legible_names_of_their_own(resources, cloudformation, monkeypatch, root):
+    # CloudFormation would cut the names that it makes up to 64 characters, and three rules would look the same.
+    text = (root / "docs/runbook.md").read_text()
+    longest = int(re.search(r"at most (\d+) characters", text)[1])
+    named = names_in(cloudformation, "s" * longest, "11112222-3333-4444-5555-666677778888", monkeypatch)
+    rules = {name: logical for (kind, name), logical in named.items() if kind == "AWS::Events::Rule"}
+    assert set(rules.values()) == set(resources("AWS::Events::Rule"))
+    assert max(map(len, rules)) == 64
+    for name in rules:
+        assert name.startswith("s" * longest + "-")
+        assert name.removeprefix("s" * longest) in text, "the kill switch goes by names"
+
+
+def test_statement_id_fits(resources, cloudformation, monkeypatch):
+    # EventBridge API reference, "PutPermission": 64 characters. A stack's name may have 128, and so it is the stack's ID.
+    named = names_in(cloudformation, "s" * 46, "11112222-3333-4444-5555-666677778888", monkeypatch)
+    ids = [name for kind, name in named if kind == "AWS::Events::EventBusPolicy"]
+    assert ids == ["OnlyTheResponder-11112222-3333-4444-5555-666677778888"]
+    assert re.fullmatch(r"[a-zA-Z0-9-_]{1,64}", ids[0])
 
 
 def test_nobody_but_the_function_may_put_records_on_their_bus(resources):
@@ -283,6 +345,8 @@ def test_all_that_is_stored_can_be_encrypted_with_a_key_of_ones_own(resources, c
             assert resource[member] == by_key(), name
     machine = cloudformation["Resources"]["SecurityHubNote"]["Properties"]["EncryptionConfiguration"]["Fn::If"]
     assert machine[:2] == ["HasKmsKey", {"Type": "CUSTOMER_MANAGED_KMS_KEY", "KmsKeyId": {"Ref": "KmsKeyArn"}}]
+    # Without a configuration Step Functions keeps the old key when KmsKeyArn is taken away.
+    assert machine[2] == {"Type": "AWS_OWNED_KEY"}
 
 
 def test_logs_and_records_are_kept_as_long_as_is_wished_and_alerts_as_long_as_in_a_queue(resources, cloudformation):
