@@ -67,6 +67,16 @@ class Deployment:
             resources[name] = self.value({key: part for key, part in resource.items() if key != "Condition"})
         return {"AWSTemplateFormatVersion": "2010-09-09", "Resources": resources}
 
+    def refused(self):
+        """The assertions of the section Rules that these parameters do not keep, by what they say."""
+        return [
+            assertion["AssertDescription"]
+            for rule in self.template["Rules"].values()
+            if "RuleCondition" not in rule or self.truth(rule["RuleCondition"])
+            for assertion in rule["Assertions"]
+            if not self.truth(assertion["Assert"])
+        ]
+
     def condition(self, name):
         return self.truth(self.template["Conditions"][name])
 

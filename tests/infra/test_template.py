@@ -702,7 +702,8 @@ def test_a_role_elsewhere_is_assumed_only_where_it_is_configured_and_only_in_acc
     ((condition, statement, otherwise),) = [choice for choice in choices if choice[0] == "HasMembers"]
     assert (condition, otherwise) == ("HasMembers", {"Ref": "AWS::NoValue"})
     assert statement["Action"] == ["sts:AssumeRole"]
-    assert statement["Condition"] == {"StringEquals": {"aws:ResourceAccount": {"Ref": "AllowedAccounts"}}}
+    accounts = {"Fn::Split": [",", {"Ref": "AllowedAccounts"}]}
+    assert statement["Condition"] == {"StringEquals": {"aws:ResourceAccount": accounts}}
     assert (root / "src/aws/sts.rs").read_text().count(".assume_role()") == 1
 
 
@@ -861,7 +862,11 @@ def test_every_parameter_says_what_it_is_for_stands_in_one_group_and_can_be_left
             ["", "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"],
             ["alias/key", "arn:aws:kms:eu-west-1:111122223333:alias/key", "1234abcd-12ab-34cd-56ef-1234567890ab"],
         ),
-        ("AllowedAccounts", ["", "111122223333"], ["1111222233334", "*"]),
+        (
+            "AllowedAccounts",
+            ["", "111122223333", "111122223333,444455556666"],
+            ["1111222233334", "*", "111122223333,", "111122223333,,444455556666"],
+        ),
         ("ProtectedBuckets", ["", "photos", "photos,My.Bucket_1"], ["My/Bucket", "photos,", "photos, backups"]),
         ("SearchRegions", ["", "eu-west-1,eu-central-1"], ["Ireland", "eu-west-1;eu-west-2"]),
     ],
@@ -870,6 +875,34 @@ def test_a_parameter_takes_what_it_should_and_nothing_else(parameter, good, bad,
     pattern = template["Parameters"][parameter]["AllowedPattern"]
     assert all(re.fullmatch(pattern, value) for value in good)
     assert not [value for value in bad if re.fullmatch(pattern, value)]
+
+
+MEMBERS = {"MemberRoleName": "responder", "AllowedAccounts": "111122223333,444455556666"}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "part"),
+    [
+        ({}, None),
+        (MEMBERS, None),
+        ({**MEMBERS, "MemberExternalId": "external-id"}, None),
+        ({"MemberRoleName": "responder"}, "MemberRoleName needs AllowedAccounts"),
+        ({"AllowedAccounts": "111122223333"}, "AllowedAccounts needs MemberRoleName"),
+        ({"MemberExternalId": "external-id"}, "MemberExternalId needs MemberRoleName"),
+        ({"AlertBusName": "one", "RecordBusName": "one"}, "AlertBusName and RecordBusName"),
+    ],
+)
+def test_combination_that_fails_at_start_is_refused(parameters, part, cloudformation):
+    refused = as_deployed.Deployment(cloudformation, **parameters).refused()
+    assert [text.startswith(part) for text in refused] == ([True] if part else []), refused
+
+
+def test_regions_without_lightsail_are_refused(template, root):
+    pattern = re.compile(template["Parameters"]["SearchRegions"]["AllowedPattern"])
+    regions = re.findall(r'\("([a-z]+-[a-z]+-\d)", (?:true|false)\)', (root / "src/regions.rs").read_text())
+    assert len(regions) == 19 and all(map(pattern.fullmatch, regions)) and pattern.fullmatch(",".join(regions))
+    for wrong in ("us-west-1", "me-south-1", "eu-west-1,", ",eu-west-1", "eu-west-1,me-south-1", "eu-west-10", "eu-west-1eu-west-2"):
+        assert not pattern.fullmatch(wrong), wrong
 
 
 def test_the_metadata_of_the_repository_are_those_of_the_package(template, root):
