@@ -522,7 +522,7 @@ def watched(resources):
         listed = [one["Fn::If"][1] if "Fn::If" in one else one for one in alarm["Metrics"]]
         stats = [one["MetricStat"] for one in listed if "MetricStat" in one]
         assert all(one["ReturnData"] is ("Expression" in one) for one in listed)
-        assert [one["Expression"] for one in listed if "Expression" in one] == ["SUM(METRICS())"]
+        assert [one["Expression"] for one in listed if "Expression" in one] == ["SUM(FILL(METRICS(), 0))"]
         # CloudWatch user guide, "Create a CloudWatch alarm based on a metric math expression": at most ten metrics.
         assert len(stats) <= 10 and all(stat["Stat"] == "Sum" for stat in stats)
         return [stat["Metric"] for stat in stats]
@@ -586,6 +586,38 @@ def test_every_rule_has_an_alarm_for_what_it_could_not_deliver(metric, watched, 
             expected.append({"RuleName": {"Ref": name}})
     found = [dimensions for metrics in watched.values() for _, name, dimensions in metrics if name == metric]
     assert sorted(found, key=str) == sorted(expected, key=str)
+
+
+# Alarms on a level, which stay until a person has dealt with it, and the one on an hour. Every failure behind the first two also
+# rings ResponderErrors or ErrorOutcomes.
+LEVELS = {"FailuresWaiting", "AlertsGivenUp", "AlertsWaiting"}
+
+
+def test_second_failure_minutes_later_notifies_again(resources):
+    # An alarm notifies when its state changes. Without FILL a minute without data keeps the last value, for a time that AWS
+    # does not publish (CloudWatch user guide, "Configuring how CloudWatch alarms treat missing data"). With FILL the state is
+    # OK again after three minutes. One minute would not do: where data comes late, the newest minute is always filled (the same
+    # guide, "Using metric math", FILL).
+    alarms = resources("AWS::CloudWatch::Alarm").items()
+    single = {name for name, alarm in alarms if "MetricName" in alarm}
+    assert single == LEVELS | {"ManyRevocations"}
+    for name, alarm in alarms:
+        if name not in single:
+            assert (alarm["EvaluationPeriods"], alarm["DatapointsToAlarm"]) == (3, 1), name
+            stats = [one["Fn::If"][1] if "Fn::If" in one else one for one in alarm["Metrics"]]
+            assert {one["MetricStat"]["Period"] for one in stats if "MetricStat" in one} == {60}
+
+
+def test_keys_elsewhere_alarm_can_be_switched_off(cloudformation, resources):
+    assert cloudformation["Resources"]["KeysElsewhere"]["Condition"] == "HasKeysElsewhereAlarm"
+    assert cloudformation["Parameters"]["KeysElsewhereAlarm"]["Default"] == "on"
+    for switch in ("on", "off"):
+        found = as_deployed.Deployment(cloudformation, KeysElsewhereAlarm=switch).resolved()["Resources"]
+        assert ("KeysElsewhere" in found) == (switch == "on")
+        listed = json.loads(found["Dashboard"]["Properties"]["DashboardBody"])["widgets"]
+        (alarms,) = [widget["properties"]["alarms"] for widget in listed if widget["type"] == "alarm"]
+        named = {arn.rsplit(":", 1)[1] for arn in alarms}
+        assert named == {name for name, one in found.items() if one["Type"] == "AWS::CloudWatch::Alarm"}
 
 
 def test_every_alarm_tells_people_what_it_means_and_stays_quiet_without_data(resources):
