@@ -116,6 +116,63 @@ def test_people_are_told_once_of_all_that_they_should_know_and_of_nothing_else(r
             assert told == [WITH_KEY if record["unmapped"]["access_key"] else WITHOUT_KEY], name
 
 
+def received(record, count):
+    """A record of a message that SQS delivers for the `count`-th time. "missing" is a record of before that field."""
+    record = json.loads(json.dumps(record))
+    record["unmapped"]["invocation"].pop("receive_count", None)
+    if count != "missing":
+        record["unmapped"]["invocation"]["receive_count"] = count
+    return record
+
+
+# What ends the work on a message: SQS does not deliver it again after these.
+ENDS = {"revoked", "not_lightsail_key", "dry_run"}
+
+
+def test_retry_of_message_does_not_notify_again(records, rules_for):
+    for name, record in records.items():
+        first = rules_for(record)
+        for count in (1, None, "missing"):
+            assert rules_for(received(record, count)) == first, (name, count)
+        for count in (2, 3):
+            # That a key is gone after all is news, and a failure that was told is none.
+            expected = first if record["status_code"] in ENDS else []
+            assert rules_for(received(record, count)) == expected, (name, count)
+
+
+def test_every_receive_but_the_first_is_a_retry(resources, patterns):
+    most = resources("AWS::SQS::Queue")["AlertQueue"]["RedrivePolicy"]["maxReceiveCount"]
+    for rule in (WITH_KEY, WITHOUT_KEY):
+        first, _ = patterns()[rule]["detail"]["$or"]
+        counts = first["unmapped"]["invocation"]["receive_count"]
+        assert counts == [{"anything-but": list(range(2, most + 1))}, {"exists": False}]
+
+
+def delivered(record, source="aws.securityhub", message_id=None, event_id="c8c4daa7-a20c-2f03-0070-b7393dd542ad"):
+    """A record of a Security Hub finding whose key is gone."""
+    record = json.loads(json.dumps(record))
+    record["metadata"]["correlation_uid"] = "arn:aws:securityhub:us-east-1:012345678912:security-control/x/finding/y"
+    record["metadata"]["original_event_uid"] = event_id
+    record["unmapped"]["alert"]["product_arn"] = "arn:aws:securityhub:us-east-1::product/aws/guardduty"
+    record["unmapped"]["alert"]["source"] = source
+    record["unmapped"]["invocation"]["message_id"] = message_id
+    if event_id is None:
+        del record["metadata"]["original_event_uid"]
+    return record
+
+
+def test_only_events_of_aws_get_a_security_hub_note(records, resources, resolved):
+    pattern = resolved(resources("AWS::Events::Rule")["RecordsToSecurityHub"]["EventPattern"])
+    record = records["revoked_by_name"]
+    assert matches(pattern, event_of(delivered(record)))
+    # The ID that SQS gives a message is a UUID. Who may send to the queue can name any finding in it.
+    for digit in "0123456789abcdef":
+        message_id = f"{digit}9dd0b57-b21e-4ac1-bd88-01bbb068cb78"
+        assert not matches(pattern, event_of(delivered(record, message_id=message_id)))
+    assert not matches(pattern, event_of(delivered(record, event_id=None)))
+    assert not matches(pattern, event_of(delivered(record, source="direct")))
+
+
 @pytest.mark.parametrize("topic", ["NotificationTopic", "ChatTopic"])
 @pytest.mark.parametrize("rule", [WITH_KEY, WITHOUT_KEY])
 def test_only_what_has_a_grammar_stands_in_quotes(rule, topic, transformer, records):

@@ -402,9 +402,13 @@ def test_only_our_rules_and_the_accounts_alarms_may_publish_and_only_over_tls(re
 def test_people_are_told_of_every_outcome_but_two(resources, outcomes):
     rules = resources("AWS::Events::Rule")
     for name in ("RecordsWithKey", "RecordsWithoutKey"):
-        ((silent,),) = [rules[name]["EventPattern"]["detail"]["status_code"]]
+        first, ends = rules[name]["EventPattern"]["detail"]["$or"]
+        ((silent,),) = [first["status_code"]]
         assert silent == {"anything-but": ["ignored", "already_absent"]}
         assert set(silent["anything-but"]) <= set(outcomes)
+        # Of a retry, what ends the work on a message: every outcome of these that is no error.
+        ended = {outcome for outcome, error in outcomes.items() if not error} - set(silent["anything-but"])
+        assert set(ends["status_code"]) == ended and set(ends) == {"status_code"}
 
 
 def test_all_records_go_to_the_log_group_and_eventbridge_may_write_there(resources, template):
