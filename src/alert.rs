@@ -13,6 +13,7 @@ mod finding;
 mod finding_type;
 mod guardduty;
 mod health;
+mod key_text;
 mod ocsf;
 mod scanner;
 mod security_hub;
@@ -28,7 +29,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::alert::envelope::{Envelope, EnvelopeError, Message};
+use crate::alert::envelope::{Envelope, Message};
 use crate::names::{AccessKeyId, AccountId, BucketName, NameError, Region};
 use crate::safe_text::{SafeId, SafeText};
 
@@ -157,30 +158,40 @@ struct Merged {
 }
 
 fn read_message(message: &Message) -> Vec<Alert> {
+    let foreign = |what: String| vec![Alert::without_key(Origin::default(), Ignored::Foreign(what))];
     match &message.opened {
-        Ok(envelope) if message.relayed && is_unrelated(envelope) => {
-            vec![Alert::without_key(Origin::default(), Ignored::Foreign("no source has this shape".to_owned()))]
-        }
+        // A message with a key ID anywhere in it is never foreign: if no parser knows it, a person must look.
+        Ok(envelope) if message.relayed && !is_known(envelope) => match (envelope, stray_key(envelope)) {
+            (_, None) => foreign("no source has this shape".to_owned()),
+            (Envelope::Bare(_), Some(key)) => {
+                vec![Alert::without_key(Origin::default(), Unreadable::Stray { key })]
+            }
+            (Envelope::EventBridge { .. }, Some(_)) => read_envelope(envelope),
+        },
         Ok(envelope) => read_envelope(envelope),
         // On a queue too, text that begins like an event is a damaged event.
-        Err(error @ EnvelopeError::NotJson { cut_short: true, .. }) => vec![unopened(error)],
-        Err(error) if message.relayed => {
-            vec![Alert::without_key(Origin::default(), Ignored::Foreign(error.to_string()))]
-        }
-        Err(error) => vec![unopened(error)],
+        Err(error) if message.relayed && !message.holds_key && !error.is_damaged() => foreign(error.to_string()),
+        Err(error) => vec![Alert::without_key(Origin::default(), Unreadable::Envelope(error.clone()))],
     }
 }
 
-/// Tests for a message of another system. Queues and topics carry such messages too, and they are not errors.
-fn is_unrelated(envelope: &Envelope) -> bool {
+/// Tests for a message that has a parser. Queues and topics carry messages of other systems too.
+fn is_known(envelope: &Envelope) -> bool {
     match envelope {
-        Envelope::Bare(value) => recognise(value).is_none(),
-        Envelope::EventBridge { event, .. } => reader(&event.source, &event.detail_type, &event.detail).is_none(),
+        Envelope::Bare(value) => recognise(value).is_some(),
+        Envelope::EventBridge { event, .. } => reader(&event.source, &event.detail_type, &event.detail).is_some(),
     }
 }
 
-fn unopened(error: &EnvelopeError) -> Alert {
-    Alert::without_key(Origin::default(), Unreadable::Envelope(error.clone()))
+/// Returns the first key ID anywhere in a message.
+fn stray_key(envelope: &Envelope) -> Option<AccessKeyId> {
+    match envelope {
+        Envelope::Bare(value) => key_text::in_value(value),
+        Envelope::EventBridge { event, .. } => {
+            let mut texts = event.resources.iter().flatten().chain([&event.source, &event.detail_type]);
+            key_text::in_value(&event.detail).or_else(|| texts.find_map(|text| key_text::in_text(text)))
+        }
+    }
 }
 
 fn read_envelope(envelope: &Envelope) -> Vec<Alert> {

@@ -1,6 +1,7 @@
 //! `{"accessKeyId", "bucketName", "region", "accountId", "reason", "dryRun"}` -> [`Alert`]s: the manual event, for
 //! people, scanners and scripts.
 //!
+//! The fields are also read in the casing of boto3 and the CLI (`AccessKeyId`) and in snake case (`access_key_id`).
 //! It arrives by direct invocation, or as the `detail` of an EventBridge event of our own [`DETAIL_TYPE`]. Only the key
 //! is required, and it may be a list of keys. Invariants: an unknown field is an error, because it may ask for caution
 //! that this version cannot give. A malformed bucket or Region is ignored, because the search finds the key without it.
@@ -15,21 +16,33 @@ use crate::safe_text::SafeText;
 /// `detail-type` of the EventBridge event that scanners and scripts send.
 pub(super) const DETAIL_TYPE: &str = "Lightsail Bucket Access Key Exposed";
 
-/// Known fields, for the check and for its error text.
+/// Known fields, for error texts.
 const ACCEPTED: &str = "accessKeyId, bucketName, region, accountId, reason, dryRun";
+
+/// Spellings of the known fields. The first one is the field's name in errors.
+const SPELLINGS: [&[&str]; 6] = [
+    &["accessKeyId", "AccessKeyId", "access_key_id"],
+    &["bucketName", "BucketName", "bucket_name"],
+    &["region", "Region"],
+    &["accountId", "AccountId", "account_id"],
+    &["reason", "Reason"],
+    &["dryRun", "DryRun", "dry_run"],
+];
 
 /// Tests for a manual event. No other source has the field at the top level.
 pub(super) fn recognises(value: &Value) -> bool {
-    value.get("accessKeyId").is_some()
+    SPELLINGS[0].iter().any(|spelling| value.get(spelling).is_some())
 }
 
 /// Parses one manual event. Each malformed key of a list is an alert of its own.
 pub(super) fn read(value: &Value) -> Vec<Alert> {
-    let empty = Map::new();
-    let fields = value.as_object().unwrap_or(&empty);
     let mut origin = Origin::of("direct");
-    origin.reason = text(fields, "reason").ok().flatten().map(SafeText::of);
-    let ids = match ids(fields) {
+    let fields = match Fields::of(value) {
+        Ok(fields) => fields,
+        Err(reason) => return vec![Alert::without_key(origin, reason)],
+    };
+    origin.reason = fields.text("reason").ok().flatten().map(SafeText::of);
+    let ids = match ids(&fields) {
         Ok(ids) => ids,
         Err(reason) => return vec![Alert::without_key(origin, reason)],
     };
@@ -39,7 +52,7 @@ pub(super) fn read(value: &Value) -> Vec<Alert> {
     let mut found = Vec::new();
     for id in ids {
         let mut origin = origin.clone();
-        match exposures(fields, id, &mut origin) {
+        match exposures(&fields, id, &mut origin) {
             Ok(exposures) => found.push((origin, exposures)),
             Err(reason) => alerts.push(Alert::without_key(origin, reason)),
         }
@@ -52,11 +65,54 @@ pub(super) fn read(value: &Value) -> Vec<Alert> {
     alerts
 }
 
-fn exposures(fields: &Map<String, Value>, ids: Vec<&str>, origin: &mut Origin) -> Result<Vec<Exposure>, Unactionable> {
-    let bucket = hint("bucketName", text(fields, "bucketName")?, origin);
-    let region: Option<Region> = hint("region", text(fields, "region")?, origin);
+/// Fields of a manual event, by the first of their spellings.
+struct Fields<'a> {
+    all: Option<&'a Map<String, Value>>,
+    known: [Option<&'a Value>; SPELLINGS.len()],
+}
+
+impl<'a> Fields<'a> {
+    /// Finds the known fields. Two spellings of one field are an error, because one of them may ask for caution.
+    fn of(value: &'a Value) -> Result<Self, Unreadable> {
+        let mut known = [None; SPELLINGS.len()];
+        for (place, spellings) in SPELLINGS.iter().enumerate() {
+            let mut found = spellings.iter().filter_map(|spelling| Some((*spelling, value.get(spelling)?)));
+            let first = found.next();
+            if let (Some((first, _)), Some((second, _))) = (first, found.next()) {
+                return Err(Unreadable::TwoSpellings { field: spellings[0], first, second });
+            }
+            known[place] = first.map(|(_, value)| value);
+        }
+        Ok(Self { all: value.as_object(), known })
+    }
+
+    /// Returns the field. `null` counts as absent, because serializers write it for optional fields.
+    fn get(&self, field: &str) -> Option<&'a Value> {
+        let place = SPELLINGS.iter().position(|spellings| spellings[0] == field)?;
+        self.known[place].filter(|value| !value.is_null())
+    }
+
+    /// Returns the string in a field.
+    fn text(&self, field: &'static str) -> Result<Option<&'a str>, Unreadable> {
+        match self.get(field) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(Unreadable::wrong_type(field, other, "a string")),
+        }
+    }
+
+    /// Returns the first field that is not known in any spelling.
+    fn unknown(&self) -> Option<&'a String> {
+        let is_known = |field: &String| SPELLINGS.iter().flat_map(|spellings| *spellings).any(|known| known == field);
+        self.all?.keys().find(|field| !is_known(field))
+    }
+}
+
+fn exposures(fields: &Fields, ids: Vec<&str>, origin: &mut Origin) -> Result<Vec<Exposure>, Unactionable> {
+    let bucket = hint("bucketName", fields.text("bucketName")?, origin);
+    let region: Option<Region> = hint("region", fields.text("region")?, origin);
     let hints: Vec<_> = bucket.map(|bucket| Hint { bucket, region: region.clone() }).into_iter().collect();
-    let owner = owner("accountId", text(fields, "accountId")?)?;
+    let owner = owner("accountId", fields.text("accountId")?)?;
     let dry_run = fields.get("dryRun").and_then(Value::as_bool).unwrap_or_default();
     let keys = keys("accessKeyId", ids, origin)?;
     let exposure = |key| {
@@ -67,36 +123,27 @@ fn exposures(fields: &Map<String, Value>, ids: Vec<&str>, origin: &mut Origin) -
 }
 
 /// Returns the keys as text, after a check of the types and names of all fields.
-fn ids(fields: &Map<String, Value>) -> Result<Vec<&str>, Unreadable> {
+fn ids<'a>(fields: &Fields<'a>) -> Result<Vec<&'a str>, Unreadable> {
     let wrong = |value| Unreadable::wrong_type("accessKeyId", value, "a string or an array of strings");
     let ids = match fields.get("accessKeyId") {
-        None | Some(Value::Null) => return Err(Unreadable::Missing { field: "accessKeyId" }),
+        None => return Err(Unreadable::Missing { field: "accessKeyId" }),
         Some(Value::String(id)) => vec![id.as_str()],
         Some(Value::Array(ids)) => {
             ids.iter().map(|id| id.as_str().ok_or_else(|| wrong(id))).collect::<Result<_, _>>()?
         }
         Some(other) => return Err(wrong(other)),
     };
-    if let Some(field) = fields.keys().find(|field| !ACCEPTED.split(", ").any(|known| known == *field)) {
+    if let Some(field) = fields.unknown() {
         return Err(Unreadable::UnknownField { field: SafeText::of(field).to_string(), accepted: ACCEPTED });
     }
     for field in ["bucketName", "region", "accountId", "reason"] {
-        text(fields, field)?;
+        fields.text(field)?;
     }
     match fields.get("dryRun") {
-        None | Some(Value::Null | Value::Bool(_)) => {}
+        None | Some(Value::Bool(_)) => {}
         Some(other) => return Err(Unreadable::wrong_type("dryRun", other, "a boolean")),
     }
     Ok(ids)
-}
-
-/// Returns the string in a field. `null` counts as absent, because serializers write it for optional fields.
-fn text<'a>(fields: &'a Map<String, Value>, field: &'static str) -> Result<Option<&'a str>, Unreadable> {
-    match fields.get(field) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(other) => Err(Unreadable::wrong_type(field, other, "a string")),
-    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::text;
+use super::{key_text, text};
 
 /// All messages of one invocation.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub struct Message {
     pub opened: Result<Envelope, EnvelopeError>,
     /// True if the message came by a queue or topic. These also carry messages of other systems, which are not errors.
     pub relayed: bool,
+    /// True if text in a message without an alert is a key ID. Such a message is never another system's.
+    pub holds_key: bool,
 }
 
 /// The envelope of an alert.
@@ -99,19 +101,27 @@ pub enum EnvelopeError {
     TooDeep,
 }
 
+impl EnvelopeError {
+    /// Tests for text that begins like an event, and so is a damaged event on a queue too.
+    pub(super) fn is_damaged(&self) -> bool {
+        matches!(self, Self::NotJson { cut_short: true, .. })
+    }
+}
+
 /// Accepted payloads, for the error texts.
 pub const ACCEPTED: &str = "an object {\"accessKeyId\", \"bucketName\", \"region\", \"reason\"}; an EventBridge event of \
      GuardDuty, Health, Trusted Advisor, Security Hub, or of detail-type \"Lightsail Bucket Access Key Exposed\"; an alert of \
      GitHub secret scanning or TruffleHog; each also by SNS or SQS";
 
-/// Limit of nested envelopes. An SNS notification in an SQS message makes two, and a list around them three.
-const MAX_DEPTH: usize = 4;
+/// Limit of nested envelopes. An SNS notification in an SQS message makes two, a list around them three, and every
+/// further encoding of JSON as a JSON string one more.
+pub(super) const MAX_DEPTH: usize = 8;
 
 /// Opens the payload of one invocation. Every delivery and every item has at least one message.
 pub fn open(payload: &str) -> Delivery {
     let mut values = match parse(payload) {
         Ok(values) => values,
-        Err(error) => return Delivery::Together(vec![refused(error, false)]),
+        Err(error) => return Delivery::Together(vec![refused(error, false, false)]),
     };
     if let [Value::Object(fields)] = values.as_mut_slice()
         && let Some(records) = take_records(fields, is_sqs)
@@ -155,58 +165,85 @@ fn item(record: Value) -> Item {
 
 /// Opens JSON text: one value, or several in sequence, as TruffleHog writes them.
 fn open_text(text: &str, relayed: bool, depth: usize) -> Vec<Message> {
-    match parse(text) {
+    open_parsed(parse(text), text, relayed, depth)
+}
+
+fn open_parsed(parsed: Result<Vec<Value>, EnvelopeError>, text: &str, relayed: bool, depth: usize) -> Vec<Message> {
+    match parsed {
         Ok(values) => values.into_iter().flat_map(|value| open_value(value, relayed, depth)).collect(),
-        Err(error) => vec![refused(error, relayed)],
+        Err(error) => vec![refused(error, relayed, key_text::in_text(text).is_some())],
     }
 }
 
 fn open_value(mut value: Value, relayed: bool, depth: usize) -> Vec<Message> {
-    let Some(depth) = depth.checked_sub(1) else { return vec![refused(EnvelopeError::TooDeep, relayed)] };
+    let refuse = |error, value: &Value| vec![refused(error, relayed, key_text::in_value(value).is_some())];
+    let Some(depth) = depth.checked_sub(1) else { return refuse(EnvelopeError::TooDeep, &value) };
     let fields = match value {
-        Value::Array(values) if values.is_empty() => return vec![refused(EnvelopeError::Empty, relayed)],
+        Value::Array(ref values) if values.is_empty() => return refuse(EnvelopeError::Empty, &value),
         Value::Array(values) => {
             return values.into_iter().flat_map(|value| open_value(value, relayed, depth)).collect();
         }
+        // JSON that was encoded twice.
+        Value::String(text) if text.trim_start().starts_with(['{', '[', '"']) => {
+            return match parse(&text) {
+                Err(error) if !error.is_damaged() => {
+                    vec![refused(NOT_AN_OBJECT, relayed, key_text::in_text(&text).is_some())]
+                }
+                parsed => open_parsed(parsed, &text, relayed, depth),
+            };
+        }
         Value::Object(ref mut fields) => fields,
-        other => return vec![refused(EnvelopeError::NotAnObject { kind: kind(&other) }, relayed)],
+        other => return refuse(EnvelopeError::NotAnObject { kind: kind(&other) }, &other),
     };
     if let Some(records) = take_records(fields, |record| is_sqs(record) || is_sns(record)) {
         return records.into_iter().flat_map(|record| open_value(record, true, depth)).collect();
     }
     let topic = fields.contains_key("TopicArn");
     if fields.contains_key("detail-type") {
-        return vec![Message { opened: open_event(std::mem::take(fields)), relayed }];
+        return match open_event(fields, depth) {
+            Ok(envelope) => vec![Message { opened: Ok(envelope), relayed, holds_key: false }],
+            Err(error) => refuse(error, &value),
+        };
     }
     if is_sqs(&value) {
-        return open_inner(text(&value, "/body"), "body", depth);
+        return open_inner(value, "/body", "body", depth);
     }
     if is_sns(&value) {
-        return open_inner(text(&value, "/Sns/Message"), "Sns.Message", depth);
+        return open_inner(value, "/Sns/Message", "Sns.Message", depth);
     }
     match text(&value, "/Type").filter(|_| topic) {
         // SNS puts this into a queue without raw delivery (SNS guide, "HTTP/HTTPS notification JSON format").
-        Some("Notification") => open_inner(text(&value, "/Message"), "Message", depth),
-        Some(_) => vec![refused(EnvelopeError::Subscription, true)],
-        None => vec![Message { opened: Ok(Envelope::Bare(value)), relayed }],
+        Some("Notification") => open_inner(value, "/Message", "Message", depth),
+        Some(_) => vec![refused(EnvelopeError::Subscription, true, key_text::in_value(&value).is_some())],
+        None => vec![Message { opened: Ok(Envelope::Bare(value)), relayed, holds_key: false }],
     }
 }
 
-fn open_inner(text: Option<&str>, field: &'static str, depth: usize) -> Vec<Message> {
-    match text {
-        Some(text) => open_text(text, true, depth),
-        None => vec![refused(EnvelopeError::NoText { field }, true)],
+/// Opens the message in a record. AWS writes it as text. Tools that decode it write an object or array.
+fn open_inner(mut record: Value, pointer: &str, field: &'static str, depth: usize) -> Vec<Message> {
+    match record.pointer_mut(pointer).map(Value::take) {
+        Some(Value::String(text)) => open_text(&text, true, depth),
+        Some(inner @ (Value::Object(_) | Value::Array(_))) => open_value(inner, true, depth),
+        _ => vec![refused(EnvelopeError::NoText { field }, true, key_text::in_value(&record).is_some())],
     }
 }
 
-fn refused(error: EnvelopeError, relayed: bool) -> Message {
-    Message { opened: Err(error), relayed }
+const NOT_AN_OBJECT: EnvelopeError = EnvelopeError::NotAnObject { kind: "a string" };
+
+fn is_cut_short(text: &str) -> bool {
+    let text = text.trim_start();
+    text.starts_with('{') || text.starts_with("[{")
 }
 
-fn open_event(mut fields: Map<String, Value>) -> Result<Envelope, EnvelopeError> {
+fn refused(error: EnvelopeError, relayed: bool, holds_key: bool) -> Message {
+    Message { opened: Err(error), relayed, holds_key }
+}
+
+/// Takes an event out of `fields`, or leaves them as they are if it is none.
+fn open_event(fields: &mut Map<String, Value>, depth: usize) -> Result<Envelope, EnvelopeError> {
     // Some tools forward an event with its detail as text.
-    if let Some(Value::String(detail)) = fields.get("detail")
-        && let Ok(detail @ Value::Object(_)) = serde_json::from_str(detail)
+    if let Some(detail @ Value::String(_)) = fields.get("detail")
+        && let Some(detail) = decoded(detail, depth)
     {
         fields.insert("detail".to_owned(), detail);
     }
@@ -219,6 +256,7 @@ fn open_event(mut fields: Map<String, Value>) -> Result<Envelope, EnvelopeError>
             _ => continue,
         };
     }
+    let mut fields = std::mem::take(fields);
     let time = fields.remove("time").and_then(|time| time.as_str()?.parse().ok());
     // The detail stays out of the deserialisation, because it can be large and would be copied.
     let detail = fields.insert("detail".to_owned(), Value::Null).unwrap_or_default();
@@ -226,6 +264,12 @@ fn open_event(mut fields: Map<String, Value>) -> Result<Envelope, EnvelopeError>
         .map_err(|_| EnvelopeError::NotEventBridge { field: "a field" })?;
     event.detail = detail;
     Ok(Envelope::EventBridge { event: Box::new(event), time })
+}
+
+/// Decodes an object that is encoded as a JSON string, once or several times.
+fn decoded(value: &Value, depth: usize) -> Option<Value> {
+    let inner: Value = serde_json::from_str(value.as_str()?).ok()?;
+    if inner.is_object() { Some(inner) } else { decoded(&inner, depth.checked_sub(1)?) }
 }
 
 type Fits = fn(&Value) -> bool;
@@ -252,8 +296,7 @@ fn parse(text: &str) -> Result<Vec<Value>, EnvelopeError> {
             _ if error.to_string().starts_with("recursion limit") => "it nests more than 128 levels",
             _ => "syntax error",
         };
-        let cut_short = text.trim_start().starts_with('{') || text.trim_start().starts_with("[{");
-        EnvelopeError::NotJson { fault, line: error.line(), column: error.column(), cut_short }
+        EnvelopeError::NotJson { fault, line: error.line(), column: error.column(), cut_short: is_cut_short(text) }
     };
     let mut values = serde_json::Deserializer::from_str(text).into_iter();
     // For an empty text, the parser's own error.
@@ -361,7 +404,7 @@ mod tests {
         for (payload, error) in [
             (json!({"Type": "SubscriptionConfirmation", "TopicArn": "t", "Message": "m"}), EnvelopeError::Subscription),
             (json!([]), EnvelopeError::Empty),
-            (json!([[[[[1]]]]]), EnvelopeError::TooDeep),
+            (json!([[[[[[[[[1]]]]]]]]]), EnvelopeError::TooDeep),
         ] {
             assert_eq!(one(&payload.to_string()).opened.unwrap_err(), error);
         }

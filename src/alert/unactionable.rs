@@ -95,6 +95,25 @@ pub enum Unreadable {
     /// A panic of this function while it parsed the alert.
     #[error("this function's own code panicked while reading the event; the log line before this one says where")]
     Panicked,
+    /// A message on a queue or topic that no parser knows, with a key ID somewhere in it.
+    #[error(
+        "it holds the access key ID {key}, and no source has this shape: if the key leaked, send a manual event with it; \
+         accepted: {ACCEPTED}"
+    )]
+    Stray {
+        /// First key ID in the message.
+        key: AccessKeyId,
+    },
+    /// A field that one object has twice, so that its two values may contradict each other.
+    #[error("{field} is given twice, in two spellings: {first} and {second}; accepted: one of them")]
+    TwoSpellings {
+        /// Name of the field.
+        field: &'static str,
+        /// Spelling that was found first.
+        first: &'static str,
+        /// The other spelling.
+        second: &'static str,
+    },
     /// A required field that is missing.
     #[error("{field} is missing; accepted: {ACCEPTED}")]
     Missing {

@@ -22,6 +22,10 @@ WORLDS = (KEY_ON_ITS_BUCKET, BUCKET_WITHOUT_THE_KEY, KEY_ON_ANOTHER_BUCKET, KEYS
 
 KEY = r"AKIA[A-Z0-9]{16}"
 
+# Spellings of the fields of an event by hand.
+MANUAL_KEY = (["accessKeyId"], ["AccessKeyId"], ["access_key_id"])
+MANUAL_BUCKET = (["bucketName"], ["BucketName"], ["bucket_name"])
+
 # Keys that no event names. Each must be there in the end.
 BYSTANDERS = ("AKIAI44QH8DHBEXAMPLE", "AKIAJ55QH8DHBEXAMPLE", "AKIAK66QH8DHBEXAMPLE", "AKIAL77QH8DHBEXAMPLE")
 
@@ -104,30 +108,32 @@ def read(event: Any) -> Named:
     """Looks where people, scripts and GuardDuty have their names, in whatever wrapper; other sources' keys are taken from
     the text, which is good enough for a stage set. What cannot be such a name is passed over, as the function does."""
     alerts = [at(found, "detail") or found for found in unwrapped(event)]
-    given = [at(alert, *path) for alert in alerts for path in (["accessKeyId"], ["resource", "accessKeyDetails", "accessKeyId"])]
+    given = [at(alert, *path) for alert in alerts for path in (*MANUAL_KEY, ["resource", "accessKeyDetails", "accessKeyId"])]
     keys = [key for item in given for key in (item if isinstance(item, list) else [item])]
     keys = [key for key in keys if isinstance(key, str) and re.fullmatch(KEY, key)]
-    buckets = [at(alert, *path) for alert in alerts for path in (["bucketName"], ["resource", "s3BucketDetails", 0, "name"])]
+    buckets = [at(alert, *path) for alert in alerts for path in (*MANUAL_BUCKET, ["resource", "s3BucketDetails", 0, "name"])]
     bucket = first_match(r"[a-z0-9][a-z0-9-]{1,52}[a-z0-9]", buckets)
     return Named(
         keys=tuple(dict.fromkeys(keys or re.findall(rf"\b{KEY}\b", json.dumps(event))[:1])),
         bucket=bucket or "photos",
-        region=first_match(r"[a-z]{2}(-[a-z]+)+-\d", [at(alert, "region") for alert in alerts]) or "us-east-1",
+        region=first_match(r"[a-z]{2}(-[a-z]+)+-\d", [at(alert, name) for alert in alerts for name in ("region", "Region")]) or "us-east-1",
         has_bucket=bucket is not None,
     )
 
 
 def unwrapped(event: Any) -> Iterator[Any]:
-    """The events in an event of SQS or SNS, or the event itself."""
+    """The events in an event of SQS or SNS or in JSON text, or the event itself."""
     records = at(event, "Records")
     inner = [at(event, "body"), at(event, "Sns", "Message"), at(event, "Message")]
-    text = next((text for text in inner if isinstance(text, str)), None)
+    message = next((message for message in inner if isinstance(message, (str, dict))), None)
     if isinstance(records, list):
         for record in records:
             yield from unwrapped(record)
-    elif text is not None:
+    elif message is not None:
+        yield from unwrapped(message)
+    elif isinstance(event, str):
         try:
-            yield from unwrapped(json.loads(text))
+            yield from unwrapped(json.loads(event))
         except ValueError:
             return
     else:

@@ -24,6 +24,7 @@ mod panicked;
 mod policy;
 mod published;
 mod record;
+mod relayed;
 mod revoked;
 mod scene;
 mod searched;

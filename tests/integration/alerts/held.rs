@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-/// Limit of nested texts. An event in a notification in a message makes three, and base64 in it four.
-const MAX_DEPTH: usize = 8;
+/// Limit of nested texts, above that of the parsers: eight envelopes, a detail as text in each, and base64 in it.
+const MAX_DEPTH: usize = 24;
 
 /// Tests for `key` in the payload, in one of its JSON strings, or in the JSON text or base64 text of such a string.
 pub(crate) fn holds(payload: &str, key: &str) -> bool {

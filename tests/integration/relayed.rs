@@ -1,0 +1,129 @@
+//! Tests of messages on queues and topics: what is read, what is another system's, and what is an error.
+
+use serde_json::{Value, json};
+
+use crate::scene::{KEY, SIBLING, Scene, event, manual_event};
+
+/// Returns an SQS batch with one message.
+fn queued(body: impl Into<Value>) -> Value {
+    json!({"Records": [{"messageId": "1", "eventSource": "aws:sqs", "body": body.into()}]})
+}
+
+/// Returns an event of SNS with one message.
+fn notified(message: impl Into<Value>) -> Value {
+    json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": message.into()}}]})
+}
+
+/// Delivers `event` to a function that has the key on `photos`. Returns the outcomes, and whether the key was deleted.
+async fn outcomes(event: &Value) -> (Vec<String>, bool) {
+    let scene = Scene::with_key_on_photos().await;
+    let (lines, _) = scene.deliver(event).await;
+    let outcomes = lines.iter().map(|line| line["audit"]["status_code"].as_str().unwrap().to_owned()).collect();
+    (outcomes, scene.keys("us-east-1", "photos") == [SIBLING])
+}
+
+async fn outcome(event: &Value) -> String {
+    let (mut outcomes, deleted) = outcomes(event).await;
+    assert_eq!(outcomes.len(), 1, "{event}");
+    let outcome = outcomes.remove(0);
+    assert_eq!(deleted, outcome == "revoked", "{event}: {outcome}");
+    outcome
+}
+
+#[tokio::test(start_paused = true)]
+async fn manual_event_is_read_in_three_casings() {
+    for manual in [
+        manual_event(),
+        json!({"AccessKeyId": KEY, "BucketName": "photos", "Region": "us-east-1", "Reason": "x", "DryRun": false}),
+        json!({"access_key_id": KEY, "bucket_name": "photos", "region": "us-east-1", "dry_run": false}),
+        json!({"access_key_id": KEY, "BucketName": "photos"}),
+    ] {
+        for event in [queued(manual.to_string()), notified(manual.to_string()), manual] {
+            assert_eq!(outcome(&event).await, "revoked", "{event}");
+        }
+    }
+    let dry_run = json!({"access_key_id": KEY, "bucket_name": "photos", "dry_run": true});
+    assert_eq!(outcome(&dry_run).await, "dry_run");
+    let elsewhere = json!({"AccessKeyId": KEY, "BucketName": "photos", "AccountId": "111122223333"});
+    assert_eq!(outcome(&elsewhere).await, "wrong_account");
+}
+
+#[tokio::test(start_paused = true)]
+async fn json_in_json_is_read() {
+    let manual = manual_event();
+    let twice = Value::from(manual.to_string()).to_string();
+    let four_times = (0..2).fold(twice.clone(), |text, _| Value::from(text).to_string());
+    let mut finding = event("guardduty-s3-exfiltration");
+    finding["detail"] = finding["detail"].to_string().into();
+    finding["detail"] = finding["detail"].to_string().into();
+    for event in [
+        queued(twice.clone()),
+        notified(twice.clone()),
+        queued(four_times),
+        queued(finding.to_string()),
+        queued(manual.clone()),
+        queued(json!([manual.clone()])),
+        notified(manual),
+        Value::from(twice),
+    ] {
+        assert_eq!(outcome(&event).await, "revoked", "{event}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn unread_message_with_key_id_is_an_error() {
+    let misspelt = |kind: &str| json!({"detail-type": kind, "source": "scanner", "detail": manual_event()});
+    let mut no_source = misspelt("Lightsail Bucket Access Key Exposed");
+    no_source.as_object_mut().unwrap().remove("source");
+    let key = KEY.to_owned();
+    for body in [
+        json!({"exposedKey": KEY, "bucketName": "photos"}).to_string(),
+        json!({"keys": {&key: "photos"}}).to_string(),
+        json!({"alert": {"text": [format!("see \"{KEY}\".")]}}).to_string(),
+        json!({"alert": json!({"text": format!("\u{e9}{KEY}")}).to_string().replace("AKIA", "\\u0041KIA")}).to_string(),
+        misspelt("Lightsail Bucket Access Key Exposd").to_string(),
+        no_source.to_string(),
+        format!("ALARM: {KEY} was found"),
+        format!("[{KEY}] https://example.com/?key=%22{KEY}%22"),
+        KEY.to_owned(),
+        json!([[[[[[[[[[[[KEY]]]]]]]]]]]]).to_string(),
+        json!({"Type": "SubscriptionConfirmation", "TopicArn": KEY}).to_string(),
+    ] {
+        for event in [queued(body.clone()), notified(body.clone())] {
+            assert_eq!(outcome(&event).await, "unreadable", "{event}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn message_without_key_id_is_foreign() {
+    for body in [
+        "ALARM: high CPU on web-1".to_owned(),
+        json!({"AlarmName": "x", "NewStateValue": "ALARM"}).to_string(),
+        event("unknown-event").to_string(),
+        json!({"key": "ASIAIOSFODNN7EXAMPLE", "other": "AKIASHORT", "lower": KEY.to_lowercase()}).to_string(),
+        json!({"Type": "SubscriptionConfirmation", "TopicArn": "t"}).to_string(),
+        json!([]).to_string(),
+        "1".to_owned(),
+    ] {
+        for event in [queued(body.clone()), notified(body.clone())] {
+            assert_eq!(outcome(&event).await, "ignored", "{event}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn field_in_two_spellings_is_refused() {
+    for event in [
+        json!({"accessKeyId": KEY, "AccessKeyId": SIBLING}),
+        json!({"accessKeyId": KEY, "access_key_id": KEY}),
+        json!({"accessKeyId": KEY, "bucketName": "photos", "BucketName": "photos"}),
+        json!({"accessKeyId": KEY, "dryRun": false, "dry_run": true}),
+    ] {
+        let scene = Scene::with_key_on_photos().await;
+        let answer = scene.respond(&event).await;
+        assert_eq!(answer.outcome(), "unreadable", "{event}");
+        assert!(answer.message().contains("twice, in two spellings"), "{}", answer.message());
+        assert_eq!(scene.keys("us-east-1", "photos").len(), 2);
+    }
+}
