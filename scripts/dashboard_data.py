@@ -46,7 +46,7 @@ SOURCES = [
     "github-secret-scanning-with-secret.json",
     "manual.json",
 ]
-NOTHING_TO_DO = ["guardduty-sample.json", "guardduty-actor-only.json", "gitguardian.json", "health-instance-retirement.json"]
+NOTHING_TO_DO = ["guardduty-sample.json", "guardduty-actor-only.json", "github-secret-scanning-assigned.json", "health-instance-retirement.json"]
 
 
 @dataclass

@@ -72,11 +72,13 @@ pub enum Ignored {
         /// Subject of the alert.
         what: SafeText,
     },
-    /// An alert of a source that knows the key and does not send it.
-    #[error("{source_name} does not send the key: look up the access key ID there, and send a manual event with it")]
-    NotTold {
+    /// A change of an alert that its source reported before, without the key. People were told then.
+    #[error("it changes an alert that {source_name} reported before ({action}), and does not send the key")]
+    Update {
         /// Name of the source.
         source_name: &'static str,
+        /// Change, in the source's own words.
+        action: SafeText,
     },
     /// A temporary STS credential.
     #[error("the key {0}")]
@@ -145,6 +147,12 @@ pub enum Unreadable {
         field: &'static str,
         /// Parse error.
         error: NameError,
+    },
+    /// A leak that is reported by a source that knows the key and does not send it.
+    #[error("{source_name} does not send the key: look up the access key ID there, and send a manual event with it")]
+    NotTold {
+        /// Name of the source.
+        source_name: &'static str,
     },
     /// A finding that claims to be GuardDuty's and was imported by another product.
     #[error(

@@ -127,3 +127,42 @@ async fn field_in_two_spellings_is_refused() {
         assert_eq!(scene.keys("us-east-1", "photos").len(), 2);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn leak_reported_without_key_is_an_error() {
+    for (name, says) in [
+        ("github-secret-scanning", "GitHub secret scanning does not send the key: look up the access key ID there"),
+        ("gitguardian", "GitGuardian does not send the key: look up the access key ID there"),
+    ] {
+        let answer = Scene::new().await.respond(&event(name)).await;
+        assert_eq!((answer.outcome(), answer.error_type()), ("unreadable", "Responder.Unreadable"), "{name}");
+        assert!(answer.message().contains(says), "{}", answer.message());
+    }
+}
+
+/// Both scanners send a webhook for every change of an alert. Only a new report is told.
+#[tokio::test(start_paused = true)]
+async fn later_webhook_of_told_leak_is_ignored() {
+    let mut update = event("github-secret-scanning");
+    for (action, expected) in [
+        ("assigned", "ignored"),
+        ("validated", "ignored"),
+        ("reopened", "unreadable"),
+        ("publicly_leaked", "unreadable"),
+        ("something_new", "unreadable"),
+    ] {
+        update["action"] = action.into();
+        assert_eq!(outcome(&update).await, expected, "{action}");
+    }
+    let mut update = event("gitguardian");
+    for (action, expected) in [
+        ("incident_assigned", "ignored"),
+        ("incident_severity_changed", "ignored"),
+        ("incident_regression", "unreadable"),
+        ("incident_shared_publicly", "unreadable"),
+        ("something_new", "unreadable"),
+    ] {
+        update["action"] = action.into();
+        assert_eq!(outcome(&update).await, expected, "{action}");
+    }
+}

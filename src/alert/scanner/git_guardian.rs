@@ -1,7 +1,7 @@
 //! Incident of GitGuardian's custom webhook -> [`Alert`] without a key.
 //!
 //! Paths: GitGuardian docs, "Custom webhook". The webhook carries hashes of the secret and never the key ID, so a
-//! person must look up the key there. Invariant: this parser never exposes a key.
+//! person must look up the key there, and the report of a leak is an error. Invariant: this parser never exposes a key.
 
 use serde_json::Value;
 
@@ -9,6 +9,17 @@ use crate::alert::{Alert, Ignored, Origin, Unactionable, Unreadable, text, times
 use crate::safe_text::{SafeId, SafeText};
 
 const NAME: &str = "GitGuardian";
+
+/// Actions that change an incident which was reported before (GitGuardian docs, "Custom webhook"). All others, also
+/// unknown ones, report a leak.
+const UPDATES: [&str; 6] = [
+    "incident_assigned",
+    "incident_reassigned",
+    "incident_unassigned",
+    "incident_severity_changed",
+    "incident_validity_changed",
+    "incident_access_granted",
+];
 
 /// Tests for the body of the webhook.
 pub(super) fn recognises(value: &Value) -> bool {
@@ -40,7 +51,10 @@ fn reason(body: &Value, detector: Option<&str>) -> Unactionable {
     match (text(body, "/incident/status"), text(body, "/action")) {
         (Some("resolved"), _) | (None, Some("incident_resolved")) => Ignored::Closed { state: "resolved" }.into(),
         (Some("ignored"), _) | (None, Some("incident_ignored")) => Ignored::Closed { state: "ignored" }.into(),
-        _ => Ignored::NotTold { source_name: NAME }.into(),
+        (_, Some(action)) if UPDATES.contains(&action) => {
+            Ignored::Update { source_name: NAME, action: SafeText::of(action) }.into()
+        }
+        _ => Unreadable::NotTold { source_name: NAME }.into(),
     }
 }
 
@@ -69,7 +83,7 @@ mod tests {
             [("aws_iam", "incident_triggered"), ("aws_iam", "incident_regression"), ("aws_iam_ses", "new")]
         {
             let body = alert(detector, action, json!("triggered"));
-            assert_eq!(reason_of(&body), Ignored::NotTold { source_name: NAME }.into());
+            assert_eq!(reason_of(&body), Unreadable::NotTold { source_name: NAME }.into());
         }
         let origin = read(&alert("aws_iam", "incident_triggered", json!("assigned"))).origin;
         assert_eq!((origin.id.unwrap().as_str(), origin.kind.unwrap().as_str()), ("31", "aws_iam"));
@@ -88,7 +102,7 @@ mod tests {
             assert_eq!(reason_of(&alert("aws_iam", action, status)), Ignored::Closed { state }.into());
         }
         let reopened = alert("aws_iam", "incident_reopened", json!("triggered"));
-        assert_eq!(reason_of(&reopened), Ignored::NotTold { source_name: NAME }.into());
+        assert_eq!(reason_of(&reopened), Unreadable::NotTold { source_name: NAME }.into());
     }
 
     #[test]

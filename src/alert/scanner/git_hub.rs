@@ -2,7 +2,7 @@
 //!
 //! Paths: GitHub's "Webhook events and payloads", `secret_scanning_alert` (`action`, `alert`, `repository`), and "REST
 //! API endpoints for secret scanning", whose alert is the same object bare. GitHub's own webhook omits `secret`
-//! (octokit/openapi-webhooks, `secret-scanning-alert-webhook`). The REST alert has it, and so have alerts that a script
+//! (octokit/openapi-webhooks, `secret-scanning-alert-webhook`), so that a person must look it up. The REST alert has it, and so have alerts that a script
 //! forwards. Invariant: `secret` is parsed only if the alert's type says that it is a key ID, because in other types it
 //! is the secret itself.
 
@@ -19,6 +19,10 @@ const IDS: [&str; 2] = ["aws_access_key_id", "aws_temporary_access_key_id"];
 /// Alert types whose secret belongs to a key ID that the alert does not name (same page). `aws_api_key` is something
 /// else.
 const SECRETS: [&str; 2] = ["aws_secret_access_key", "aws_session_token"];
+
+/// Actions that change an alert which was reported before (GitHub docs, "Webhook events and payloads",
+/// `secret_scanning_alert`). All others, also unknown ones, report a leak.
+const UPDATES: [&str; 5] = ["assigned", "unassigned", "validated", "metadata_created", "metadata_removed"];
 
 /// Tests for the body of the webhook, or a bare alert.
 pub(super) fn recognises(value: &Value) -> bool {
@@ -64,8 +68,17 @@ fn exposures(
         }
         _ => None,
     };
-    let secret = secret.ok_or(Ignored::NotTold { source_name: NAME })?;
+    let secret = secret.ok_or_else(|| not_told(text(body, "/action")))?;
     Ok(keys(field, [secret], origin)?.into_iter().map(Exposure::of).collect())
+}
+
+/// Returns the reason for an open alert without the key. Each change of an alert is a webhook of its own, and people are
+/// told of the leak once.
+fn not_told(action: Option<&str>) -> Unactionable {
+    match action.filter(|action| UPDATES.contains(action)) {
+        Some(action) => Ignored::Update { source_name: NAME, action: SafeText::of(action) }.into(),
+        None => Unreadable::NotTold { source_name: NAME }.into(),
+    }
 }
 
 /// Tests for an alert that was settled as revoked, false positive or otherwise. All other actions update an open alert.
@@ -129,10 +142,13 @@ mod tests {
     #[test]
     fn webhook_without_secret_does_not_name_the_key() {
         for hidden in [json!(null), json!("")] {
-            assert_eq!(reason_of(&with(&[("/alert/secret", hidden)])), Ignored::NotTold { source_name: NAME }.into());
+            assert_eq!(
+                reason_of(&with(&[("/alert/secret", hidden)])),
+                Unreadable::NotTold { source_name: NAME }.into()
+            );
         }
         let location = json!({"action": "created", "location": {"details": {"path": KEY}}, "alert": {"secret_type": "aws_access_key_id"}});
-        assert_eq!(reason_of(&location), Ignored::NotTold { source_name: NAME }.into());
+        assert_eq!(reason_of(&location), Unreadable::NotTold { source_name: NAME }.into());
     }
 
     #[test]
@@ -141,7 +157,7 @@ mod tests {
             [("aws_secret_access_key", SECRET), ("aws_session_token", SECRET), ("aws_secret_access_key", KEY)]
         {
             let body = with(&[("/alert/secret_type", json!(kind)), ("/alert/secret", json!(secret))]);
-            assert_eq!(reason_of(&body), Ignored::NotTold { source_name: NAME }.into());
+            assert_eq!(reason_of(&body), Unreadable::NotTold { source_name: NAME }.into());
             assert!(!format!("{:?}", read(&body)).contains("wJalr"));
         }
     }

@@ -138,10 +138,7 @@ def test_not_lightsail_key(event, lightsail, start):
 IGNORED = {
     "sample finding": ("guardduty-sample.json", "sample"),
     "temporary credential": ("manual-temporary-credential.json", "ASIA"),
-    "source without the key": (
-        "gitguardian.json",
-        "look up the access key ID there, and send a manual event with it",
-    ),
+    "change of a leak that was told": ("github-secret-scanning-assigned.json", "reported before (assigned)"),
 }
 
 
@@ -380,6 +377,10 @@ UNREADABLE = {
     "`dryRun` not boolean": ({**BY_HAND, "dryRun": "true"}, "dryRun is a string, not a boolean"),
     "malformed account": (alerts.by_hand(accountId="1234-5678-9012"), "accountId"),
     "unknown event": (alerts.from_file("unknown-event.json"), "no reader for detail-type"),
+    "source without the key": (
+        alerts.from_file("gitguardian.json"),
+        "look up the access key ID there, and send a manual event with it",
+    ),
 }
 
 
