@@ -33,7 +33,7 @@ use crate::alert::envelope::{Envelope, Message};
 use crate::names::{AccessKeyId, AccountId, BucketName, NameError, Region};
 use crate::safe_text::{SafeId, SafeText};
 
-pub use unactionable::{Ignored, TooMany, Unactionable, Unreadable};
+pub use unactionable::{Contradicted, Ignored, TooMany, Unactionable, Unreadable};
 
 /// One parsed alert.
 #[derive(Debug)]

@@ -28,7 +28,8 @@ pub enum Outcome {
     /// The owner is an account that this function may not act in, or a complete search did not see the key and the
     /// finding names such an account.
     WrongAccount,
-    /// The operator's policy forbids the delete. Nothing was deleted, and an operator must decide.
+    /// The operator's policy forbids the delete, or a person asked for it and the finding contradicts. Nothing was
+    /// deleted, and an operator must decide.
     Protected,
     /// The key was not found, but some account, Region or bucket could not be read.
     SearchIncomplete,

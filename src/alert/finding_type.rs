@@ -82,7 +82,7 @@ impl<'a> Claim<'a> {
         if let Some(change) = self.types.iter().find(|kind| is_change(kind)) {
             return Err(Ignored::ActorOnly { kind: SafeText::of(change) }.into());
         }
-        // A custom action on a check that a key is old does not say that the key leaked.
+        // Also by custom action: a check that a key is old does not say that the key leaked.
         if self.is_check || in_namespace(&CHECKS).is_some() {
             return Err(Ignored::Check { kind: kind_name() }.into());
         }

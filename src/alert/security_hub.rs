@@ -2,7 +2,8 @@
 //!
 //! Paths: Security Hub user guide, "AWS Security Finding Format (ASFF)". Findings come from many products, and from any
 //! caller of `BatchImportFindings`. GuardDuty's follow GuardDuty's rules, those that only claim to be GuardDuty's are
-//! an error, and others expose a key only as threats. The owner is `AwsAccountId` and `Region` of the finding, because
+//! an error, and others expose a key only as threats. A custom action on a finding that exposes no key now is for a
+//! person to decide, because the action and the finding contradict each other. The owner is `AwsAccountId` and `Region` of the finding, because
 //! the envelope's are those of the administrator account. Invariant: a key comes only from a resource of type
 //! `AwsIamAccessKey`, or from the actors' credentials of GuardDuty's attack sequence.
 
@@ -13,7 +14,7 @@ use super::finding::{
     listed, no_key, object_path, read_all,
 };
 use super::finding_type::{Claim, expects_key, is_guardduty_arn, is_sequence, names_guardduty};
-use super::{Alert, Ignored, Origin, each, ocsf, text, timestamp};
+use super::{Alert, Contradicted, Ignored, Origin, Unactionable, each, ocsf, text, timestamp};
 use crate::safe_text::{SafeId, SafeText};
 
 const FIELDS: Fields = Fields {
@@ -33,16 +34,31 @@ pub(super) fn recognises(value: &Value) -> bool {
 
 /// Parses the findings of one event.
 pub(super) fn read(detail: &Value) -> Vec<Alert> {
-    if detail.get("insightResults").is_some() {
-        let what = SafeText::of("the results of an insight");
-        return vec![Alert::without_key(Origin::of("aws.securityhub"), Ignored::NoAccessKey { what })];
-    }
     // Only events of custom actions have `actionName` (Security Hub user guide, "EventBridge event formats").
     let custom_action = detail.get("actionName").is_some();
-    read_all(detail, "aws.securityhub", "detail.findings", |finding| match ocsf::recognises(finding) {
-        true => ocsf::read(finding),
-        false => read_one(finding, custom_action),
-    })
+    let mut alerts = if detail.get("insightResults").is_some() {
+        let what = SafeText::of("the results of an insight");
+        vec![Alert::without_key(Origin::of("aws.securityhub"), Ignored::NoAccessKey { what })]
+    } else {
+        read_all(detail, "aws.securityhub", "detail.findings", |finding| match ocsf::recognises(finding) {
+            true => ocsf::read(finding),
+            false => read_one(finding, custom_action),
+        })
+    };
+    if custom_action {
+        alerts.iter_mut().for_each(contradict);
+    }
+    alerts
+}
+
+/// Makes an error of a finding without an exposed key that a person sent, so that the person is told. A sample and a
+/// temporary key need no decision.
+fn contradict(alert: &mut Alert) {
+    if let Err(Unactionable::Ignored(ignored)) = &alert.exposures
+        && !matches!(ignored, Ignored::Sample | Ignored::Temporary(_))
+    {
+        alert.exposures = Err(Contradicted(ignored.clone()).into());
+    }
 }
 
 fn read_one(finding: &Value, custom_action: bool) -> Vec<Alert> {
@@ -171,7 +187,7 @@ mod tests {
 
     use super::*;
     use crate::alert::testing::{self, DECOY, KEY, OTHER_KEY, changed, only, refusal};
-    use crate::alert::{Exposure, Unactionable, Unreadable};
+    use crate::alert::{Exposure, Unreadable};
     use crate::names::NameError;
 
     const OWN_PRODUCT: &str = "arn:aws:securityhub:eu-west-1:111122223333:product/111122223333/default";
@@ -378,7 +394,7 @@ mod tests {
         let sent = |finding: &Value| read(&json!({"actionName": "Revoke", "findings": [finding]})).exposures;
         for check in [check, compliance] {
             assert!(matches!(reason_of(&check), Unactionable::Ignored(Ignored::Check { .. })));
-            assert!(matches!(sent(&check), Err(Unactionable::Ignored(Ignored::Check { .. }))));
+            assert!(matches!(sent(&check), Err(Unactionable::Contradicted(Contradicted(Ignored::Check { .. })))));
         }
         assert_eq!(reason_of(&untyped), Unreadable::Missing { field: "detail.findings[].Types" }.into());
         assert_eq!(sent(&untyped).unwrap(), [exposure(KEY, &[], "eu-west-1")]);

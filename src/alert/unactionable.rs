@@ -15,6 +15,9 @@ pub enum Unactionable {
     /// More keys than the function may delete without a person's approval.
     #[error(transparent)]
     TooMany(#[from] TooMany),
+    /// A finding that a person sent to have its key deleted, and that says of itself that there is nothing to delete.
+    #[error(transparent)]
+    Contradicted(#[from] Contradicted),
     /// An alert that exposes no bucket key.
     #[error(transparent)]
     Ignored(#[from] Ignored),
@@ -35,6 +38,14 @@ pub struct TooMany {
     /// The operator's limit, MAX_KEYS_PER_ALERT.
     pub allowed: usize,
 }
+
+/// A custom action on a finding that is closed or reports no exposed key. A person decides: the action says that the key
+/// must go, the finding says that it need not, and a delete cannot be undone. Nothing has been sent to AWS.
+#[derive(Clone, Debug, Error, PartialEq)]
+#[error(
+    "a custom action asks to delete the key of this finding, but {0}; if the key leaked, send a manual event with it"
+)]
+pub struct Contradicted(pub Ignored);
 
 /// An alert that was understood and exposes no bucket key. Nothing has been sent to AWS.
 #[derive(Clone, Debug, Error, PartialEq)]

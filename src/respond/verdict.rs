@@ -33,7 +33,7 @@ pub(super) enum Finding {
 pub(super) fn decide(case: &CaseFile) -> Verdict<'_> {
     let without_visit = |outcome| Verdict { outcome, visit: None };
     match &case.exposure {
-        Err(Unactionable::TooMany(_)) => return without_visit(Outcome::Protected),
+        Err(Unactionable::TooMany(_) | Unactionable::Contradicted(_)) => return without_visit(Outcome::Protected),
         Err(Unactionable::Ignored(_)) => return without_visit(Outcome::Ignored),
         Err(Unactionable::Unreadable(_)) => return without_visit(Outcome::Unreadable),
         Ok(_) => {}

@@ -67,6 +67,7 @@ BY_FILE = {
     "not-an-object.json": (None, None, "by hand"),
     "security-hub-archived.json": (None, FORWARDED, "the case is settled"),
     "security-hub-custom-action.json": (ACTION, None, "a person's wish; that of another account is not taken"),
+    "security-hub-custom-action-archived.json": (ACTION, None, "a person's wish, whatever the state"),
     "security-hub-imported.json": (SECURITY_HUB, FORWARDED, "a new finding, key and bucket"),
     "security-hub-v2.json": (SECURITY_HUB_V2, FORWARDED, "the same in OCSF"),
     "sns.json": (None, None, "what Lambda gets from SNS"),

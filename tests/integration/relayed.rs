@@ -166,3 +166,31 @@ async fn later_webhook_of_told_leak_is_ignored() {
         assert_eq!(outcome(&update).await, expected, "{action}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn custom_action_on_closed_finding_is_told() {
+    let pressed = event("security-hub-custom-action");
+    let with = |pointer: &str, value: Value| {
+        let mut event = pressed.clone();
+        let (parent, field) = pointer.rsplit_once('/').unwrap();
+        event["detail"]["findings"][0].pointer_mut(parent).unwrap()[field] = value;
+        event
+    };
+    for (event, says) in [
+        (with("/RecordState", json!("ARCHIVED")), "it is archived"),
+        (with("/Workflow", json!({"Status": "RESOLVED"})), "it is resolved"),
+        (with("/Workflow", json!({"Status": "SUPPRESSED"})), "it is suppressed"),
+        (with("/Compliance", json!({"Status": "FAILED"})), "it is a check of settings"),
+    ] {
+        let scene = Scene::with_key_on_photos().await;
+        let answer = scene.respond(&event).await;
+        assert_eq!((answer.outcome(), answer.error_type()), ("protected", "Responder.Protected"), "{event}");
+        let message = answer.message();
+        assert!(message.contains(says) && message.contains("custom action"), "{message}");
+        assert!(message.contains("send a manual event with it"), "{message}");
+        assert_eq!(scene.keys("us-east-1", "photos").len(), 2);
+    }
+    let keyless = with("/Resources", json!([{"Type": "AwsEc2Instance", "Id": "i-1"}]));
+    assert_eq!(outcome(&keyless).await, "protected");
+    assert_eq!(outcome(&with("/Sample", json!(true))).await, "ignored");
+}

@@ -122,6 +122,7 @@ struct Counts {
     ignored: usize,
     unreadable: usize,
     too_many: usize,
+    contradicted: usize,
     faults: usize,
 }
 
@@ -181,6 +182,7 @@ impl Report {
                 Err(Unactionable::Ignored(_)) => counts.ignored += 1,
                 Err(Unactionable::Unreadable(_)) => counts.unreadable += 1,
                 Err(Unactionable::TooMany(_)) => counts.too_many += 1,
+                Err(Unactionable::Contradicted(_)) => counts.contradicted += 1,
             }
             *self.ends.entry(end(alert)).or_default() += 1;
         }
@@ -246,6 +248,7 @@ fn end(alert: &Alert) -> String {
     let (outcome, reason) = match &alert.exposures {
         Ok(_) => return "exposed".to_owned(),
         Err(Unactionable::TooMany(_)) => return "too many keys".to_owned(),
+        Err(Unactionable::Contradicted(reason)) => ("contradicted", format!("{:?}", reason.0)),
         Err(Unactionable::Ignored(reason)) => ("ignored", format!("{reason:?}")),
         Err(Unactionable::Unreadable(reason)) => ("unreadable", format!("{reason:?}")),
     };
