@@ -1,7 +1,8 @@
 //! Type and product of a finding -> decision whether the key in it is exposed: the rules for all three formats.
 //!
 //! The same GuardDuty findings arrive in GuardDuty's own events, and from Security Hub in ASFF and in OCSF. Types are
-//! matched by their parts and not by a list, because AWS often adds types. Invariant: a type that reports the key only
+//! matched by their parts and not by a list, because AWS often adds types. A type that no rule knows is an error.
+//! Invariant: a type that reports the key only
 //! as an actor never exposes it, in any spelling.
 
 use super::{Ignored, Unactionable, Unreadable};
@@ -18,9 +19,7 @@ pub(super) fn is_change(kind: &str) -> bool {
 }
 
 /// Marks of the types in which GuardDuty reports the use of a stolen key on a resource of another kind (user guide, "S3
-/// Protection finding types", "Retired finding types"). Its Custom Detection Rules have types of the same form, such as
-/// `Exfiltration:S3/TransferDataToCloudAccount`, for activity that "can be routine" (their page). Those have no such
-/// mark.
+/// Protection finding types", "Retired finding types").
 const SUSPICIOUS_USE: [&str; 7] =
     ["anomal", "compromised", "linux", "malicious", "suspicious", "toripcaller", "unusual"];
 
@@ -32,6 +31,44 @@ pub(super) fn is_suspect(kind: &str) -> bool {
     let end = lower.rsplit_once(':').or_else(|| lower.rsplit_once('/')).map_or(lower.as_str(), |(_, end)| end);
     let about_keys = ["iamuser", "kubernetes"].iter().any(|service| end.starts_with(service)) || is_sequence(kind);
     !is_change(kind) && (about_keys || SUSPICIOUS_USE.iter().any(|mark| end.contains(mark)))
+}
+
+/// Techniques of GuardDuty's Custom Detection Rules (user guide, "Custom Detection Rules finding types"). Their types have
+/// the form of all others, such as `Exfiltration:S3/TransferDataToCloudAccount`, and report activity that "can be routine
+/// in one account", whose key is only the actor.
+const CUSTOM_RULES: [&str; 15] = [
+    "accountmanipulation",
+    "bootorlogoninitializationscripts",
+    "commandandscriptinginterpreter",
+    "compromiseaccounts",
+    "datadestruction",
+    "disableormodifytools",
+    "exploitpublicfacingapplication",
+    "externalremoteservices",
+    "modifyauthenticationprocess",
+    "modifycloudresourcehierarchy",
+    "remoteservices",
+    "resourcehijacking",
+    "transferdatatocloudaccount",
+    "unsecuredcredentials",
+    "validaccounts",
+];
+
+/// Tests for the type of a Custom Detection Rule.
+fn is_custom_rule(kind: &str) -> bool {
+    let lower = kind.to_ascii_lowercase();
+    lower.rsplit(['/', '-']).next().is_some_and(|technique| CUSTOM_RULES.contains(&technique))
+}
+
+/// Returns the reason why a GuardDuty finding of this type does not expose its key, if it does not. A type that is
+/// neither a suspicion nor known as harmless is an error: AWS often adds types, and the key may be stolen.
+pub(super) fn not_suspected(kind: &str) -> Option<Unactionable> {
+    let name = || SafeText::of(kind);
+    match kind {
+        _ if is_suspect(kind) => None,
+        _ if is_change(kind) || is_custom_rule(kind) => Some(Ignored::ActorOnly { kind: name() }.into()),
+        _ => Some(Unreadable::UnknownType { kind: name() }.into()),
+    }
 }
 
 /// Tests for a type of an attack sequence (GuardDuty user guide, "Attack sequence finding types").
@@ -88,7 +125,7 @@ impl<'a> Claim<'a> {
         }
         match self.kind() {
             Some(_) if self.guardduty && self.types.iter().any(|kind| is_full(kind) && is_suspect(kind)) => Ok(()),
-            Some(kind) if self.guardduty && is_full(kind) => Err(Ignored::ActorOnly { kind: kind_name() }.into()),
+            Some(kind) if self.guardduty && is_full(kind) => not_suspected(kind).map_or(Ok(()), Err),
             // The full type is unknown, and it may report the key only as an actor.
             _ if self.guardduty => Err(Unreadable::Missing { field: self.field }.into()),
             _ if self.custom_action || in_namespace(&THREATS).is_some() => Ok(()),
@@ -188,6 +225,14 @@ mod tests {
             "Unusual Behaviors/User/Persistence:IAM-AccountManipulation",
         ] {
             assert!(!is_suspect(kind), "{kind}");
+            assert_eq!(not_suspected(kind), Some(Ignored::ActorOnly { kind: SafeText::of(kind) }.into()), "{kind}");
+        }
+        for kind in ["Impact:S3/ObjectsHeldForRansom", "TTPs/Impact:S3-ObjectsHeldForRansom", "Discovery:RDS/X.Y"] {
+            assert_eq!(
+                not_suspected(kind),
+                Some(Unreadable::UnknownType { kind: SafeText::of(kind) }.into()),
+                "{kind}"
+            );
         }
     }
 

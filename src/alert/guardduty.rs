@@ -12,7 +12,7 @@ use super::finding::{
     Buckets, Candidate, Fields, Reading, Resource, alerts, at, best_id, each_at, expose, is_key, is_null, is_sample,
     is_sample_name, listed, object_path, read_all, text_at,
 };
-use super::finding_type::{expects_key, is_change, is_sequence, is_suspect};
+use super::finding_type::{expects_key, is_change, is_sequence, not_suspected};
 use super::{Alert, Ignored, Origin, Unactionable, Unreadable};
 use crate::safe_text::{SafeId, SafeText};
 
@@ -99,8 +99,8 @@ fn exposures(finding: &Value, origin: &mut Origin) -> Reading {
     if candidates.is_empty() {
         return Err(no_key(finding, kind));
     }
-    if !is_suspect(kind) {
-        return Err(Ignored::ActorOnly { kind: SafeText::of(kind) }.into());
+    if let Some(reason) = not_suspected(kind) {
+        return Err(reason);
     }
     let buckets = buckets(finding, if sequence { &resources } else { &[] }, origin);
     expose(if sequence { &SEQUENCE } else { &FIELDS }, &candidates, buckets, origin)

@@ -165,6 +165,15 @@ pub enum Unreadable {
         /// Name of the source.
         source_name: &'static str,
     },
+    /// A GuardDuty finding with a key, of a type that this version does not know.
+    #[error(
+        "it names a key, and GuardDuty's type {kind} is not known to this version: the key may be stolen or only the actor; \
+         read the finding, and if the key leaked, send a manual event with it"
+    )]
+    UnknownType {
+        /// Finding type.
+        kind: SafeText,
+    },
     /// A finding that claims to be GuardDuty's and was imported by another product.
     #[error(
         "it claims to be GuardDuty's, and {field} is not: another product may not have keys deleted in GuardDuty's \

@@ -194,3 +194,27 @@ async fn custom_action_on_closed_finding_is_told() {
     assert_eq!(outcome(&keyless).await, "protected");
     assert_eq!(outcome(&with("/Sample", json!(true))).await, "ignored");
 }
+
+#[tokio::test(start_paused = true)]
+async fn unknown_guardduty_type_with_key_is_an_error() {
+    for (kind, expected) in [
+        ("Impact:S3/ObjectsHeldForRansom", "unreadable"),
+        ("Exfiltration:S3/TransferDataToCloudAccount", "ignored"),
+        ("Impact:S3/DataDestruction", "ignored"),
+        ("DefenseImpairment:S3/DisableOrModifyTools", "ignored"),
+        ("Policy:S3/BucketAnonymousAccessGranted", "ignored"),
+        ("Exfiltration:S3/MaliciousIPCaller", "revoked"),
+    ] {
+        let mut finding = event("guardduty-s3-exfiltration");
+        finding["detail"]["type"] = kind.into();
+        assert_eq!(outcome(&finding).await, expected, "{kind}");
+    }
+    for (kind, expected) in
+        [("TTPs/Impact:S3-ObjectsHeldForRansom", "unreadable"), ("TTPs/Impact:S3-DataDestruction", "ignored")]
+    {
+        let mut finding = event("security-hub-imported");
+        finding["detail"]["findings"][0]["Types"] = json!([kind]);
+        finding["detail"]["findings"][0]["FindingProviderFields"] = Value::Null;
+        assert_eq!(outcome(&finding).await, expected, "{kind}");
+    }
+}
