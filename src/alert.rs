@@ -4,7 +4,7 @@
 //! Each source has one parser file below `alert/`. A new source is a new file and a line in `reader`. A parser reads
 //! only the paths that its source documents, because samples that vendors publish have look-alikes of key IDs in eTags,
 //! tags and caller fields. Invariants: a key outside the source's key fields is never an [`Exposure`]. Every message
-//! yields at least one alert, unless another message already exposes all its keys.
+//! yields at least one alert, unless another message already exposes all its keys or it is counted with others.
 
 mod cloudtrail;
 mod direct;
@@ -17,6 +17,7 @@ mod key_text;
 mod ocsf;
 mod scanner;
 mod security_hub;
+mod taken;
 #[cfg(test)]
 mod testing;
 mod trusted_advisor;
@@ -30,6 +31,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::alert::envelope::{Envelope, Message};
+use crate::alert::taken::Taken;
 use crate::names::{AccessKeyId, AccountId, BucketName, NameError, Region};
 use crate::safe_text::{SafeId, SafeText};
 
@@ -97,9 +99,22 @@ pub struct Hint {
     pub region: Option<Region>,
 }
 
-/// Parses the messages of one delivery. If they name more than `max_keys` keys, no key is exposed.
+/// Parses the messages of one delivery: at most a hundred alerts, and one that counts the rest. If they name more than `max_keys` keys, no key is exposed.
 pub fn read(messages: &[Message], max_keys: usize) -> Vec<Alert> {
-    let mut alerts: Vec<Alert> = messages.iter().flat_map(read_message).collect();
+    let mut taken = Taken::default();
+    for message in messages {
+        match &message.opened {
+            Ok(Envelope::Bare(value)) => taken.value(value, message.count, || read_message(message)),
+            Ok(Envelope::EventBridge { event, .. }) => {
+                let resources = event.resources.iter().flatten();
+                let may_expose =
+                    key_text::may_be_in(&event.detail) || resources.into_iter().any(|text| is_key_id(text));
+                taken.event(may_expose, || read_message(message));
+            }
+            Err(_) => read_message(message).into_iter().for_each(|alert| taken.add(alert, message.count)),
+        }
+    }
+    let mut alerts = taken.into_alerts();
     merge(&mut alerts);
     let exposures = alerts.iter().filter_map(|alert| alert.exposures.as_ref().ok()).flatten();
     let named: Vec<AccessKeyId> = exposures.map(|exposure| exposure.key.clone()).collect();

@@ -9,8 +9,9 @@
 
 use serde_json::{Map, Value};
 
-use super::{Alert, Exposure, Hint, Origin, Unactionable, Unreadable, hint, keys, owner};
-use crate::names::Region;
+use super::taken::Taken;
+use super::{Alert, Exposure, Hint, Origin, Unactionable, Unreadable, distinct, hint, keys, owner};
+use crate::names::{AccessKeyId, Region};
 use crate::safe_text::SafeText;
 
 /// `detail-type` of the EventBridge event that scanners and scripts send.
@@ -46,23 +47,24 @@ pub(super) fn read(value: &Value) -> Vec<Alert> {
         Ok(ids) => ids,
         Err(reason) => return vec![Alert::without_key(origin, reason)],
     };
-    // An empty list yields one alert, with a missing key.
-    let ids = if ids.is_empty() { vec![Vec::new()] } else { ids.into_iter().map(|id| vec![id]).collect() };
-    let mut alerts: Vec<Alert> = Vec::new();
-    let mut found = Vec::new();
+    let mut taken = Taken::default();
+    match exposures(&fields, &ids, &mut origin) {
+        Ok(exposures) if !exposures.is_empty() => {
+            taken.add(Alert { origin: origin.clone(), exposures: Ok(exposures) }, 1);
+        }
+        Ok(_) => {}
+        Err(reason) => return vec![Alert::without_key(origin, reason)],
+    }
+    // Each malformed key is an error of its own. An empty list has a missing key.
+    let ids = if ids.is_empty() { vec![None] } else { ids.into_iter().map(Some).collect() };
     for id in ids {
-        let mut origin = origin.clone();
-        match exposures(&fields, id, &mut origin) {
-            Ok(exposures) => found.push((origin, exposures)),
-            Err(reason) => alerts.push(Alert::without_key(origin, reason)),
+        if id.is_none_or(|id| id.parse::<AccessKeyId>().is_err())
+            && let Err(reason) = keys("accessKeyId", id, &mut origin)
+        {
+            taken.add(Alert::without_key(origin.clone(), reason), 1);
         }
     }
-    if let Some((origin, _)) = found.first() {
-        let origin = origin.clone();
-        let exposures = found.into_iter().flat_map(|(_, exposures)| exposures).collect();
-        alerts.insert(0, Alert { origin, exposures: Ok(exposures) });
-    }
-    alerts
+    taken.into_alerts()
 }
 
 /// Fields of a manual event, by the first of their spellings.
@@ -108,13 +110,14 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn exposures(fields: &Fields, ids: Vec<&str>, origin: &mut Origin) -> Result<Vec<Exposure>, Unactionable> {
+/// Returns the exposures of the valid keys among `ids`.
+fn exposures(fields: &Fields, ids: &[&str], origin: &mut Origin) -> Result<Vec<Exposure>, Unactionable> {
     let bucket = hint("bucketName", fields.text("bucketName")?, origin);
     let region: Option<Region> = hint("region", fields.text("region")?, origin);
     let hints: Vec<_> = bucket.map(|bucket| Hint { bucket, region: region.clone() }).into_iter().collect();
     let owner = owner("accountId", fields.text("accountId")?)?;
     let dry_run = fields.get("dryRun").and_then(Value::as_bool).unwrap_or_default();
-    let keys = keys("accessKeyId", ids, origin)?;
+    let keys = distinct(ids.iter().filter_map(|id| id.parse::<AccessKeyId>().ok()).collect());
     let exposure = |key| {
         let (hints, owner, regions) = (hints.clone(), owner.clone(), region.iter().cloned().collect());
         Exposure { hints, owner, regions, dry_run, ..Exposure::of(key) }

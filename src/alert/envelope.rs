@@ -5,6 +5,9 @@
 //! payload arrives as text, so that a payload that is not JSON or is nested too deep still leaves a record. Invariants:
 //! no message is dropped. An error never repeats the payload, because an alert of a scanner can hold a secret.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
@@ -39,6 +42,8 @@ pub struct Message {
     pub relayed: bool,
     /// True if text in a message without an alert is a key ID. Such a message is never another system's.
     pub holds_key: bool,
+    /// Number of equal messages that this one stands for.
+    pub count: usize,
 }
 
 /// The envelope of an alert.
@@ -56,7 +61,7 @@ pub enum Envelope {
 }
 
 /// Reason why a message holds no alert. Caused by the sender. Nothing has been sent to AWS.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq, Hash)]
 pub enum EnvelopeError {
     /// Not JSON, or nested deeper than 128 levels.
     #[error("the event is not readable JSON: {fault} at line {line}, column {column}; accepted: {ACCEPTED}")]
@@ -119,16 +124,19 @@ pub(super) const MAX_DEPTH: usize = 8;
 
 /// Opens the payload of one invocation. Every delivery and every item has at least one message.
 pub fn open(payload: &str) -> Delivery {
-    let mut values = match parse(payload) {
-        Ok(values) => values,
-        Err(error) => return Delivery::Together(vec![refused(error, false, false)]),
-    };
-    if let [Value::Object(fields)] = values.as_mut_slice()
-        && let Some(records) = take_records(fields, is_sqs)
-    {
-        return Delivery::Queue(records.into_iter().map(item).collect());
+    let mut opened = Opened::default();
+    match parse(payload) {
+        Ok(mut values) => {
+            if let [Value::Object(fields)] = values.as_mut_slice()
+                && let Some(records) = take_records(fields, is_sqs)
+            {
+                return Delivery::Queue(records.into_iter().map(item).collect());
+            }
+            values.into_iter().for_each(|value| opened.open_value(value, false, MAX_DEPTH));
+        }
+        Err(error) => opened.refuse(error, false, false),
     }
-    Delivery::Together(values.into_iter().flat_map(|value| open_value(value, false, MAX_DEPTH)).collect())
+    Delivery::Together(opened.messages)
 }
 
 /// Names the JSON type of a value.
@@ -160,71 +168,113 @@ fn take_records(fields: &mut Map<String, Value>, is_record: fn(&Value) -> bool) 
 }
 
 fn item(record: Value) -> Item {
-    Item { id: text(&record, "/messageId").map(str::to_owned), messages: open_value(record, true, MAX_DEPTH) }
+    let id = text(&record, "/messageId").map(str::to_owned);
+    let mut opened = Opened::default();
+    opened.open_value(record, true, MAX_DEPTH);
+    Item { id, messages: opened.messages }
 }
 
-/// Opens JSON text: one value, or several in sequence, as TruffleHog writes them.
-fn open_text(text: &str, relayed: bool, depth: usize) -> Vec<Message> {
-    open_parsed(parse(text), text, relayed, depth)
+/// Messages of one delivery or item, in their order.
+#[derive(Default)]
+struct Opened {
+    messages: Vec<Message>,
+    /// Place of each kind of message without an alert: a text can have a hundred thousand equal ones.
+    refused: HashMap<(EnvelopeError, bool, bool), usize>,
 }
 
-fn open_parsed(parsed: Result<Vec<Value>, EnvelopeError>, text: &str, relayed: bool, depth: usize) -> Vec<Message> {
-    match parsed {
-        Ok(values) => values.into_iter().flat_map(|value| open_value(value, relayed, depth)).collect(),
-        Err(error) => vec![refused(error, relayed, key_text::in_text(text).is_some())],
-    }
-}
-
-fn open_value(mut value: Value, relayed: bool, depth: usize) -> Vec<Message> {
-    let refuse = |error, value: &Value| vec![refused(error, relayed, key_text::in_value(value).is_some())];
-    let Some(depth) = depth.checked_sub(1) else { return refuse(EnvelopeError::TooDeep, &value) };
-    let fields = match value {
-        Value::Array(ref values) if values.is_empty() => return refuse(EnvelopeError::Empty, &value),
-        Value::Array(values) => {
-            return values.into_iter().flat_map(|value| open_value(value, relayed, depth)).collect();
+impl Opened {
+    fn push(&mut self, envelope: Envelope, relayed: bool) {
+        if let Envelope::Bare(value) = &envelope
+            && let Some(last) = self.messages.last_mut()
+            && matches!(&last.opened, Ok(Envelope::Bare(before)) if before == value && last.relayed == relayed)
+        {
+            last.count += 1;
+            return;
         }
-        // JSON that was encoded twice.
-        Value::String(text) if text.trim_start().starts_with(['{', '[', '"']) => {
-            return match parse(&text) {
-                Err(error) if !error.is_damaged() => {
-                    vec![refused(NOT_AN_OBJECT, relayed, key_text::in_text(&text).is_some())]
-                }
-                parsed => open_parsed(parsed, &text, relayed, depth),
+        self.messages.push(Message { opened: Ok(envelope), relayed, holds_key: false, count: 1 });
+    }
+
+    fn refuse(&mut self, error: EnvelopeError, relayed: bool, holds_key: bool) {
+        match self.refused.entry((error, relayed, holds_key)) {
+            Entry::Occupied(place) => self.messages[*place.get()].count += 1,
+            Entry::Vacant(place) => {
+                let opened = Err(place.key().0.clone());
+                place.insert(self.messages.len());
+                self.messages.push(Message { opened, relayed, holds_key, count: 1 });
+            }
+        }
+    }
+
+    fn refuse_value(&mut self, error: EnvelopeError, relayed: bool, value: &Value) {
+        self.refuse(error, relayed, key_text::in_value(value).is_some());
+    }
+
+    /// Opens JSON text: one value, or several in sequence, as TruffleHog writes them.
+    fn open_text(&mut self, text: &str, relayed: bool, depth: usize) {
+        match parse(text) {
+            Ok(values) => values.into_iter().for_each(|value| self.open_value(value, relayed, depth)),
+            Err(error) => self.refuse(error, relayed, key_text::in_text(text).is_some()),
+        }
+    }
+
+    fn open_value(&mut self, mut value: Value, relayed: bool, depth: usize) {
+        let Some(depth) = depth.checked_sub(1) else {
+            return self.refuse_value(EnvelopeError::TooDeep, relayed, &value);
+        };
+        let fields = match value {
+            Value::Array(ref values) if values.is_empty() => {
+                return self.refuse(EnvelopeError::Empty, relayed, false);
+            }
+            Value::Array(values) => {
+                return values.into_iter().for_each(|value| self.open_value(value, relayed, depth));
+            }
+            Value::String(text) => return self.open_string(&text, relayed, depth),
+            Value::Object(ref mut fields) => fields,
+            other => return self.refuse(EnvelopeError::NotAnObject { kind: kind(&other) }, relayed, false),
+        };
+        if let Some(records) = take_records(fields, |record| is_sqs(record) || is_sns(record)) {
+            return records.into_iter().for_each(|record| self.open_value(record, true, depth));
+        }
+        let topic = fields.contains_key("TopicArn");
+        if fields.contains_key("detail-type") {
+            return match open_event(fields, depth) {
+                Ok(envelope) => self.push(envelope, relayed),
+                Err(error) => self.refuse_value(error, relayed, &value),
             };
         }
-        Value::Object(ref mut fields) => fields,
-        other => return refuse(EnvelopeError::NotAnObject { kind: kind(&other) }, &other),
-    };
-    if let Some(records) = take_records(fields, |record| is_sqs(record) || is_sns(record)) {
-        return records.into_iter().flat_map(|record| open_value(record, true, depth)).collect();
+        if is_sqs(&value) {
+            return self.open_inner(value, "/body", "body", depth);
+        }
+        if is_sns(&value) {
+            return self.open_inner(value, "/Sns/Message", "Sns.Message", depth);
+        }
+        match text(&value, "/Type").filter(|_| topic) {
+            // SNS puts this into a queue without raw delivery (SNS guide, "HTTP/HTTPS notification JSON format").
+            Some("Notification") => self.open_inner(value, "/Message", "Message", depth),
+            Some(_) => self.refuse_value(EnvelopeError::Subscription, true, &value),
+            None => self.push(Envelope::Bare(value), relayed),
+        }
     }
-    let topic = fields.contains_key("TopicArn");
-    if fields.contains_key("detail-type") {
-        return match open_event(fields, depth) {
-            Ok(envelope) => vec![Message { opened: Ok(envelope), relayed, holds_key: false }],
-            Err(error) => refuse(error, &value),
-        };
-    }
-    if is_sqs(&value) {
-        return open_inner(value, "/body", "body", depth);
-    }
-    if is_sns(&value) {
-        return open_inner(value, "/Sns/Message", "Sns.Message", depth);
-    }
-    match text(&value, "/Type").filter(|_| topic) {
-        // SNS puts this into a queue without raw delivery (SNS guide, "HTTP/HTTPS notification JSON format").
-        Some("Notification") => open_inner(value, "/Message", "Message", depth),
-        Some(_) => vec![refused(EnvelopeError::Subscription, true, key_text::in_value(&value).is_some())],
-        None => vec![Message { opened: Ok(Envelope::Bare(value)), relayed, holds_key: false }],
-    }
-}
 
-/// Opens the message in a record. AWS writes it as text. Tools that decode it write an object or array.
-fn open_inner(mut record: Value, pointer: &str, field: &'static str, depth: usize) -> Vec<Message> {
-    match record.pointer_mut(pointer).map(Value::take) {
-        Some(Value::String(text)) => open_text(&text, true, depth),
-        Some(inner @ (Value::Object(_) | Value::Array(_))) => open_value(inner, true, depth),
-        _ => vec![refused(EnvelopeError::NoText { field }, true, key_text::in_value(&record).is_some())],
+    /// Opens a JSON string, which is JSON that was encoded twice, or no alert.
+    fn open_string(&mut self, text: &str, relayed: bool, depth: usize) {
+        let is_json = text.trim_start().starts_with(['{', '[', '"']);
+        match if is_json { parse(text) } else { Err(NOT_AN_OBJECT) } {
+            Ok(values) => values.into_iter().for_each(|value| self.open_value(value, relayed, depth)),
+            Err(error) => {
+                let error = if error.is_damaged() { error } else { NOT_AN_OBJECT };
+                self.refuse(error, relayed, key_text::in_text(text).is_some());
+            }
+        }
+    }
+
+    /// Opens the message in a record. AWS writes it as text. Tools that decode it write an object or array.
+    fn open_inner(&mut self, mut record: Value, pointer: &str, field: &'static str, depth: usize) {
+        match record.pointer_mut(pointer).map(Value::take) {
+            Some(Value::String(text)) => self.open_text(&text, true, depth),
+            Some(inner @ (Value::Object(_) | Value::Array(_))) => self.open_value(inner, true, depth),
+            _ => self.refuse_value(EnvelopeError::NoText { field }, true, &record),
+        }
     }
 }
 
@@ -233,10 +283,6 @@ const NOT_AN_OBJECT: EnvelopeError = EnvelopeError::NotAnObject { kind: "a strin
 fn is_cut_short(text: &str) -> bool {
     let text = text.trim_start();
     text.starts_with('{') || text.starts_with("[{")
-}
-
-fn refused(error: EnvelopeError, relayed: bool, holds_key: bool) -> Message {
-    Message { opened: Err(error), relayed, holds_key }
 }
 
 /// Takes an event out of `fields`, or leaves them as they are if it is none.

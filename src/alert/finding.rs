@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use super::taken::Taken;
 use super::{
     Alert, Exposure, Hint, Ignored, Origin, Unactionable, Unreadable, distinct, distinct_hints, hint, is_key_id, keys,
     owner,
@@ -43,13 +44,15 @@ pub(super) fn read_all(
     value: &Value,
     source: &str,
     field: &'static str,
-    read_one: impl FnMut(&Value) -> Vec<Alert>,
+    read_one: impl Fn(&Value) -> Vec<Alert>,
 ) -> Vec<Alert> {
     let findings = listed(value);
     if findings.is_empty() {
         return vec![Alert::without_key(Origin::of(source), Unreadable::Missing { field })];
     }
-    findings.into_iter().flat_map(read_one).collect()
+    let mut taken = Taken::default();
+    findings.into_iter().for_each(|finding| taken.value(finding, 1, || read_one(finding)));
+    taken.into_alerts()
 }
 
 /// Returns the value at a path in API casing (`accountId`) or in that of the CLI and boto3 (`AccountId`), which tools

@@ -9,6 +9,9 @@ use crate::names::AccessKeyId;
 /// Prefix of long-term keys.
 const PREFIX: &str = "AKIA";
 
+/// First characters of the base64 of [`PREFIX`].
+const PREFIX_IN_BASE64: &str = "QUtJ";
+
 /// Length of a key ID.
 const LENGTH: usize = 20;
 
@@ -20,6 +23,17 @@ pub(super) fn in_value(value: &Value) -> Option<AccessKeyId> {
 /// Returns the first key ID in a text, also in JSON text that escapes its letters.
 pub(super) fn in_text(text: &str) -> Option<AccessKeyId> {
     in_text_to(text, MAX_DEPTH)
+}
+
+/// Tests for text that can be a key ID in a key field: the prefix of key IDs, or its base64, which old results of
+/// TruffleHog have. Without it, no parser exposes a key of this value.
+pub(super) fn may_be_in(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains(PREFIX) || text.contains(PREFIX_IN_BASE64),
+        Value::Array(values) => values.iter().any(may_be_in),
+        Value::Object(fields) => fields.values().any(may_be_in),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 fn in_value_to(value: &Value, depth: usize) -> Option<AccessKeyId> {

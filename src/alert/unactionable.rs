@@ -6,6 +6,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::alert::envelope::{ACCEPTED, EnvelopeError, kind};
+use crate::alert::taken::MAX_ALERTS;
 use crate::names::{AccessKeyId, NameError};
 use crate::safe_text::SafeText;
 
@@ -90,6 +91,14 @@ pub enum Ignored {
         source_name: &'static str,
         /// Change, in the source's own words.
         action: SafeText,
+    },
+    /// Equal alerts of one message.
+    #[error("{reason} ({count} equal alerts in one message)")]
+    Repeated {
+        /// Reason of each.
+        reason: Box<Ignored>,
+        /// Number of the alerts.
+        count: usize,
     },
     /// A temporary STS credential.
     #[error("the key {0}")]
@@ -193,6 +202,23 @@ pub enum Unreadable {
         /// Number of accounts.
         owners: usize,
     },
+    /// Equal alerts of one message.
+    #[error("{reason} ({count} equal alerts in one message)")]
+    Repeated {
+        /// Reason of each.
+        reason: Box<Unreadable>,
+        /// Number of the alerts.
+        count: usize,
+    },
+    /// Alerts beyond the limit of one message. They may name keys.
+    #[error(
+        "{count} further alerts of this message were not taken, because at most {MAX_ALERTS} are taken from one message: \
+         send it again in parts, or delete the keys that it names by hand"
+    )]
+    Rest {
+        /// Number of the alerts.
+        count: usize,
+    },
     /// An event that no parser of this version accepts.
     #[error("no reader for detail-type {detail_type:?} from source {source_name:?}; accepted: {ACCEPTED}")]
     UnknownEvent {
@@ -201,6 +227,17 @@ pub enum Unreadable {
         /// `source` of the event.
         source_name: String,
     },
+}
+
+impl Unactionable {
+    /// Returns the number of alerts that this reason is given for.
+    pub fn alerts(&self) -> usize {
+        match self {
+            Self::Ignored(Ignored::Repeated { count, .. })
+            | Self::Unreadable(Unreadable::Repeated { count, .. } | Unreadable::Rest { count }) => *count,
+            _ => 1,
+        }
+    }
 }
 
 impl Unreadable {

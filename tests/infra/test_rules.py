@@ -78,6 +78,7 @@ BY_FILE = {
     "sqs-encoded-twice.json": (None, None, "what Lambda gets from SQS"),
     "sqs-sns-raw.json": (None, None, "what Lambda gets from SQS"),
     "sqs-sns.json": (None, None, "what Lambda gets from SQS"),
+    "sqs-junk.json": (None, None, "what Lambda gets from SQS"),
     "sqs-unknown-with-key.json": (None, None, "what Lambda gets from SQS"),
     "trufflehog.json": (None, None, "a scanner's own result"),
     "trusted-advisor-exposed-access-keys.json": (TRUSTED_ADVISOR, FORWARDED, "a key found in public"),

@@ -143,3 +143,41 @@ async fn sns_notification_returns_plain_response() {
     assert_eq!(outcomes(&lines), ["ignored"]);
     assert!(result.is_ok());
 }
+
+/// One message with 51,200 values, and nine alerts beside it.
+#[tokio::test(start_paused = true)]
+async fn junk_message_makes_one_record() {
+    let keys: Vec<String> = (0..9).map(|number| format!("AKIA{number:0>16}")).collect();
+    let mut scene = Scene::new().await;
+    for (number, key) in keys.iter().enumerate() {
+        scene = scene.seeded("us-east-1", &format!("bucket-{number}"), &[key]);
+    }
+    let alert =
+        |number: usize| json!({"accessKeyId": keys[number], "bucketName": format!("bucket-{number}")}).to_string();
+    let mut bodies: Vec<_> = (0..9).map(|number| ("alert", alert(number))).collect();
+    bodies.insert(0, ("junk", "1 ".repeat(51_200)));
+    let (lines, result) = scene.deliver(&sqs_event(&bodies)).await;
+    let mut found = outcomes(&lines);
+    found.sort_unstable();
+    assert_eq!(found, [&["ignored"][..], &["revoked"; 9]].concat());
+    let junk = lines.iter().find(|line| line["audit"]["status_code"] == "ignored").unwrap();
+    let message = junk["audit"]["message"].as_str().unwrap();
+    assert!(message.contains("(51200 equal alerts in one message)"), "{message}");
+    assert_eq!(serde_json::to_value(result.unwrap()).unwrap(), json!({"batchItemFailures": []}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn alerts_beyond_limit_are_one_record() {
+    let scene = Scene::with_key_on_photos().await;
+    let unreadable = (0..150).map(|number| json!({"accessKeyId": KEY, format!("unknown{number}"): 1}).to_string());
+    let mut values: Vec<String> = unreadable.collect();
+    values.push(manual_event().to_string());
+    let (lines, result) = scene.deliver(&sqs_event(&[("1", values.join("\n"))])).await;
+    let found = outcomes(&lines);
+    assert_eq!((found.len(), found.iter().filter(|outcome| **outcome == "unreadable").count()), (101, 100));
+    let rest = lines.iter().filter_map(|line| line["audit"]["message"].as_str()).find(|text| text.contains("further"));
+    assert!(rest.unwrap().contains("51 further alerts of this message were not taken"), "{rest:?}");
+    assert_eq!(scene.keys("us-east-1", "photos"), [SIBLING]);
+    let response = serde_json::to_value(result.unwrap()).unwrap();
+    assert_eq!(response, json!({"batchItemFailures": [{"itemIdentifier": "1"}]}));
+}

@@ -10,6 +10,7 @@ mod absent;
 mod alerts {
     mod deliveries;
     mod held;
+    mod large;
     mod properties;
     mod sources;
 }
