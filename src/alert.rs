@@ -17,6 +17,7 @@ mod key_text;
 mod ocsf;
 mod scanner;
 mod security_hub;
+mod sender;
 mod taken;
 #[cfg(test)]
 mod testing;
@@ -99,19 +100,20 @@ pub struct Hint {
     pub region: Option<Region>,
 }
 
-/// Parses the messages of one delivery: at most a hundred alerts, and one that counts the rest. If they name more than `max_keys` keys, no key is exposed.
-pub fn read(messages: &[Message], max_keys: usize) -> Vec<Alert> {
+/// Parses the messages of one delivery: at most a hundred alerts, and one that counts the rest. If they name more than
+/// `max_keys` keys, no key is exposed. `own` is the function's account, if it is known.
+pub fn read(messages: &[Message], max_keys: usize, own: Option<&AccountId>) -> Vec<Alert> {
     let mut taken = Taken::default();
     for message in messages {
         match &message.opened {
-            Ok(Envelope::Bare(value)) => taken.value(value, message.count, || read_message(message)),
+            Ok(Envelope::Bare(value)) => taken.value(value, message.count, || read_message(message, own)),
             Ok(Envelope::EventBridge { event, .. }) => {
                 let resources = event.resources.iter().flatten();
                 let may_expose =
                     key_text::may_be_in(&event.detail) || resources.into_iter().any(|text| is_key_id(text));
-                taken.event(may_expose, || read_message(message));
+                taken.event(may_expose, || read_message(message, own));
             }
-            Err(_) => read_message(message).into_iter().for_each(|alert| taken.add(alert, message.count)),
+            Err(_) => read_message(message, own).into_iter().for_each(|alert| taken.add(alert, message.count)),
         }
     }
     let mut alerts = taken.into_alerts();
@@ -172,7 +174,7 @@ struct Merged {
     to_delete: bool,
 }
 
-fn read_message(message: &Message) -> Vec<Alert> {
+fn read_message(message: &Message, own: Option<&AccountId>) -> Vec<Alert> {
     let foreign = |what: String| vec![Alert::without_key(Origin::default(), Ignored::Foreign(what))];
     match &message.opened {
         // A message with a key ID anywhere in it is never foreign: if no parser knows it, a person must look.
@@ -181,9 +183,9 @@ fn read_message(message: &Message) -> Vec<Alert> {
             (Envelope::Bare(_), Some(key)) => {
                 vec![Alert::without_key(Origin::default(), Unreadable::Stray { key })]
             }
-            (Envelope::EventBridge { .. }, Some(_)) => read_envelope(envelope),
+            (Envelope::EventBridge { .. }, Some(_)) => read_envelope(envelope, own),
         },
-        Ok(envelope) => read_envelope(envelope),
+        Ok(envelope) => read_envelope(envelope, own),
         // On a queue too, text that begins like an event is a damaged event.
         Err(error) if message.relayed && !message.holds_key && !error.is_damaged() => foreign(error.to_string()),
         Err(error) => vec![Alert::without_key(Origin::default(), Unreadable::Envelope(error.clone()))],
@@ -209,7 +211,7 @@ fn stray_key(envelope: &Envelope) -> Option<AccessKeyId> {
     }
 }
 
-fn read_envelope(envelope: &Envelope) -> Vec<Alert> {
+fn read_envelope(envelope: &Envelope, own: Option<&AccountId>) -> Vec<Alert> {
     let (mut alerts, event_id, sent_at) = match envelope {
         Envelope::Bare(value) => {
             (recognise(value).map_or_else(|| direct::read(value), |reader| reader(value)), None, None)
@@ -231,6 +233,11 @@ fn read_envelope(envelope: &Envelope) -> Vec<Alert> {
             for origin in alerts.iter_mut().map(|alert| &mut alert.origin) {
                 origin.source = Some(SafeText::of(&event.source));
                 origin.kind.get_or_insert_with(|| SafeText::of(&event.detail_type));
+            }
+            if let Some(reason) = sender::refusal(event, own) {
+                alerts.iter_mut().filter(|alert| alert.exposures.is_ok()).for_each(|alert| {
+                    alert.exposures = Err(reason.clone().into());
+                });
             }
             (alerts, event.id.as_deref(), *time)
         }

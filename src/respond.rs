@@ -109,7 +109,8 @@ impl Responder {
 
     /// Parses messages that are answered together. No message stands for a payload that could not be opened.
     fn item(&self, id: Option<String>, messages: &[Message], invocation: &Invocation) -> Item {
-        let alerts = without_panic(|| alert::read(messages, self.policy.max_keys)).filter(|alerts| !alerts.is_empty());
+        let read = || alert::read(messages, self.policy.max_keys, invocation.account.as_ref());
+        let alerts = without_panic(read).filter(|alerts| !alerts.is_empty());
         let panicked = || vec![Alert { origin: Origin::default(), exposures: Err(Unreadable::Panicked.into()) }];
         let invocation = Invocation { message_id: id.clone(), ..invocation.clone() };
         Item { id, invocation, alerts: alerts.unwrap_or_else(panicked) }

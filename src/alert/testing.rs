@@ -27,7 +27,7 @@ pub(super) fn changed(mut sample: Value, changes: &[(&str, Value)]) -> Value {
 /// Parses the payload of one invocation that is not an SQS batch.
 pub(super) fn read_payload(payload: &Value) -> Vec<Alert> {
     match open(&payload.to_string()) {
-        Delivery::Together(messages) => super::read(&messages, 20),
+        Delivery::Together(messages) => super::read(&messages, 20, None),
         Delivery::Queue(_) => panic!("{payload} is a batch"),
     }
 }

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::alert::envelope::{ACCEPTED, EnvelopeError, kind};
 use crate::alert::taken::MAX_ALERTS;
-use crate::names::{AccessKeyId, NameError};
+use crate::names::{AccessKeyId, AccountId, NameError};
 use crate::safe_text::SafeText;
 
 /// Reason why an alert has no key to act on.
@@ -191,6 +191,17 @@ pub enum Unreadable {
     Forged {
         /// Field that contradicts the claim.
         field: &'static str,
+    },
+    /// An event that another account forwards, with a finding on a third account.
+    #[error(
+        "account {sender} forwards it, and it is about account {subject}: another account may forward what is about \
+         itself; if the key leaked, send a manual event with it"
+    )]
+    ThirdAccount {
+        /// Account that the event comes from, as EventBridge says.
+        sender: AccountId,
+        /// Account that the finding is about, as it says.
+        subject: AccountId,
     },
     /// Alerts of one delivery that name several accounts as the owner of the key.
     #[error(

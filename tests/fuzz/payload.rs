@@ -45,7 +45,7 @@ fuzz_target!(|bytes: &[u8]| {
 /// Checks the alerts of messages that are parsed together.
 fn check(payload: &str, messages: &[Message]) {
     assert!(!messages.is_empty(), "delivery without a message, so there would be no record");
-    let alerts = alert::read(messages, MAX_KEYS);
+    let alerts = alert::read(messages, MAX_KEYS, None);
     assert!(!alerts.is_empty(), "delivery without an alert, so there would be no record");
     let mut keys = HashSet::new();
     for alert in &alerts {

@@ -47,6 +47,7 @@ BY_FILE = {
     "guardduty-s3-exfiltration.json": (GUARDDUTY, FORWARDED, "key and bucket"),
     "guardduty-sample.json": (GUARDDUTY, FORWARDED, "how people try out a deployment"),
     "guardduty-temporary-credential.json": (None, FORWARDED, "no bucket has an ASIA credential"),
+    "guardduty-third-account.json": (GUARDDUTY, FORWARDED, "the function must refuse it loudly"),
     "guardduty-unknown-type.json": (GUARDDUTY, FORWARDED, "the function must refuse it loudly"),
     "health-credentials-exposed.json": (HEALTH, FORWARDED, "a key found in public"),
     "health-instance-retirement.json": (None, FORWARDED, "about an instance"),

@@ -218,3 +218,38 @@ async fn unknown_guardduty_type_with_key_is_an_error() {
         assert_eq!(outcome(&finding).await, expected, "{kind}");
     }
 }
+
+/// A bus of another account forwards what it got. Its `account` is set by AWS.
+#[tokio::test(start_paused = true)]
+async fn forwarded_finding_on_third_account_is_refused() {
+    const SENDER: &str = "111122223333";
+    const THIRD: &str = "777788889999";
+    let own = "012345678912";
+    let finding = |sender: &str, subject: &str| {
+        let mut event = event("guardduty-s3-exfiltration");
+        (event["account"], event["detail"]["accountId"]) = (sender.into(), subject.into());
+        event
+    };
+    for (sender, subject, refused) in [
+        (SENDER, THIRD, true),
+        (SENDER, SENDER, false),
+        (SENDER, own, false),
+        // The delegated administrator gets the findings of its members.
+        (own, THIRD, false),
+    ] {
+        let (outcomes, deleted) = outcomes(&finding(sender, subject)).await;
+        assert_eq!((outcomes[0] == "unreadable", deleted), (refused, !refused), "{sender} on {subject}: {outcomes:?}");
+    }
+    let answer = Scene::with_key_on_photos().await.respond(&finding(SENDER, THIRD)).await;
+    assert!(answer.message().contains(SENDER) && answer.message().contains(THIRD), "{}", answer.message());
+    let mut imported = event("security-hub-imported");
+    (imported["account"], imported["detail"]["findings"][0]["AwsAccountId"]) = (SENDER.into(), THIRD.into());
+    let mut ocsf = event("security-hub-v2");
+    ocsf["account"] = SENDER.into();
+    ocsf["detail"]["findings"][0]["cloud"]["account"]["uid"] = THIRD.into();
+    let mut health = event("health-credentials-exposed");
+    (health["account"], health["detail"]["affectedAccount"]) = (SENDER.into(), THIRD.into());
+    for event in [imported, ocsf, health] {
+        assert_eq!(outcome(&event).await, "unreadable", "{event}");
+    }
+}

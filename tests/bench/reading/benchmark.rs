@@ -45,8 +45,8 @@ fn reading(criterion: &mut Criterion) {
 
 fn read(payload: &str) -> Vec<Alert> {
     match envelope::open(payload) {
-        Delivery::Together(messages) => alert::read(&messages, 20),
-        Delivery::Queue(items) => items.iter().flat_map(|item| alert::read(&item.messages, 20)).collect(),
+        Delivery::Together(messages) => alert::read(&messages, 20, None),
+        Delivery::Queue(items) => items.iter().flat_map(|item| alert::read(&item.messages, 20, None)).collect(),
     }
 }
 

@@ -200,8 +200,8 @@ impl Report {
 
 fn read(payload: &str) -> Vec<Alert> {
     match envelope::open(payload) {
-        Delivery::Together(messages) => alert::read(&messages, MAX_KEYS),
-        Delivery::Queue(items) => items.iter().flat_map(|item| alert::read(&item.messages, MAX_KEYS)).collect(),
+        Delivery::Together(messages) => alert::read(&messages, MAX_KEYS, None),
+        Delivery::Queue(items) => items.iter().flat_map(|item| alert::read(&item.messages, MAX_KEYS, None)).collect(),
     }
 }
 

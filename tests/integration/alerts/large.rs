@@ -79,7 +79,7 @@ fn largest_message_is_parsed_at_once() {
         let payload = json!({"Records": [{"messageId": "m", "eventSource": "aws:sqs", "body": body}]}).to_string();
         let started = Instant::now();
         let Delivery::Queue(items) = envelope::open(&payload) else { panic!("{name}: not a batch") };
-        let alerts = alert::read(&items[0].messages, 20);
+        let alerts = alert::read(&items[0].messages, 20, None);
         let took = started.elapsed();
         println!("{name}: {} messages, {} alerts, {took:?}", items[0].messages.len(), alerts.len());
         assert!(!alerts.is_empty() && alerts.len() <= 101, "{name}: {} alerts", alerts.len());

@@ -70,7 +70,7 @@ fn groups(payload: &str) -> Vec<Vec<Message>> {
 }
 
 fn read(payload: &str) -> Vec<Alert> {
-    groups(payload).iter().flat_map(|messages| alert::read(messages, MAX_KEYS)).collect()
+    groups(payload).iter().flat_map(|messages| alert::read(messages, MAX_KEYS, None)).collect()
 }
 
 /// Comparable form of an exposure: key, buckets, accounts, Regions.
@@ -98,7 +98,7 @@ fn check_any_payload(payload: &str) -> Result<(), TestCaseError> {
     prop_assert!(!groups.is_empty(), "empty delivery");
     for messages in &groups {
         prop_assert!(!messages.is_empty(), "delivery or item without a message");
-        let together = alert::read(messages, usize::MAX);
+        let together = alert::read(messages, usize::MAX, None);
         prop_assert!(!together.is_empty(), "delivery or item without an alert");
         let keys = |alerts: &[Alert]| -> Vec<AccessKeyId> {
             let exposures = alerts.iter().filter_map(|alert| alert.exposures.as_ref().ok()).flatten();
@@ -115,7 +115,7 @@ fn check_any_payload(payload: &str) -> Result<(), TestCaseError> {
         // Parsing messages together loses nothing: each has an alert, or its keys are in the alert of another message.
         let mut unactionable = 0;
         for message in messages {
-            let alone = alert::read(std::slice::from_ref(message), usize::MAX);
+            let alone = alert::read(std::slice::from_ref(message), usize::MAX, None);
             prop_assert!(!alone.is_empty(), "message without an alert");
             prop_assert!(keys(&alone).iter().all(|key| distinct.contains(key)), "key lost in the merge");
             unactionable += counted(&alone);
@@ -128,7 +128,7 @@ fn check_any_payload(payload: &str) -> Result<(), TestCaseError> {
 
         // The limit stops all keys or none.
         for most in [1, MAX_KEYS] {
-            let limited = alert::read(messages, most);
+            let limited = alert::read(messages, most, None);
             let too_many = limited.iter().filter(|one| matches!(one.exposures, Err(Unactionable::TooMany(_)))).count();
             if named.len() > most {
                 prop_assert_eq!((limited.len(), too_many), (1, 1));
@@ -332,7 +332,7 @@ proptest! {
         alerts.extend(alone.iter().map(|key| json!({"accessKeyId": key})));
         alerts.extend(keys.iter().filter(|_| choices.yes()).map(|key| json!({"accessKeyId": key})));
         let messages = groups(&Value::Array(alerts).to_string()).remove(0);
-        let alerts = alert::read(&messages, most);
+        let alerts = alert::read(&messages, most, None);
         let actionable = alerts.iter().filter_map(|alert| alert.exposures.as_ref().ok()).flatten().count();
         if count > most {
             prop_assert_eq!((alerts.len(), actionable), (1, 0));
