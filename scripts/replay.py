@@ -1,7 +1,8 @@
 """`make replay`: alerts that wait in a queue or an archive -> the function once more. Every repeat is harmless.
 
     --queue failures   what could not be delivered or failed for good: each message goes to the function, and leaves the
-                       queue only when the function succeeded
+                       queue only when the function succeeded. No message is sent twice: the run stops at the first
+                       one that the queue delivers again
     --queue alerts     messages that failed three times go back to the queue for alerts
     --archive ...      what came to a bus between two times goes to this stack's rules on that bus, and to no other's
 
@@ -11,11 +12,16 @@
 """
 
 import json
+import signal
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import function
+from botocore.exceptions import BotoCoreError, ClientError
 from stack import NOT_DONE, OK, WRONG_USE, Stack, Trouble, arguments, run
 
 # Outputs with the names of the archives.
@@ -62,45 +68,119 @@ def moment(text: str) -> datetime:
 
 
 def failures(stack: Stack, drop_records: bool) -> int:
-    sqs, queue = stack.client("sqs"), stack["FailureQueueUrl"]
-    done, left = 0, []
-    while messages := receive(sqs, queue):
-        for message in messages:
-            try:
+    replay = Run(stack.client("sqs"), stack["FailureQueueUrl"])
+    interrupts = Interrupts()
+    try:
+        while message := replay.receive():
+            if replay.is_repeated(message):
+                return replay.stop(message)
+            replay.hold(message)
+            with interrupts.allowed():
                 told, remove = handle(stack, message, drop_records)
-            except Exception:
-                release(sqs, queue, left + [message["ReceiptHandle"]])
-                raise
             print(f"{message['MessageId']}: {told}", flush=True)
             if remove:
-                sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-                done += 1
-            else:
-                left.append(message["ReceiptHandle"])
-    release(sqs, queue, left)
-    print(f"{done} messages done and removed, {len(left)} left in the queue")
-    return NOT_DONE if left else OK
+                replay.delete(message)
+        return NOT_DONE if replay.left else OK
+    finally:
+        replay.end()
 
 
-def receive(sqs: Any, queue: str) -> list[dict[str, Any]]:
-    """One message at a time: the next one's time does not run while the function works on this one."""
-    received = sqs.receive_message(
-        QueueUrl=queue,
-        MaxNumberOfMessages=1,
-        WaitTimeSeconds=2,
-        VisibilityTimeout=HIDDEN_SECONDS,
-    )
-    return received.get("Messages", [])
+class Run:
+    """Messages of one run. Each is sent to the function at most once."""
+
+    def __init__(self, sqs: Any, queue: str) -> None:
+        self.sqs, self.queue = sqs, queue
+        # Deleted messages, and the receipt handles of those that were received and not deleted, by message ID.
+        self.done: set[str] = set()
+        self.left: dict[str, str] = {}
+        # Whether the queue had no more messages.
+        self.is_complete = False
+
+    def receive(self) -> dict[str, Any] | None:
+        """Receives one message at a time: the next one's time does not run while the function works on this one."""
+        received = self.sqs.receive_message(
+            QueueUrl=self.queue,
+            MaxNumberOfMessages=1,
+            WaitTimeSeconds=2,
+            VisibilityTimeout=HIDDEN_SECONDS,
+        )
+        messages = received.get("Messages", [])
+        self.is_complete = not messages
+        return messages[0] if messages else None
+
+    def is_repeated(self, message: dict[str, Any]) -> bool:
+        return message["MessageId"] in self.done or message["MessageId"] in self.left
+
+    def hold(self, message: dict[str, Any]) -> None:
+        self.left[message["MessageId"]] = message["ReceiptHandle"]
+
+    def delete(self, message: dict[str, Any]) -> None:
+        self.sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=message["ReceiptHandle"])
+        self.left.pop(message["MessageId"], None)
+        self.done.add(message["MessageId"])
+
+    def stop(self, message: dict[str, Any]) -> int:
+        """Ends the run at a repeated message: from here on, the queue may deliver only what this run has tried."""
+        if message["MessageId"] in self.done:
+            # SQS may deliver a deleted message once more (SQS guide, "Amazon SQS at-least-once delivery").
+            self.delete(message)
+        else:
+            # SQS accepts the newest receipt handle only.
+            self.hold(message)
+        print(f"Stopped: message {message['MessageId']} was received a second time, and no message is sent twice.")
+        return NOT_DONE
+
+    def end(self) -> None:
+        """Makes what is left visible at once, for the alarm as well, and prints it."""
+        for handle in self.left.values():
+            # Fails for a message whose timeout is over: it is visible already.
+            with suppress(ClientError):
+                self.sqs.change_message_visibility(QueueUrl=self.queue, ReceiptHandle=handle, VisibilityTimeout=0)
+        if self.left:
+            print(f"Left: {', '.join(self.left)}")
+        if not self.is_complete:
+            with suppress(BotoCoreError, ClientError):
+                count = message_count(self.sqs, self.queue)
+                print(f"About {count} messages are visible in the queue, with those that this run did not try.")
+        print(f"{len(self.done)} messages done and removed, {len(self.left)} left in the queue", flush=True)
 
 
-def release(sqs: Any, queue: str, handles: list[str]) -> None:
-    """What failed is seen again at once, by the alarm as well."""
-    for handle in handles:
+def message_count(sqs: Any, queue: str) -> str:
+    name = "ApproximateNumberOfMessages"
+    return sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=[name])["Attributes"][name]
+
+
+class Interrupts:
+    """Ctrl-C and SIGTERM, which wait until no call to SQS is in flight: its answer may have a message to release."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self.is_allowed = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self.note)
+
+    def note(self, number: int, _: Any) -> None:
+        self.number = number
+        if self.is_allowed:
+            self.interrupt()
+
+    def interrupt(self) -> None:
+        # Once only, so that a second Ctrl-C does not stop the release of messages.
+        self.is_allowed = False
+        if self.number == signal.SIGTERM:
+            sys.exit(128 + signal.SIGTERM)
+        raise KeyboardInterrupt
+
+    @contextmanager
+    def allowed(self) -> Iterator[None]:
+        """Lets a signal interrupt the block, also one that came before it."""
+        self.is_allowed = True
+        if self.number is not None:
+            self.interrupt()
         try:
-            sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=handle, VisibilityTimeout=0)
-        except sqs.exceptions.ClientError:
-            # It is visible by itself already.
-            continue
+            yield
+        finally:
+            self.is_allowed = False
 
 
 def handle(stack: Stack, message: dict[str, Any], drop_records: bool) -> tuple[str, bool]:

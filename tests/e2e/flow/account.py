@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 
 import boto3
 import harness
+from moto.sqs.models import sqs_backends
 
 ROOT = Path(__file__).resolve().parents[3]
 STACK = "lightsail-key-responder"
@@ -162,6 +163,11 @@ class Account:
         name = "ApproximateNumberOfMessages"
         found = self.sqs.get_queue_attributes(QueueUrl=self.queues[queue], AttributeNames=[name])
         return int(found["Attributes"][name])
+
+    def end_visibility_timeouts(self, queue: str) -> None:
+        """Makes every message of a queue visible, as SQS does when the visibility timeout is over."""
+        for message in sqs_backends[harness.ACCOUNT][harness.REGION].get_queue(queue)._messages:
+            message.change_visibility(0)
 
     def take_all(self, queue: str) -> list[Any]:
         """Everything in a queue, read as JSON and removed."""
@@ -383,7 +389,9 @@ class Operator:
                 for name, value in {**headers, "Content-Length": str(len(text.encode()))}.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(text.encode())
+                # A command that is interrupted does not wait for its answer.
+                with suppress(BrokenPipeError):
+                    self.wfile.write(text.encode())
 
             def log_message(self, *_: object) -> None:
                 pass

@@ -2,14 +2,17 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
+from concurrent.futures import Future
 
 import account
 import cases
 import harness
 import pytest
 from account import ALERT_BUS, ROOT
+from moto.sqs.models import SQSBackend
 
 BUCKET, REGION = "drill-bucket", "eu-west-1"
 OTHER = "AKIAI44QH8DHBEXAMPLE"
@@ -162,6 +165,137 @@ def test_replay_of_failures_removes_only_successes(operator, running, lightsail)
 
     dropped = operator.run("replay", "--queue", "failures", "--drop-records")
     assert dropped.stdout.endswith("1 messages done and removed, 2 left in the queue\n")
+
+
+class Failing:
+    """A function that fails every event, after something else has happened."""
+
+    def __init__(self, meanwhile) -> None:
+        self.meanwhile, self.events = meanwhile, []
+
+    def invoke(self, event: bytes) -> harness.Answer:
+        self.events.append(json.loads(event))
+        self.meanwhile()
+        error = {"errorType": "Responder.Failed", "errorMessage": "AWS refused the delete"}
+        return harness.Answer(200, json.dumps(error), 0.0)
+
+
+class Succeeding:
+    """A function that succeeds with every event."""
+
+    def invoke(self, event: bytes) -> harness.Answer:
+        return harness.Answer(200, '{"batchItemFailures": []}', 0.0)
+
+
+def waiting_alerts(deployed, count):
+    alerts = [{"accessKeyId": OTHER, "reason": str(number)} for number in range(count)]
+    for alert in alerts:
+        deployed.send("FailureQueue", json.dumps(alert))
+    return alerts
+
+
+def replay_of_failures(operator):
+    return subprocess.Popen(
+        operator.command("replay", "--queue", "failures"),
+        env=harness.child_environment(operator.environment),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_replay_stops_at_message_seen_twice(operator):
+    deployed = operator.account
+    alerts = waiting_alerts(deployed, 3)
+
+    def time_passes() -> None:
+        # The bound ends a replay that does not stop.
+        if 2 <= len(operator.function.events) < 10:
+            deployed.end_visibility_timeouts("FailureQueue")
+
+    operator.function = Failing(time_passes)
+    result = operator.run("replay", "--queue", "failures")
+
+    assert result.returncode == 1, result.stderr
+    assert operator.function.events == alerts[:2], "no message is invoked twice"
+    first, second = re.findall(r"^(\S+): left: Responder.Failed", result.stdout, re.M)
+    assert f"Stopped: message {first} was received a second time" in result.stdout
+    assert f"\nLeft: {first}, {second}\n" in result.stdout
+    assert "About 3 messages are visible in the queue" in result.stdout
+    assert result.stdout.endswith("0 messages done and removed, 2 left in the queue\n")
+    assert deployed.waiting("FailureQueue") == 3
+
+
+def test_replay_does_not_repeat_removed_message(operator, monkeypatch):
+    # SQS may deliver a message again after its deletion (SQS guide, "At-least-once delivery").
+    deployed = operator.account
+    waiting_alerts(deployed, 1)
+    delete, deletes = SQSBackend.delete_message, []
+
+    def delete_at_second_call(self, *given) -> None:
+        deletes.append(given)
+        if len(deletes) > 1:
+            return delete(self, *given)
+        deployed.end_visibility_timeouts("FailureQueue")
+
+    monkeypatch.setattr(SQSBackend, "delete_message", delete_at_second_call)
+    operator.function = Succeeding()
+    result = operator.run("replay", "--queue", "failures")
+
+    assert (result.returncode, result.stderr) == (1, "")
+    assert len(operator.invoked) == 1
+    assert "was received a second time" in result.stdout
+    assert result.stdout.endswith("1 messages done and removed, 0 left in the queue\n")
+    assert deployed.waiting("FailureQueue") == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "text"),
+    [(signal.SIGINT, 130, "replay.py: interrupted\n"), (signal.SIGTERM, 143, "")],
+    ids=["SIGINT", "SIGTERM"],
+)
+def test_interrupted_replay_leaves_messages_visible(number, code, text, operator):
+    deployed, started = operator.account, Future()
+    alerts = waiting_alerts(deployed, 3)
+
+    def interrupt() -> None:
+        if len(operator.function.events) == 2:
+            process = started.result(timeout=30)
+            process.send_signal(number)
+            process.wait(timeout=30)
+
+    operator.function = Failing(interrupt)
+    with replay_of_failures(operator) as process:
+        started.set_result(process)
+        said, errors = process.communicate(timeout=60)
+
+    assert (process.returncode, errors) == (code, text)
+    assert operator.function.events == alerts[:2]
+    assert said.endswith("0 messages done and removed, 2 left in the queue\n")
+    assert deployed.waiting("FailureQueue") == 3
+
+
+def test_replay_interrupted_while_receiving_keeps_message_visible(operator, monkeypatch):
+    # SQS has marked the message as received, and its answer is not there yet.
+    deployed, started = operator.account, Future()
+    waiting_alerts(deployed, 1)
+    receive = SQSBackend.receive_message
+
+    def receive_and_interrupt(self, *given, **named):
+        received = receive(self, *given, **named)
+        started.result(timeout=30).send_signal(signal.SIGINT)
+        return received
+
+    monkeypatch.setattr(SQSBackend, "receive_message", receive_and_interrupt)
+    operator.function = Succeeding()
+    with replay_of_failures(operator) as process:
+        started.set_result(process)
+        _, errors = process.communicate(timeout=60)
+
+    assert (process.returncode, errors) == (130, "replay.py: interrupted\n")
+    assert operator.invoked == []
+    assert deployed.waiting("FailureQueue") == 1
 
 
 def test_replay_of_alerts_moves_dead_letters_back(operator):
