@@ -58,7 +58,7 @@ impl RecordBus {
     pub(super) async fn publish(&self, records: &[&Record], deadline: Deadline) -> Result<(), Unpublished> {
         let deadline = deadline.at_most(self.timeouts.publish);
         let mut unpublished = Unpublished { records: 0, reason: String::new() };
-        for details in calls(records) {
+        for details in calls(details(records)) {
             if let Err(part) = self.put(details, deadline).await {
                 unpublished = Unpublished { records: unpublished.records + part.records, reason: part.reason };
             }
@@ -94,15 +94,19 @@ impl RecordBus {
     }
 }
 
-/// Splits records into calls within EventBridge's limits. A record that is too large gets a call of its own, which
+fn details(records: &[&Record]) -> impl Iterator<Item = Detail> {
+    // A record is plain data: if it could not be serialised, there would be no log line either.
+    let detail = |record: &&Record| Some(Detail { json: serde_json::to_string(record).ok()?, time: record.time() });
+    records.iter().filter_map(detail)
+}
+
+/// Splits details into calls within EventBridge's limits. A detail that is too large gets a call of its own, which
 /// EventBridge refuses.
-fn calls(records: &[&Record]) -> Vec<Vec<Detail>> {
+fn calls(details: impl Iterator<Item = Detail>) -> Vec<Vec<Detail>> {
     let mut calls: Vec<Vec<Detail>> = Vec::new();
     let mut bytes = 0;
-    for record in records {
-        // A record is plain data: if it could not be serialised, there would be no log line either.
-        let Ok(json) = serde_json::to_string(record) else { continue };
-        let size = json.len() + BESIDE_DETAIL;
+    for detail in details {
+        let size = detail.json.len() + BESIDE_DETAIL;
         let fits = calls.last().is_some_and(|call| call.len() < MAX_ENTRIES) && bytes + size <= MAX_BYTES;
         if !fits {
             calls.push(Vec::new());
@@ -110,8 +114,41 @@ fn calls(records: &[&Record]) -> Vec<Vec<Detail>> {
         }
         bytes += size;
         if let Some(call) = calls.last_mut() {
-            call.push(Detail { json, time: record.time() });
+            call.push(detail);
         }
     }
     calls
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Details of this many bytes each, with what an entry has beside them, are half a call.
+    const HALF: usize = MAX_BYTES / 2 - BESIDE_DETAIL;
+
+    /// Returns the number of entries in each call for details of these sizes.
+    fn entries(bytes: &[usize]) -> Vec<usize> {
+        let details = bytes.iter().map(|bytes| Detail { json: "x".repeat(*bytes), time: 0 });
+        calls(details).iter().map(Vec::len).collect()
+    }
+
+    #[test]
+    fn call_has_at_most_ten_entries() {
+        assert_eq!(entries(&[1; 23]), [10, 10, 3]);
+        assert_eq!(entries(&[1; 10]), [10]);
+        assert_eq!(entries(&[]), [0; 0]);
+    }
+
+    #[test]
+    fn call_has_at_most_256_kib() {
+        assert_eq!(entries(&[HALF, HALF]), [2]);
+        assert_eq!(entries(&[HALF, HALF + 1]), [1, 1]);
+        assert_eq!(entries(&[HALF, HALF + 1, HALF - 1, 1]), [1, 2, 1]);
+    }
+
+    #[test]
+    fn detail_that_is_too_large_has_own_call() {
+        assert_eq!(entries(&[1, MAX_BYTES, 1]), [1, 1, 1]);
+    }
 }
