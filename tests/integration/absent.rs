@@ -38,6 +38,20 @@ async fn duplicate_alert_waits_for_stale_list() {
     assert!(answer.unmapped("/verification/reads").as_u64().unwrap() > 1);
 }
 
+/// The list of the key's bucket is stale: an earlier invocation has deleted the key.
+#[tokio::test(start_paused = true)]
+async fn key_gone_after_sighting_is_already_absent() {
+    let scene = Scene::with(Settings::default(), &[("VERIFY_FOR", "0")]).await;
+    let scene = scene.seeded("us-east-1", "photos", &[KEY, SIBLING]);
+    let scene = scene.scripted(Script::new("DeleteBucketAccessKey", Fault::StillListed { reads: 5 }));
+    assert_eq!(scene.respond(&manual_event()).await.outcome(), "unconfirmed");
+    let answer = scene.with_new_function(&[]).respond(&key_only()).await;
+    assert_eq!((answer.outcome(), answer.unmapped("/bucket/found_by")), ("already_absent", &json!("search")));
+    let sighting =
+        "of bucket photos in us-east-1 is already gone: the search saw it there, and a moment later it was not listed";
+    assert!(answer.message().contains(sighting), "{}", answer.message());
+}
+
 #[tokio::test(start_paused = true)]
 async fn lost_delete_response_is_resolved_by_reading() {
     for fault in [Fault::ResetAfter, Fault::Truncated, Fault::NotJson, Fault::HttpStatus { status: 502 }] {

@@ -81,6 +81,21 @@ async fn server_error_may_have_taken_effect() {
     assert!(answer.message().contains("; it is still listed. "), "{}", answer.message());
 }
 
+/// The message names the possible effect only if no read shows it.
+#[tokio::test(start_paused = true)]
+async fn lost_delete_without_read_may_have_taken_effect() {
+    for (fault, effect) in [
+        (Fault::HttpStatus { status: 500 }, "; the delete may have taken effect. "),
+        (Fault::AccessDenied, "; nothing was deleted. "),
+    ] {
+        let scene = Scene::with_key_on_photos().await.scripted(every("DeleteBucketAccessKey", fault.clone()));
+        let scene = scene.scripted(every("GetBucketAccessKeys", Fault::AccessDenied));
+        let answer = scene.respond(&manual_event()).await;
+        assert_eq!(answer.outcome(), "failed", "{fault:?}");
+        assert!(answer.message().contains(effect), "{fault:?}: {}", answer.message());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn failed_operation_is_failed_with_its_error() {
     let fault = Fault::OperationFailed {
