@@ -186,3 +186,16 @@ async fn metrics_cover_only_measured_values() {
     assert_eq!((&incomplete["Outcome"], &incomplete["SearchesIncomplete"]), (&json!("search_incomplete"), &json!(1)));
     assert!(incomplete["InvocationToDelete"].is_null());
 }
+
+/// The search takes two round trips before the delete.
+#[tokio::test(start_paused = true)]
+async fn alert_to_delete_includes_time_before_invocation() {
+    let scene = Scene::with(Settings { latency_ms: 50, ..Settings::default() }, &[]).await;
+    let scene = scene.seeded("eu-west-1", "backups", &[KEY]);
+    let (lines, _) = scene.deliver(&event("guardduty-iam-compromised-credentials")).await;
+    let before = lines[0]["audit"]["unmapped"]["timing_ms"]["alert_to_invocation"].as_u64().unwrap();
+    let [from_alert, from_invocation] =
+        ["AlertToDelete", "InvocationToDelete"].map(|name| lines[0][name].as_u64().unwrap());
+    assert!(before > 0 && from_invocation >= 100, "{before}, {from_invocation}");
+    assert_eq!(from_alert, before + from_invocation);
+}

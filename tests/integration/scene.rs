@@ -1,5 +1,6 @@
 //! Test setup: a simulator, a responder that calls it, and the log that receives the records, in simulated time.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -211,20 +212,23 @@ impl Answer {
     }
 }
 
-/// Asserts the rules without which CloudWatch creates no metric: each name in a directive is a field at the root
-/// (CloudWatch user guide, "Specification: Embedded metric format").
+/// Asserts the rules without which CloudWatch creates no metric: each name in a directive is a field at the root, and
+/// each number at the root is in a directive (CloudWatch user guide, "Specification: Embedded metric format").
 fn assert_metrics(line: &Value) {
     let directives = line["_aws"]["CloudWatchMetrics"].as_array().unwrap();
     assert!(line["_aws"]["Timestamp"].is_i64() && !directives.is_empty(), "{line}");
+    let mut measured = BTreeSet::new();
     for directive in directives {
         assert_eq!(directive["Namespace"], "LightsailKeyResponder");
         let metrics = directive["Metrics"].as_array().unwrap();
         assert!(!metrics.is_empty(), "{line}");
-        let is_number = |metric: &Value| line[metric["Name"].as_str().unwrap()].is_u64();
-        assert!(metrics.iter().all(is_number), "{line}");
+        measured.extend(metrics.iter().map(|metric| metric["Name"].as_str().unwrap()));
         let mut dimensions = directive["Dimensions"].as_array().unwrap().iter().flat_map(|set| set.as_array().unwrap());
         assert!(dimensions.all(|name| line[name.as_str().unwrap()].is_string()), "{line}");
     }
+    let fields = line.as_object().unwrap().iter();
+    let numbers: BTreeSet<_> = fields.filter(|(_, value)| value.is_u64()).map(|(name, _)| name.as_str()).collect();
+    assert_eq!(numbers, measured, "{line}");
     let records = u64::from(line["audit"].is_object());
     assert_eq!((line["Records"].as_u64().unwrap_or(0), &line["FunctionName"]), (records, &json!("responder")));
     assert_eq!(line["Outcome"], line["audit"]["status_code"]);
