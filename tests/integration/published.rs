@@ -199,3 +199,19 @@ async fn alert_to_delete_includes_time_before_invocation() {
     assert!(before > 0 && from_invocation >= 100, "{before}, {from_invocation}");
     assert_eq!(from_alert, before + from_invocation);
 }
+
+#[tokio::test(start_paused = true)]
+async fn log_lines_have_time_of_configured_clock() {
+    let bus = Bus::start(&[], Reply::Denied);
+    let (lines, _) = scene(&bus).await.deliver(&manual_event()).await;
+    let at = |line: &Value| {
+        let timestamp: chrono::DateTime<chrono::Utc> = line["timestamp"].as_str().unwrap().parse().unwrap();
+        timestamp.timestamp_millis()
+    };
+    let recorded = lines[0]["audit"]["time"].as_i64().unwrap();
+    let publish_error = publish_error(&lines);
+    for time in [at(&lines[0]), at(publish_error), publish_error["_aws"]["Timestamp"].as_i64().unwrap()] {
+        // The clock of these tests starts on 2026-11-24, whatever the day is.
+        assert!((recorded..recorded + 60_000).contains(&time), "{recorded}, {time}");
+    }
+}
