@@ -5,8 +5,9 @@
 //! the seed. So an incident with hours of timeouts takes milliseconds, and the same seed gives the same requests at the
 //! same times.
 //!
-//! [`plan`] makes an incident of a seed, [`incident`] plays it, [`model`] judges it. [`alerts`] has the keys and what
-//! alerts say of them, [`weather`] the Regions that are slow, lossy or hung.
+//! [`plan`] makes an incident of a seed, [`incident`] plays it, [`model`] judges it, with
+//! [`reach`]. [`routes`] has the buckets and keys,
+//! [`alerts`] what alerts say of them, [`weather`] the Regions that are slow, lossy or hung.
 
 #![expect(clippy::unwrap_used, reason = "a simulation fails by panicking")]
 
@@ -16,6 +17,8 @@ pub mod incident;
 pub mod model;
 pub mod network;
 pub mod plan;
+pub mod reach;
+pub mod routes;
 pub mod totals;
 pub mod weather;
 pub mod world;
@@ -33,6 +36,10 @@ pub const MEMBER: &str = "111122223333";
 pub const REGION: &str = "us-east-1";
 /// See [`REGION`].
 pub const OTHER_REGION: &str = "eu-west-1";
+/// A Region that an account must opt in to, and can disable again.
+pub const OPT_IN_REGION: &str = "ap-east-1";
+/// A Region that is newer than the function.
+pub const NEW_REGION: &str = lightsail_simulator::Region::NEW;
 
 /// Start of every simulation, by the wall clock.
 pub fn start() -> DateTime<Utc> {

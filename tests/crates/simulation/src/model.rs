@@ -9,7 +9,10 @@ use serde_json::Value;
 
 use lightsail_simulator::{Dialect, OperationMemory, SeenRequest, UnusedAccount};
 
-use crate::alerts::{KEYS, Named};
+use crate::NEW_REGION;
+use crate::alerts::Named;
+use crate::reach::{is_told_as_not_enabled, reach_rules};
+use crate::routes::KEYS;
 use crate::world::{Delivery, KeyState};
 
 /// Maximum requests of one delivery, per exposed key and minute: polls with pauses of up to two seconds, each with up
@@ -129,7 +132,9 @@ pub fn broken_rules(delivery: &Delivery) -> Vec<String> {
     let at_most_twice = delivery.requests.iter().all(|seen| hits(&seen.operation) <= 2);
     // Not a fault, but nothing that this function can overcome in one delivery.
     let Dialect { operation_memory, unused_account, .. } = delivery.dialect;
-    let refused = (operation_memory, unused_account) != (OperationMemory::Kept, UnusedAccount::Empty);
+    let out_of_reach = |key: &KeyState| key.place.is_protected || key.place.is_disabled(delivery.dialect);
+    let refused = (operation_memory, unused_account) != (OperationMemory::Kept, UnusedAccount::Empty)
+        || delivery.keys.iter().any(out_of_reach);
     let gave_up = delivery.left > GAVE_UP_BEFORE && !delivery.lingers && !refused;
     rule(ok || !only_transient || !at_most_twice || !gave_up, "transient faults are overcome");
     broken
@@ -152,9 +157,10 @@ fn key_rules(delivery: &Delivery, named: &Named, key: &KeyState, broken: &mut Ve
     let deletes = || delivery.requests.iter().filter(|seen| is_delete(&seen.operation) && here(&seen.access_key_id));
 
     // Promise: never claim that a key is dead when it may be alive.
-    rule(!(ok && key.alive), "success means that the key is gone");
+    let out_of_reach = is_told_as_not_enabled(delivery, key, record);
+    rule(!(ok && key.alive) || out_of_reach, "success means that the key is gone");
     let absent = unmapped["verification"]["absent"].as_bool();
-    rule(!(absent == Some(true) && key.alive), "an existing key is not reported as absent");
+    rule(!(absent == Some(true) && key.alive) || out_of_reach, "an existing key is not reported as absent");
     let accepted = deletes().any(|seen| seen.status == Some(200));
     // AWS may accept the delete of a key that is gone already. Then the key was not seen before.
     let existed = key.alive_before || delivery.lingers || unmapped["access_key"]["evidence"] != "listed";
@@ -184,6 +190,7 @@ fn key_rules(delivery: &Delivery, named: &Named, key: &KeyState, broken: &mut Ve
         "an error after a delete reports that it may have taken effect",
     );
     place_rules(delivery, record, key, &mut rule);
+    reach_rules(delivery, named, key, record, &mut rule);
 }
 
 /// Rules about the account, Region and bucket that a record names.
@@ -225,7 +232,10 @@ fn place_rules(delivery: &Delivery, record: &Value, key: &KeyState, rule: &mut i
             let made = arrived(&unread["failure"], &place["account"], &place["region"]);
             rule(made, "what was not read belongs to a call in its account and Region");
             let accounts = delivery.alert.accounts();
-            let concerned = accounts.iter().any(|account| place["account"] == *account);
+            // A Region that Lightsail may not have is in no account.
+            let is_unknown = |region: &str| region == NEW_REGION && delivery.alert.names_region(region);
+            let concerned = accounts.iter().any(|account| place["account"] == *account)
+                || (place["account"].is_null() && place["region"].as_str().is_some_and(is_unknown));
             rule(concerned, "what was not read is in an account of the alert");
         }
     }
@@ -241,7 +251,11 @@ pub fn broken_history(deliveries: &[Delivery]) -> Vec<String> {
         deliveries.iter().rfind(naming).is_some_and(|last| {
             let mut of_key = last.named.iter().filter(|named| named.key == key.id);
             let failed = last.failed_messages().unwrap_or_default();
-            last.answer.is_err() || of_key.any(|named| named.message.as_ref().is_some_and(|id| failed.contains(id)))
+            last.answer.is_err()
+                || of_key.any(|named| {
+                    let is_failed = named.message.as_ref().is_some_and(|id| failed.contains(id));
+                    is_failed || is_told_as_not_enabled(last, key, last.record_of(named))
+                })
         })
     };
     if !last.keys.iter().all(|key| !key.alive || told(key)) {
@@ -267,6 +281,6 @@ fn message(record: &Value) -> &str {
     record["message"].as_str().unwrap_or_default()
 }
 
-fn is_delete(operation: &str) -> bool {
+pub(crate) fn is_delete(operation: &str) -> bool {
     operation == "DeleteBucketAccessKey"
 }

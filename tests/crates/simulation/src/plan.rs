@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use lightsail_simulator::{Dialect, Fault, Script};
+use lightsail_simulator::{Dialect, Fault, NewRegion, OptInRegions, Script, TagDeny};
 
-use crate::alerts::Route;
 use crate::network::{ConnectFault, Fate};
+use crate::routes::Route;
 use crate::weather::{Spell, Weather};
-use crate::{OTHER_REGION, REGION};
 
 /// Lambda's pauses before it retries an asynchronous invocation (Lambda guide, "How Lambda handles errors and retries
 /// with asynchronous invocation").
@@ -45,7 +44,8 @@ pub struct Plan {
     pub overlap: Option<Duration>,
     /// Freezes before the retries.
     pub freezes: Vec<Freeze>,
-    /// Behaviour of AWS where it has not published any: the default in half of the incidents.
+    /// Behaviour of AWS where it has not published any: the default in half of the incidents, but for what the route is
+    /// about.
     pub dialect: Dialect,
 }
 
@@ -76,23 +76,33 @@ pub struct Freeze {
 }
 
 /// Routes to pick from. Those with one key are more frequent, because they cost less.
-const ROUTES: [Route; 16] = [
+const ROUTES: [Route; 26] = [
     Route::Named,
     Route::Named,
     Route::Named,
     Route::NamedWrong,
     Route::NamedWrong,
+    Route::NamedMissing,
     Route::Searched,
     Route::Searched,
     Route::Searched,
+    Route::Nowhere,
     Route::Member,
     Route::Member,
     Route::Several,
     Route::Twice,
     Route::Accounts,
     Route::Unowned,
+    Route::NeverUsed,
     Route::Batch,
     Route::BatchTwice,
+    Route::NamedNew,
+    Route::SearchedNew,
+    Route::NamedOptIn,
+    Route::WrongOptIn,
+    Route::SearchedOptIn,
+    Route::NamedProtected,
+    Route::SearchedProtected,
 ];
 
 impl Plan {
@@ -100,7 +110,7 @@ impl Plan {
     pub fn of(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(seed);
         let route = pick(rng, &ROUTES);
-        let weather = [REGION, OTHER_REGION].into_iter().filter_map(|region| Spell::of(rng, region)).collect();
+        let weather = route.regions().iter().filter_map(|region| Spell::of(rng, region)).collect();
         let faults = (0..rng.usize(0..6)).map(|_| CallFault::of(rng, route)).collect();
         let connect = 0..rng.usize(0..12).saturating_sub(8);
         let connect = connect.map(|_| pick(rng, &[ConnectFault::Refused, ConnectFault::Silent])).collect();
@@ -115,7 +125,7 @@ impl Plan {
             connect,
             overlap: (rng.u8(0..5) == 0).then(|| Duration::from_millis(rng.u64(0..2_000))),
             freezes: RETRY_AFTER.iter().map(|_| Freeze::of(rng)).collect(),
-            dialect: if rng.bool() { Dialect::nth(rng.u64(0..Dialect::COUNT)) } else { Dialect::default() },
+            dialect: dialect(rng, route),
         }
     }
 }
@@ -134,7 +144,7 @@ impl CallFault {
             0 if operation == DELETE => delete_fault(rng),
             _ => call_fault(rng, operation),
         };
-        let region = (rng.u8(0..4) == 0 && operation != "AssumeRole").then(|| pick(rng, &[REGION, OTHER_REGION]));
+        let region = (rng.u8(0..4) == 0 && operation != "AssumeRole").then(|| pick(rng, route.regions()));
         let times = (rng.u8(0..5) > 0).then(|| rng.u32(1..6));
         Self { operation, region, fault, after: rng.u32(0..4), times }
     }
@@ -186,6 +196,21 @@ impl Freeze {
         let fates = (0..rng.usize(1..4)).map(|_| pick(rng, &fates)).collect();
         Self { stands_still: rng.bool(), beyond, fates }
     }
+}
+
+/// Draws the dialect of an incident, so that the key of the route can be where it is, and may be out of reach there.
+fn dialect(rng: &mut Rng, route: Route) -> Dialect {
+    let mut dialect = if rng.bool() { Dialect::nth(rng.u64(0..Dialect::COUNT)) } else { Dialect::default() };
+    if route.is_new() {
+        dialect.new_region = NewRegion::Listed;
+    }
+    if route.is_opt_in() && rng.bool() {
+        dialect.opt_in_regions = OptInRegions::Disabled;
+    }
+    if route.is_protected() && rng.bool() {
+        dialect.tag_deny = TagDeny::Ignored;
+    }
+    dialect
 }
 
 /// Faults of a delete's work.

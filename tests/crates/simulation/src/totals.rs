@@ -26,7 +26,8 @@ pub struct Totals {
     pub requests: u64,
     /// Simulated time.
     pub simulated: Duration,
-    /// Counts of routes, outcomes of records, faults of calls, Regions, connections, deliveries, clocks, sessions.
+    /// Counts of routes, outcomes of records, rare places of keys with their outcomes, faults of calls, Regions,
+    /// connections, deliveries, clocks, sessions.
     pub met: Counts,
     /// Incidents that broke a rule.
     pub broken: Vec<Incident>,
@@ -70,6 +71,9 @@ impl Totals {
             self.requests += delivery.requests.len() as u64;
             for record in &delivery.records {
                 self.met.add("outcomes", record["status_code"].as_str().unwrap_or("none"), 1);
+            }
+            for (what, outcome) in delivery.outcomes_of_rare_places() {
+                self.met.add("rare places", &format!("{what}: {outcome}"), 1);
             }
             for fault in delivery.requests.iter().filter_map(|seen| seen.fault.as_deref()) {
                 self.met.add("faults of calls", fault, 1);

@@ -9,17 +9,19 @@ use lightsail_key_responder::audit::Audit;
 use lightsail_key_responder::aws::Settings as AwsSettings;
 use lightsail_key_responder::clock::Clock;
 use lightsail_key_responder::config::Config;
+use lightsail_key_responder::policy::PROTECT_TAG;
 use lightsail_key_responder::respond::Responder;
-use lightsail_simulator::{Dialect, Dialer, Role, Script, Seed, SeenRequest, Settings, Simulator, clock};
+use lightsail_simulator::{Dialect, Dialer, Role, Script, Seed, SeenRequest, Settings, Simulator, Tag, clock};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::alerts::{Alert, Named, Place};
+use crate::alerts::{Alert, Named};
 use crate::network::Network;
+use crate::routes::Place;
 use crate::weather::Regions;
-use crate::{ACCOUNT, MEMBER, OTHER_REGION, REGION, start};
+use crate::{ACCOUNT, MEMBER, NEW_REGION, OPT_IN_REGION, REGION, start};
 
-pub use crate::alerts::{BUCKET, KEYS, Route};
+pub use crate::routes::{BUCKET, KEYS, Route};
 
 const SECRET: &str = "simulated-secret";
 const ROLE: &str = "lightsail-key-responder";
@@ -111,14 +113,14 @@ pub struct Delivery {
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl World {
-    /// Builds the world of an alert by `route`. The function searches two Regions.
+    /// Builds the world of an alert by `route`. The function searches the Regions of the route.
     pub fn new(route: Route, settings: Settings) -> Self {
-        Self::with(route, settings, &format!("{OTHER_REGION},{REGION}"))
+        Self::with(route, settings, &route.search_regions())
     }
 
     /// Builds the world of [`Self::new`] with weather.
     pub fn in_weather(route: Route, settings: Settings, regions: Regions) -> Self {
-        Self::start(route, settings, &format!("{OTHER_REGION},{REGION}"), regions)
+        Self::start(route, settings, &route.search_regions(), regions)
     }
 
     /// Builds the world of an alert by `route`, with this value of `SEARCH_REGIONS`. Empty means all Regions.
@@ -131,11 +133,16 @@ impl World {
         let wall = clock.clone();
         clock::simulate(move || wall.now());
         let dialect = settings.dialect;
-        let settings = Settings { secret_access_key: Some(SECRET.to_owned()), ..settings };
+        // The role's policy in the template denies the delete from a bucket with this tag.
+        let (key, value) = PROTECT_TAG;
+        let tag = Tag { key: key.to_owned(), value: value.to_owned() };
+        let settings =
+            Settings { secret_access_key: Some(SECRET.to_owned()), denied_tag: Some(tag.clone()), ..settings };
         let (simulator, dialer) = Simulator::start_in_memory(settings).unwrap();
         simulator.role(Role::new(MEMBER, ROLE)).unwrap();
-        for Place { account, region, bucket, exposed, other } in route.places() {
+        for Place { account, region, bucket, exposed, other, is_protected } in route.places() {
             let seed = Seed::bucket(region, bucket).account(account);
+            let seed = if is_protected { seed.tag(&tag.key, &tag.value) } else { seed };
             let keys = exposed.into_iter().chain(other);
             simulator.seed(keys.fold(seed, |seed, key| seed.key(key))).unwrap();
         }
@@ -274,6 +281,26 @@ impl Delivery {
         self.records.iter().find(of_key).unwrap_or(&Value::Null)
     }
 
+    /// Returns the outcome of each key in a new Region, in an opt-in Region, or on a protected bucket, and which it is.
+    pub fn outcomes_of_rare_places(&self) -> Vec<(String, String)> {
+        let outcome = |named: &Named| {
+            let place = &self.keys.iter().find(|key| key.id == named.key)?.place;
+            let is_disabled = place.is_disabled(self.dialect);
+            let what = match place.region {
+                _ if place.is_protected => format!("protected bucket, Deny {}", self.dialect.tag_deny.name()),
+                NEW_REGION if is_disabled => "new Region, disabled".to_owned(),
+                NEW_REGION => "new Region".to_owned(),
+                OPT_IN_REGION if is_disabled => "disabled Region".to_owned(),
+                OPT_IN_REGION => "opt-in Region".to_owned(),
+                _ => return None,
+            };
+            let is_named = self.alert.names_bucket(place.bucket);
+            let what = format!("{what}, {}", if is_named { "named" } else { "not named" });
+            Some((what, self.record_of(named)["status_code"].as_str().unwrap_or("none").to_owned()))
+        };
+        self.named.iter().filter_map(outcome).collect()
+    }
+
     /// Returns the IDs of the messages that SQS delivers again. None if the answer is not that to a batch.
     pub fn failed_messages(&self) -> Option<Vec<String>> {
         let [answer] = self.answer.as_ref().ok()?.as_slice() else { return None };
@@ -290,13 +317,18 @@ impl Delivery {
     pub fn describe(&self) -> String {
         let Self { at, took, error_type, .. } = self;
         let mut text = format!("delivery at {at:?}, took {took:?}, {}\n", error_type.unwrap_or("success"));
-        for request in &self.requests {
-            let _ = writeln!(text, "  {}", line(request));
+        for line in self.request_lines() {
+            let _ = writeln!(text, "  {line}");
         }
         for record in &self.records {
             let _ = writeln!(text, "  {record}");
         }
         text
+    }
+
+    /// Returns one line per request.
+    pub fn request_lines(&self) -> Vec<String> {
+        self.requests.iter().map(line).collect()
     }
 
     /// Returns the number of requests for an operation.

@@ -10,11 +10,31 @@ use responder_simulation::world::Route;
 const INCIDENTS: u64 = 5_000;
 
 /// Groups and names that the incidents must meet, and the least number of each.
-const MET: [(&str, &[&str], u64); 8] = [
+const MET: [(&str, &[&str], u64); 9] = [
     (
         "outcomes",
-        &["already_absent", "failed", "not_lightsail_key", "revoked", "search_incomplete", "unconfirmed"],
+        &["already_absent", "failed", "not_lightsail_key", "protected", "revoked", "search_incomplete", "unconfirmed"],
         100,
+    ),
+    (
+        "rare places",
+        &[
+            "disabled Region, named: failed",
+            "disabled Region, not named: already_absent",
+            "disabled Region, not named: not_lightsail_key",
+            "disabled Region, not named: search_incomplete",
+            "new Region, disabled, named: search_incomplete",
+            "new Region, disabled, not named: not_lightsail_key",
+            "new Region, named: revoked",
+            "new Region, not named: revoked",
+            "opt-in Region, named: revoked",
+            "opt-in Region, not named: revoked",
+            "protected bucket, Deny evaluated, named: protected",
+            "protected bucket, Deny evaluated, not named: protected",
+            "protected bucket, Deny ignored, named: revoked",
+            "protected bucket, Deny ignored, not named: protected",
+        ],
+        30,
     ),
     ("Regions planned", &["hung", "lossy", "slow"], 300),
     (
@@ -57,7 +77,7 @@ fn promises_hold_in_every_incident() {
 /// The same requests at the same simulated times, and the same records.
 #[test]
 fn same_seed_gives_same_trace() {
-    let seeds = (0..100).collect::<Vec<_>>();
+    let seeds = (0..150).collect::<Vec<_>>();
     let plans = seeds.iter().map(|seed| Plan::of(*seed)).collect::<Vec<_>>();
     assert!(Route::ALL.iter().all(|route| plans.iter().any(|plan| plan.route == *route)));
     for weather in ["slow", "lossy", "hung"] {
