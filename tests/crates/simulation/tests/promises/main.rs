@@ -4,7 +4,9 @@
 
 mod copies;
 mod deadlines;
+mod dialects;
 mod frozen;
 mod incidents;
+mod matrix;
 mod outages;
 mod table;
