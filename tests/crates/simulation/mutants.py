@@ -190,6 +190,27 @@ MUTANTS = [
         "                Err(failure) => (vec![Err(failure)], None),\n",
         GONE,
     ),
+    Mutant(
+        "take a disabled Region that the alert names for one to leave out",
+        "src/respond/locate.rs",
+        "&& region != self.own && !self.named.contains(region)",
+        "&& region != self.own",
+        "only a disabled Region that the alert does not name is told as not enabled",
+    ),
+    Mutant(
+        "search only Regions that the build knows",
+        "src/respond/locate.rs",
+        "let new = regions.new_among(&listed);",
+        "let new: Vec<Region> = Vec::new();",
+        GONE,
+    ),
+    Mutant(
+        "delete from a protected bucket that the search found",
+        "src/respond/key.rs",
+        "visit.protection = self.policy.protection(&visit.target.bucket, &bucket.tags);",
+        "visit.protection = self.policy.protection(&visit.target.bucket, &[]);",
+        "no delete is sent to a protected bucket that was searched",
+    ),
 ]
 
 
