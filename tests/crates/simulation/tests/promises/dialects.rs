@@ -274,7 +274,8 @@ impl Scenario {
             }
             for key in delivery.keys.iter().filter(|key| key.alive) {
                 let is_denied = dialect.tag_deny == TagDeny::Evaluated || self.route == Route::SearchedProtected;
-                if !key.place.is_disabled(dialect) && !(key.place.is_protected && is_denied) {
+                let is_out_of_reach = key.place.is_disabled(dialect) || (key.place.is_protected && is_denied);
+                if !is_out_of_reach {
                     broken.push("a key in reach is deleted by the first delivery".to_owned());
                 }
                 if delivery.succeeded() && !is_told_as_not_enabled(delivery, key, delivery.record(key.id)) {
