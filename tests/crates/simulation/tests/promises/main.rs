@@ -9,4 +9,5 @@ mod frozen;
 mod incidents;
 mod matrix;
 mod outages;
+mod scenarios;
 mod table;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use lightsail_simulator::Dialect;
 
-use crate::dialects::Table;
+use crate::scenarios::Table;
 
 /// Width of the columns with outcomes.
 const WIDTH: usize = 15;
