@@ -3,6 +3,7 @@
 //! `responder_harness` replaces Lambda and the network. All tests are in one binary, because each binary links the
 //! harness and the simulator again.
 
+mod crowded;
 mod gate;
 mod kill;
 mod lambda;
