@@ -82,7 +82,7 @@ const REFUSED_AT_FIRST: Duration = Duration::from_millis(50);
 /// second and, since Linux 6.5, after two. The duration is longer, because otherwise these SYNs could still connect.
 const BLACK_HOLE_AT_FIRST: Duration = Duration::from_millis(2_300);
 /// Maximum tries of a cell. On a busy machine, the function may come too late for a short outage, or have all five
-/// attempts in it.
+/// attempts in it. A fault of the first call may meet the list of Regions, which is asked for at the same time.
 const TRIES: u32 = 12;
 
 #[derive(Clone, Copy)]
@@ -119,7 +119,9 @@ async fn one_request_per_connection_keeps_call_order() {
         let answer = setup.lambda.invoke(&Scene::key_only(), TIMEOUT).await.unwrap();
         assert_eq!(answer.records[0]["status_code"], "revoked", "{answer:#?}");
         let seen = requests(&setup);
-        let order: Vec<_> = seen.iter().map(|seen| (seen.connection, seen.attempt, seen.operation.as_str())).collect();
+        // The list of Regions is asked for at the same time as the first call, and may be connected first.
+        let connection = |seen: &SeenRequest| if seen.connection == 2 { 1 } else { seen.connection };
+        let order: Vec<_> = seen.iter().map(|seen| (connection(seen), seen.attempt, seen.operation.as_str())).collect();
         let expected = CALLS.iter().enumerate();
         let expected =
             expected.map(|(number, (_, call))| (connections_before(number) as u64 + 1, Some(1), call.name()));
@@ -181,7 +183,7 @@ async fn trial(cell: Cell) -> Row {
         if row.hit && row.outcome != cell.outcome() {
             violations.push(format!("the outcome is not {}", cell.outcome()));
         }
-        if row.hit || !cell.is_outage() || tries == TRIES {
+        if row.hit || tries == TRIES {
             if !row.hit {
                 violations.push(format!("the fault did not meet the intended attempt in {tries} tries"));
             }
