@@ -39,6 +39,9 @@ impl Route {
             Self::Named | Self::NamedProtected => vec![named(REGION)],
             Self::NamedNew => vec![named(NEW_REGION)],
             Self::NamedOptIn => vec![named(OPT_IN_REGION)],
+            Self::RegionOptIn => {
+                vec![json!({"accessKeyId": KEYS[0], "region": OPT_IN_REGION, "accountId": ACCOUNT})]
+            }
             Self::NamedWrong | Self::WrongOptIn => vec![wrong(EMPTY)],
             Self::NamedMissing => vec![wrong(MISSING)],
             Self::Searched | Self::Nowhere | Self::SearchedNew | Self::SearchedOptIn | Self::SearchedProtected => {

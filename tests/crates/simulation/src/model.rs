@@ -1,7 +1,8 @@
 //! Rules that each delivery, and each incident as a whole, must keep under any fault.
 //!
 //! They express the README's promises and compare what the function reports with the true state. They do not depend on
-//! the implementation: they use only the answer, the records, the arrived requests, and the keys.
+//! the implementation: they use only the answer, the records, the arrived requests, and the keys. [`reach`](crate::reach)
+//! has those about disabled Regions and protected buckets.
 
 use std::time::Duration;
 

@@ -76,7 +76,7 @@ pub struct Freeze {
 }
 
 /// Routes to pick from. Those with one key are more frequent, because they cost less.
-const ROUTES: [Route; 26] = [
+const ROUTES: [Route; 27] = [
     Route::Named,
     Route::Named,
     Route::Named,
@@ -99,6 +99,7 @@ const ROUTES: [Route; 26] = [
     Route::NamedNew,
     Route::SearchedNew,
     Route::NamedOptIn,
+    Route::RegionOptIn,
     Route::WrongOptIn,
     Route::SearchedOptIn,
     Route::NamedProtected,

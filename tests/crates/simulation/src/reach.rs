@@ -8,7 +8,7 @@ use crate::alerts::Named;
 use crate::model::is_delete;
 use crate::routes::BUCKET;
 use crate::world::{Delivery, KeyState};
-use crate::{NEW_REGION, REGION};
+use crate::{NEW_REGION, OPT_IN_REGION, REGION};
 
 /// Regions that an account must opt in to (AWS Account Management guide, "Enable or disable AWS Regions"), and a new one.
 const OPT_IN: [&str; 5] = ["ap-east-1", "ap-southeast-3", "ap-southeast-5", "eu-south-2", NEW_REGION];
@@ -22,6 +22,27 @@ pub fn is_told_as_not_enabled(delivery: &Delivery, key: &KeyState, record: &Valu
     let is_place = |told: &Value| told["account"] == place.account && told["region"] == place.region;
     let is_told = not_enabled(record).any(is_place);
     is_told && place.is_disabled(delivery.dialect) && not_enabled(record).all(|told| may_be_told(delivery, told))
+}
+
+/// Returns the outcome of each key in a new Region, in an opt-in Region, or on a protected bucket, and which it is.
+pub fn outcomes_of_rare_places(delivery: &Delivery) -> Vec<(String, String)> {
+    let Delivery { dialect, alert, .. } = delivery;
+    let outcome = |named: &Named| {
+        let place = &delivery.keys.iter().find(|key| key.id == named.key)?.place;
+        let is_disabled = place.is_disabled(*dialect);
+        let what = match place.region {
+            _ if place.is_protected => format!("protected bucket, Deny {}", dialect.tag_deny.name()),
+            NEW_REGION if is_disabled => "disabled new Region".to_owned(),
+            NEW_REGION => "new Region".to_owned(),
+            OPT_IN_REGION if is_disabled => "disabled Region".to_owned(),
+            OPT_IN_REGION => "opt-in Region".to_owned(),
+            _ => return None,
+        };
+        let is_named = alert.names_bucket(place.bucket) || alert.names_region(place.region);
+        let what = format!("{what}, {}", if is_named { "named" } else { "not named" });
+        Some((what, delivery.record_of(named)["status_code"].as_str().unwrap_or("none").to_owned()))
+    };
+    delivery.named.iter().filter_map(outcome).collect()
 }
 
 /// Rules about Regions that are not enabled and about protected buckets, for the record of one key.

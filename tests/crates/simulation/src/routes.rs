@@ -55,6 +55,8 @@ pub enum Route {
     SearchedNew,
     /// Key, bucket and Region: [`OPT_IN_REGION`].
     NamedOptIn,
+    /// Key and Region, without bucket: [`OPT_IN_REGION`].
+    RegionOptIn,
     /// Key and another existing bucket. The key is in [`OPT_IN_REGION`].
     WrongOptIn,
     /// Key only. It is in [`OPT_IN_REGION`].
@@ -84,7 +86,7 @@ pub struct Place {
 
 impl Route {
     /// All routes.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Named,
         Self::NamedWrong,
         Self::NamedMissing,
@@ -101,6 +103,7 @@ impl Route {
         Self::NamedNew,
         Self::SearchedNew,
         Self::NamedOptIn,
+        Self::RegionOptIn,
         Self::WrongOptIn,
         Self::SearchedOptIn,
         Self::NamedProtected,
@@ -124,7 +127,7 @@ impl Route {
 
     /// Returns whether the first key is in [`OPT_IN_REGION`].
     pub fn is_opt_in(self) -> bool {
-        matches!(self, Self::NamedOptIn | Self::WrongOptIn | Self::SearchedOptIn)
+        matches!(self, Self::NamedOptIn | Self::RegionOptIn | Self::WrongOptIn | Self::SearchedOptIn)
     }
 
     /// Returns whether the bucket of the first key is protected by its tag.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::counts::Counts;
 use crate::incident::Incident;
 use crate::on_all_processors;
+use crate::reach::outcomes_of_rare_places;
 
 /// Most broken incidents that are reported in full.
 const MAX_REPORTED: usize = 3;
@@ -72,7 +73,7 @@ impl Totals {
             for record in &delivery.records {
                 self.met.add("outcomes", record["status_code"].as_str().unwrap_or("none"), 1);
             }
-            for (what, outcome) in delivery.outcomes_of_rare_places() {
+            for (what, outcome) in outcomes_of_rare_places(delivery) {
                 self.met.add("rare places", &format!("{what}: {outcome}"), 1);
             }
             for fault in delivery.requests.iter().filter_map(|seen| seen.fault.as_deref()) {

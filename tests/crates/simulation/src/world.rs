@@ -19,7 +19,7 @@ use crate::alerts::{Alert, Named};
 use crate::network::Network;
 use crate::routes::Place;
 use crate::weather::Regions;
-use crate::{ACCOUNT, MEMBER, NEW_REGION, OPT_IN_REGION, REGION, start};
+use crate::{ACCOUNT, MEMBER, REGION, start};
 
 pub use crate::routes::{BUCKET, KEYS, Route};
 
@@ -279,26 +279,6 @@ impl Delivery {
             unmapped["access_key"]["id"] == named.key && message == named.message.as_deref()
         };
         self.records.iter().find(of_key).unwrap_or(&Value::Null)
-    }
-
-    /// Returns the outcome of each key in a new Region, in an opt-in Region, or on a protected bucket, and which it is.
-    pub fn outcomes_of_rare_places(&self) -> Vec<(String, String)> {
-        let outcome = |named: &Named| {
-            let place = &self.keys.iter().find(|key| key.id == named.key)?.place;
-            let is_disabled = place.is_disabled(self.dialect);
-            let what = match place.region {
-                _ if place.is_protected => format!("protected bucket, Deny {}", self.dialect.tag_deny.name()),
-                NEW_REGION if is_disabled => "new Region, disabled".to_owned(),
-                NEW_REGION => "new Region".to_owned(),
-                OPT_IN_REGION if is_disabled => "disabled Region".to_owned(),
-                OPT_IN_REGION => "opt-in Region".to_owned(),
-                _ => return None,
-            };
-            let is_named = self.alert.names_bucket(place.bucket);
-            let what = format!("{what}, {}", if is_named { "named" } else { "not named" });
-            Some((what, self.record_of(named)["status_code"].as_str().unwrap_or("none").to_owned()))
-        };
-        self.named.iter().filter_map(outcome).collect()
     }
 
     /// Returns the IDs of the messages that SQS delivers again. None if the answer is not that to a batch.

@@ -149,6 +149,14 @@ pub(crate) const TABLES: [Table; 5] = [
                 second: &["already_absent", "revoked", "unconfirmed", "failed"],
             },
             Scenario {
+                name: "Region named",
+                route: Route::RegionOptIn,
+                settings: FOUND,
+                delete_ms: 0,
+                first: &["revoked", "unconfirmed", "search_incomplete"],
+                second: &["not_lightsail_key", "search_incomplete"],
+            },
+            Scenario {
                 name: "wrong bucket",
                 route: Route::WrongOptIn,
                 settings: NAMED,
