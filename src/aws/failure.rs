@@ -126,9 +126,14 @@ impl Failure {
         Self { code, message: details, ..Self::new(DELETE, FailureKind::OperationFailed, None, delete) }
     }
 
-    /// The alert names a Region that neither this build nor AWS's list of Regions has. Nothing was sent.
-    pub fn unknown_region() -> Self {
-        let message = "Lightsail has no such Region, as far as AWS and this build know";
+    /// The alert names a Region that this build does not know, and AWS's list of Regions does not have it, or could not
+    /// be read. Nothing was sent.
+    pub fn unknown_region(is_list_read: bool) -> Self {
+        let message = if is_list_read {
+            "Lightsail has no such Region, as far as AWS and this build know"
+        } else {
+            "this build does not know the Region, and AWS's list of Regions could not be read"
+        };
         Self::new("GetRegions", FailureKind::UnknownRegion, Some(message), &Transmission::default())
     }
 

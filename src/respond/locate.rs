@@ -157,7 +157,7 @@ pub(super) async fn search<'a>(sweep: &Sweep<'a>, wanted: Wanted<'a, '_>) -> Sea
             }
         };
         for region in regions.unknown(known) {
-            coverage.add_unread(unknown(region), Failure::unknown_region());
+            coverage.add_unread(unknown(region), Failure::unknown_region(listed.is_ok()));
         }
         for id in &reach.foreign {
             let place = Place { account: Some(id.clone()), ..Place::default() };

@@ -231,7 +231,16 @@ async fn named_new_region_is_tried_or_unread() {
     let alert = json!({"accessKeyId": KEY, "bucketName": "photos", "region": "mx-central-1"});
     let answer = Scene::new().await.respond(&alert).await;
     assert_eq!(answer.outcome(), "search_incomplete");
-    assert!(answer.message().contains("mx-central-1"), "{}", answer.message());
+    assert!(
+        answer.message().contains("mx-central-1 (GetRegions: Lightsail has no such Region"),
+        "{}",
+        answer.message()
+    );
+    // AWS did not say so if its list could not be read.
+    let scene = Scene::new().await.scripted(Script::new("GetRegions", Fault::AccessDenied).every());
+    let answer = scene.respond(&alert).await;
+    assert_eq!(answer.outcome(), "search_incomplete");
+    assert!(answer.message().contains("AWS's list of Regions could not be read"), "{}", answer.message());
     let dialect = "new-region=listed".parse().unwrap();
     // The alert names the Region, so it is searched even if `SEARCH_REGIONS` excludes it.
     let scene = Scene::with(Settings { dialect, ..Settings::default() }, &[("SEARCH_REGIONS", "us-east-1")]).await;

@@ -200,7 +200,7 @@ MUTANTS = [
     Mutant(
         "search only Regions that the build knows",
         "src/respond/locate.rs",
-        "let new = regions.new_among(&listed);",
+        "let new = listed.as_ref().map_or_else(|_| Vec::new(), |listed| regions.new_among(listed));",
         "let new: Vec<Region> = Vec::new();",
         GONE,
     ),

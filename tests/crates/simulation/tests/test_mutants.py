@@ -14,5 +14,6 @@ def test_each_mutant_replaces_one_text():
 
 
 def test_each_mutant_has_its_rule_in_the_model():
-    model = (Path(__file__).parents[1] / "src/model.rs").read_text()
+    sources = (Path(__file__).parents[1] / "src").glob("*.rs")
+    model = "".join(source.read_text() for source in sources)
     assert [mutant.rule for mutant in mutants.MUTANTS if f'"{mutant.rule}"' not in model] == []
