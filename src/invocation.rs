@@ -20,6 +20,8 @@ pub struct Invocation {
     pub function: String,
     /// ID of the SQS message, for an item of a batch.
     pub message_id: Option<String>,
+    /// How often SQS has delivered that message, this time included. None if SQS does not say it.
+    pub receive_count: Option<u32>,
     /// Start, by the monotonic clock.
     pub started: Instant,
     /// Start, by the wall clock.
@@ -42,6 +44,7 @@ impl Invocation {
         Self {
             request_id: request_id.to_owned(),
             message_id: None,
+            receive_count: None,
             account: part(4).and_then(|account| account.parse().ok()),
             function: part(6).unwrap_or_default().to_owned(),
             started: Instant::now(),

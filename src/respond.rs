@@ -91,29 +91,31 @@ impl Responder {
     /// Answers one invocation: acts on every key that `payload` exposes, and records each.
     pub async fn respond(&self, payload: &str, invocation: Invocation) -> Result<Response, InvocationError> {
         let (items, is_queue) = match without_panic(|| envelope::open(payload)) {
-            Some(Delivery::Together(messages)) => (vec![self.item(None, &messages, &invocation)], false),
-            Some(Delivery::Queue(items)) => {
-                (items.into_iter().map(|item| self.item(item.id, &item.messages, &invocation)).collect(), true)
+            Some(Delivery::Together(messages)) => (vec![self.item(invocation.clone(), &messages)], false),
+            Some(Delivery::Queue(messages)) => {
+                let item = |envelope::Item { id: message_id, receive_count, messages }| {
+                    self.item(Invocation { message_id, receive_count, ..invocation.clone() }, &messages)
+                };
+                (messages.into_iter().map(item).collect(), true)
             }
-            None => (vec![self.item(None, &[], &invocation)], false),
+            None => (vec![self.item(invocation.clone(), &[])], false),
         };
         let records = self.records(&items, &invocation).await;
         // Publishing is last: every key has been dealt with, and every record is in the log.
         self.audit.publish(&records.iter().flatten().collect::<Vec<_>>(), &invocation).await;
         if is_queue {
-            batch(items.into_iter().map(|item| item.id).zip(records))
+            batch(items.into_iter().map(|item| item.invocation.message_id).zip(records))
         } else {
             judge(records.into_iter().flatten().collect())
         }
     }
 
     /// Parses messages that are answered together. No message stands for a payload that could not be opened.
-    fn item(&self, id: Option<String>, messages: &[Message], invocation: &Invocation) -> Item {
+    fn item(&self, invocation: Invocation, messages: &[Message]) -> Item {
         let read = || alert::read(messages, self.policy.max_keys, invocation.account.as_ref());
         let alerts = without_panic(read).filter(|alerts| !alerts.is_empty());
         let panicked = || vec![Alert { origin: Origin::default(), exposures: Err(Unreadable::Panicked.into()) }];
-        let invocation = Invocation { message_id: id.clone(), ..invocation.clone() };
-        Item { id, invocation, alerts: alerts.unwrap_or_else(panicked) }
+        Item { alerts: alerts.unwrap_or_else(panicked), invocation }
     }
 
     /// Returns the records of each item. All keys are handled concurrently, because one that waits for AWS must not use
@@ -170,8 +172,7 @@ impl Responder {
 
 /// Alerts that are answered together: one message of an SQS batch, or the whole payload.
 struct Item {
-    /// ID of the SQS message.
-    id: Option<String>,
+    /// The invocation, with the SQS message if there is one.
     invocation: Invocation,
     alerts: Vec<Alert>,
 }

@@ -29,6 +29,8 @@ pub enum Delivery {
 pub struct Item {
     /// The `messageId`. Without it, only the whole batch can be refused.
     pub id: Option<String>,
+    /// How often SQS has delivered the item, this time included (SQS API reference, `ApproximateReceiveCount`).
+    pub receive_count: Option<u32>,
     /// Messages in the body, at least one.
     pub messages: Vec<Message>,
 }
@@ -169,9 +171,10 @@ fn take_records(fields: &mut Map<String, Value>, is_record: fn(&Value) -> bool) 
 
 fn item(record: Value) -> Item {
     let id = text(&record, "/messageId").map(str::to_owned);
+    let receive_count = text(&record, "/attributes/ApproximateReceiveCount").and_then(|count| count.parse().ok());
     let mut opened = Opened::default();
     opened.open_value(record, true, MAX_DEPTH);
-    Item { id, messages: opened.messages }
+    Item { id, receive_count, messages: opened.messages }
 }
 
 /// Messages of one delivery or item, in their order.

@@ -96,6 +96,7 @@ struct Invocation {
     request_id: String,
     /// ID of the SQS message, for an item of a batch.
     message_id: Option<SafeText>,
+    receive_count: Option<u32>,
     cold_start: bool,
 }
 
@@ -291,6 +292,7 @@ fn unmapped(case: &CaseFile, verdict: &Verdict<'_>) -> Unmapped {
         invocation: Invocation {
             request_id: case.invocation.request_id.clone(),
             message_id: case.invocation.message_id.as_deref().map(SafeText::of),
+            receive_count: case.invocation.receive_count,
             cold_start: case.invocation.cold_start,
         },
         access_key: access_key(case, visit),

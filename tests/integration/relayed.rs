@@ -1,5 +1,6 @@
 //! Tests of messages on queues and topics: what is read, what is another system's, and what is an error.
 
+use lightsail_simulator::Settings;
 use serde_json::{Value, json};
 
 use crate::scene::{KEY, SIBLING, Scene, event, manual_event};
@@ -252,4 +253,21 @@ async fn forwarded_finding_on_third_account_is_refused() {
     for event in [imported, ocsf, health] {
         assert_eq!(outcome(&event).await, "unreadable", "{event}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn receive_count_is_recorded() {
+    let scene = Scene::with(Settings::default(), &[]).await;
+    for (attributes, expected) in [
+        (json!({"ApproximateReceiveCount": "3"}), json!(3)),
+        (json!({"ApproximateReceiveCount": "many"}), Value::Null),
+        (Value::Null, Value::Null),
+    ] {
+        let mut event = queued("ALARM");
+        event["Records"][0]["attributes"] = attributes;
+        let (lines, _) = scene.deliver(&event).await;
+        assert_eq!(lines[0]["audit"]["unmapped"]["invocation"]["receive_count"], expected);
+    }
+    let answer = scene.respond(&event("manual")).await;
+    assert_eq!(answer.unmapped("/invocation/receive_count"), &Value::Null);
 }
