@@ -19,8 +19,9 @@ const MAX_ID_LENGTH: usize = 512;
 /// longer, and so is a secret with a path or a key ID around it. A shorter run is not a secret.
 const SECRET_LENGTH: usize = 40;
 
-/// Characters that are examined past the limit, so that a secret at the cut is seen whole.
-const MARGIN: usize = 200;
+/// Characters that are examined past the limit, so that a secret at the cut is seen whole, also if all of its characters
+/// are HTML entities.
+const MARGIN: usize = 400;
 
 /// One line of sanitised untrusted text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -94,22 +95,119 @@ fn cut(line: String, limit: usize, goes_on: bool) -> String {
 
 /// Redacts every run of characters that is long enough for a secret and has both upper-case and lower-case letters. A
 /// run in one case is a path, a Git commit or a number, because forty random characters are practically never in one
-/// case.
+/// case. A run may go on in the next line, because editors and mailers wrap long lines, and its characters may be HTML
+/// entities.
 fn redact(text: &str, goes_on: bool) -> String {
-    // `%` and `\` encode the slashes of a secret in a URL or in JSON text.
-    let opaque = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '+' | '%' | '\\');
     let mut safe = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let other = |c: char| opaque(c) != opaque(first);
-        let (run, after) = rest.split_at(rest.find(other).unwrap_or(rest.len()));
-        let mixed = run.bytes().any(|b| b.is_ascii_uppercase()) && run.bytes().any(|b| b.is_ascii_lowercase());
+    while !rest.is_empty() {
+        let run = Run::of(rest);
+        if run.length == 0 {
+            let other = rest.chars().next().map_or(rest.len(), char::len_utf8);
+            safe.push_str(&rest[..other]);
+            rest = &rest[other..];
+            continue;
+        }
+        let after = &rest[run.end..];
+        let wrapped = next_line(after).map(|start| (start, Run::of(&after[start..])));
+        let wrapped = wrapped
+            .filter(|(_, next)| next.length > 0)
+            .map(|(start, next)| (run.end + start + next.end, run.and(&next)));
         // The length of a run at the cut is unknown.
-        let long = run.len() >= SECRET_LENGTH || (goes_on && after.is_empty());
-        safe.push_str(if opaque(first) && mixed && long { "[redacted]" } else { run });
-        rest = after;
+        let is_secret =
+            |run: &Run, end: usize| run.is_mixed() && (run.length >= SECRET_LENGTH || (goes_on && end == rest.len()));
+        let end = match wrapped {
+            _ if is_secret(&run, run.end) => Some(run.end),
+            Some((end, joined)) if is_secret(&joined, end) => Some(end),
+            _ => None,
+        };
+        safe.push_str(if end.is_some() { "[redacted]" } else { &rest[..run.end] });
+        rest = &rest[end.unwrap_or(run.end)..];
     }
     safe
+}
+
+/// Run of characters that a secret can have.
+#[derive(Clone, Copy, Default)]
+struct Run {
+    /// End in the text, in bytes.
+    end: usize,
+    /// Number of characters. An entity is one.
+    length: usize,
+    upper: bool,
+    lower: bool,
+}
+
+impl Run {
+    /// Returns the run at the start of `text`. Its length is 0 if there is none.
+    fn of(text: &str) -> Self {
+        let mut run = Self::default();
+        while let Some((size, c)) = character(&text[run.end..]).filter(|(_, c)| is_opaque(*c)) {
+            run.end += size;
+            run.length += 1;
+            run.upper |= c.is_ascii_uppercase();
+            run.lower |= c.is_ascii_lowercase();
+        }
+        run
+    }
+
+    fn and(&self, next: &Self) -> Self {
+        let length = self.length + next.length;
+        Self { length, upper: self.upper || next.upper, lower: self.lower || next.lower, ..*self }
+    }
+
+    fn is_mixed(&self) -> bool {
+        self.upper && self.lower
+    }
+}
+
+/// Tests for a character of a secret. `%` and `\` encode its slashes in a URL or in JSON text.
+fn is_opaque(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '/' | '+' | '%' | '\\')
+}
+
+/// Returns the first character and its size in `text`, in bytes. An HTML entity is the character that it stands for.
+fn character(text: &str) -> Option<(usize, char)> {
+    let first = text.chars().next()?;
+    Some(entity(text).unwrap_or((first.len_utf8(), first)))
+}
+
+/// Decodes an HTML entity at the start of `text` if it stands for a character of a secret. It may be escaped again:
+/// `&amp;#x2F;`.
+fn entity(text: &str) -> Option<(usize, char)> {
+    let mut name = text.strip_prefix('&')?;
+    while let Some(inner) = name.strip_prefix("amp;") {
+        name = inner;
+    }
+    let end = name.bytes().take(MAX_ENTITY).position(|byte| byte == b';')?;
+    let after = &name[end + 1..];
+    let name = &name[..end];
+    let c = match name {
+        "sol" => '/',
+        "plus" => '+',
+        "percnt" => '%',
+        "bsol" => '\\',
+        _ => {
+            let number = name.strip_prefix('#')?;
+            let code = match number.strip_prefix(['x', 'X']) {
+                Some(hex) => u32::from_str_radix(hex, 16),
+                None => number.parse(),
+            };
+            char::from_u32(code.ok()?)?
+        }
+    };
+    is_opaque(c).then_some((text.len() - after.len(), c))
+}
+
+/// Limit of the name of an entity, above what stands for a character of a secret.
+const MAX_ENTITY: usize = 10;
+
+/// Returns the start of the next line, without its indentation, if `text` begins with a line break. A `=` before the
+/// break is of quoted-printable.
+fn next_line(text: &str) -> Option<usize> {
+    let blank = |c: char| matches!(c, ' ' | '\t' | '\r');
+    let rest = text.strip_prefix('=').unwrap_or(text).trim_start_matches(blank).strip_prefix('\n')?;
+    Some(text.len() - rest.trim_start_matches(blank).len())
 }
 
 fn escape(text: &str) -> String {
@@ -160,6 +258,46 @@ mod tests {
             let safe = SafeText::of(&format!("{}{secret}{}", ". ".repeat(cut), " and so on".repeat(100)));
             assert!(!safe.as_str().contains("wJalr"), "{cut}: {safe}");
         }
+    }
+
+    #[test]
+    fn html_escaped_secret_is_redacted() {
+        let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLE+EY";
+        let all = |c: char| format!("&#{};", u32::from(c));
+        for text in [
+            secret.replace('/', "&#x2F;").replace('+', "&#43;"),
+            secret.replace('/', "&sol;").replace('+', "&plus;"),
+            secret.replace('/', "&amp;#x2f;"),
+            secret.replace('/', "&amp;amp;#047;"),
+            format!("<b>secret:&quot;{}&quot;</b>", secret.replace('/', "&#47;")),
+            secret.chars().map(all).collect(),
+        ] {
+            let safe = SafeText::of(&text);
+            let hidden = !["wJalr", "MDENG", "bPxRf", "&#119;"].iter().any(|part| safe.as_str().contains(part));
+            assert!(hidden && safe.as_str().contains("[redacted]"), "{text}: {safe}");
+        }
+        for cut in 0..300 {
+            let escaped = secret.replace('/', "&amp;#x2F;");
+            let safe = SafeText::of(&format!("{}{escaped}{}", ". ".repeat(cut), " and so on".repeat(100)));
+            assert!(!safe.as_str().contains("wJalr"), "{cut}: {safe}");
+        }
+        for text in ["Tom &amp; Jerry &lt;tom@example.com&gt; &#x1F600; AT&T; a&b", "&", "&;", "&#;", "&#x;", "&amp;"] {
+            assert_eq!(SafeText::of(text).as_str(), text);
+        }
+    }
+
+    #[test]
+    fn secret_over_two_lines_is_redacted() {
+        let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+        for at in 1..secret.len() {
+            for line_break in ["\n", "\r\n", "\n    ", " \n", "=\r\n"] {
+                let (start, end) = secret.split_at(at);
+                let safe = SafeText::of(&format!("secret: {start}{line_break}{end}. Rotate it"));
+                assert_eq!(safe.as_str(), "secret: [redacted]. Rotate it", "{at} {line_break:?}");
+            }
+        }
+        let prose = "Found in the repository example/photos-backup\nof the team Photos, by a scanner.\nSee Confluence";
+        assert_eq!(SafeText::of(prose).as_str(), prose.replace('\n', "\\n"));
     }
 
     #[test]
