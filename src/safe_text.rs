@@ -19,8 +19,8 @@ const MAX_ID_LENGTH: usize = 512;
 /// longer, and so is a secret with a path or a key ID around it. A shorter run is not a secret.
 const SECRET_LENGTH: usize = 40;
 
-/// Characters that are examined past the limit, so that a secret at the cut is seen whole, also if all of its characters
-/// are HTML entities.
+/// Characters that are examined past the limit, so that a secret at the cut is seen whole, also if all of its
+/// characters are HTML entities.
 const MARGIN: usize = 400;
 
 /// One line of sanitised untrusted text.

@@ -33,9 +33,9 @@ pub(super) fn is_suspect(kind: &str) -> bool {
     !is_change(kind) && (about_keys || SUSPICIOUS_USE.iter().any(|mark| end.contains(mark)))
 }
 
-/// Techniques of GuardDuty's Custom Detection Rules (user guide, "Custom Detection Rules finding types"). Their types have
-/// the form of all others, such as `Exfiltration:S3/TransferDataToCloudAccount`, and report activity that "can be routine
-/// in one account", whose key is only the actor.
+/// Techniques of GuardDuty's Custom Detection Rules (user guide, "Custom Detection Rules finding types"). Their types
+/// have the form of all others, such as `Exfiltration:S3/TransferDataToCloudAccount`, and report activity that "can be
+/// routine in one account", whose key is only the actor.
 const CUSTOM_RULES: [&str; 15] = [
     "accountmanipulation",
     "bootorlogoninitializationscripts",

@@ -1,10 +1,11 @@
 //! GuardDuty finding (the `detail` of its EventBridge event) -> [`Alert`].
 //!
 //! Paths: GuardDuty user guide, "Creating custom responses to GuardDuty findings with Amazon EventBridge", and the API
-//! model's wire names. The casing of the CLI is parsed as well. The accounts that may own the key are `accountId` of the
-//! finding, where the activity took place, and that of the caller. The envelope's are those of the event's recipient,
-//! which can be the delegated administrator. Invariant: a key comes only from `resource.accessKeyDetails.accessKeyId`, or from the ACCESS_KEY resources and the actors'
-//! credentials of an attack sequence.
+//! model's wire names. The casing of the CLI is parsed as well. The accounts that may own the key are `accountId` of
+//! the finding, where the activity took place, and that of the caller. The envelope's are those of the event's
+//! recipient, which can be the delegated administrator. Invariant: a key comes only from
+//! `resource.accessKeyDetails.accessKeyId`, or from the ACCESS_KEY resources and the actors' credentials of an attack
+//! sequence.
 
 use serde_json::Value;
 

@@ -3,9 +3,9 @@
 //! Paths: Security Hub user guide, "AWS Security Finding Format (ASFF)". Findings come from many products, and from any
 //! caller of `BatchImportFindings`. GuardDuty's follow GuardDuty's rules, those that only claim to be GuardDuty's are
 //! an error, and others expose a key only as threats. A custom action on a finding that exposes no key now is for a
-//! person to decide, because the action and the finding contradict each other. The owner is `AwsAccountId` and `Region` of the finding, because
-//! the envelope's are those of the administrator account. Invariant: a key comes only from a resource of type
-//! `AwsIamAccessKey`, or from the actors' credentials of GuardDuty's attack sequence.
+//! person to decide, because the action and the finding contradict each other. The owner is `AwsAccountId` and `Region`
+//! of the finding, because the envelope's are those of the administrator account. Invariant: a key comes only from a
+//! resource of type `AwsIamAccessKey`, or from the actors' credentials of GuardDuty's attack sequence.
 
 use serde_json::Value;
 

@@ -2,11 +2,12 @@
 //!
 //! EventBridge writes `account` of an event: it is the account whose service or bus the event comes from, also after it
 //! was forwarded (EventBridge user guide, "AWS service event metadata"). Own events may be about every account, because
-//! a delegated administrator gets the findings of its members (GuardDuty user guide, "Processing GuardDuty findings with
-//! Amazon EventBridge"; Security Hub user guide, "Security Hub integration with EventBridge"), and a management account
-//! the Health events of its organisation. Another account forwards what is about itself, or about ours if it is our
-//! administrator. The function serves no third account through it, because nothing says who administers whom: an
-//! administrator's findings must arrive in the function's own account, or its members forward their own.
+//! a delegated administrator gets the findings of its members (GuardDuty user guide, "Processing GuardDuty findings
+//! with Amazon EventBridge"; Security Hub user guide, "Types of Security Hub integration with EventBridge"), and a
+//! management account the Health events of its organisation. Another account forwards what is about itself, or about
+//! ours if it is our administrator. The function serves no third account through it, because nothing says who
+//! administers whom: an administrator's findings must arrive in the function's own account, or its members forward
+//! their own.
 
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use serde_json::Value;

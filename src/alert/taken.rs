@@ -1,8 +1,9 @@
-//! Alerts of one message -> at most [`MAX_ALERTS`] of them: equal ones without a key once with their number, and one that
-//! counts the rest.
+//! Alerts of one message -> at most [`MAX_ALERTS`] of them: equal ones without a key once with their number, and one
+//! that counts the rest.
 //!
-//! One SQS message of 256 kB has room for a hundred thousand alerts, and each would be a record. Invariants: every alert
-//! is taken, counted with an equal one, or counted in the rest, which is an error. Alerts that expose a key come first.
+//! One SQS message of 256 kB has room for a hundred thousand alerts, and each would be a record. Invariants: every
+//! alert is taken, counted with an equal one, or counted in the rest, which is an error. Alerts that expose a key come
+//! first.
 
 use std::collections::HashMap;
 
@@ -29,8 +30,8 @@ pub(super) struct Taken<'a> {
 }
 
 impl<'a> Taken<'a> {
-    /// Parses a value that stands for `count` equal ones with `read`, unless an equal one has been parsed or there is no
-    /// room for its alerts.
+    /// Parses a value that stands for `count` equal ones with `read`, unless an equal one has been parsed or there is
+    /// no room for its alerts.
     pub(super) fn value(&mut self, value: &'a Value, count: usize, read: impl FnOnce() -> Vec<Alert>) {
         if let Some(places) = self.seen.get(value) {
             places.iter().for_each(|place| self.alerts[*place].1 += count);

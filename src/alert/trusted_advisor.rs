@@ -1,8 +1,9 @@
 //! Trusted Advisor check item (the `detail` of its EventBridge event) -> [`Alert`].
 //!
 //! Paths: AWS Support user guide, "Monitoring AWS Trusted Advisor check results with Amazon EventBridge", and the event
-//! of the check "Exposed Access Keys" in the CloudWatch Events user guide, "Event types". The owner is the
-//! account of the event, because the item names none. Invariant: the key comes only from `check-item-detail["Access Key ID"]` of that one check.
+//! of the check "Exposed Access Keys" in the CloudWatch Events user guide, "Event types". The owner is the account of
+//! the event, because the item names none. Invariant: the key comes only from `check-item-detail["Access Key ID"]` of
+//! that one check.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;

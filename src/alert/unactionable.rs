@@ -40,8 +40,8 @@ pub struct TooMany {
     pub allowed: usize,
 }
 
-/// A custom action on a finding that is closed or reports no exposed key. A person decides: the action says that the key
-/// must go, the finding says that it need not, and a delete cannot be undone. Nothing has been sent to AWS.
+/// A custom action on a finding that is closed or reports no exposed key. A person decides: the action says that the
+/// key must go, the finding says that it need not, and a delete cannot be undone. Nothing has been sent to AWS.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[error(
     "a custom action asks to delete the key of this finding, but {0}; if the key leaked, send a manual event with it"

@@ -2,9 +2,9 @@
 //!
 //! Paths: GitHub's "Webhook events and payloads", `secret_scanning_alert` (`action`, `alert`, `repository`), and "REST
 //! API endpoints for secret scanning", whose alert is the same object bare. GitHub's own webhook omits `secret`
-//! (octokit/openapi-webhooks, `secret-scanning-alert-webhook`), so that a person must look it up. The REST alert has it, and so have alerts that a script
-//! forwards. Invariant: `secret` is parsed only if the alert's type says that it is a key ID, because in other types it
-//! is the secret itself.
+//! (octokit/openapi-webhooks, `secret-scanning-alert-webhook`), so that a person must look it up. The REST alert has
+//! it, and so have alerts that a script forwards. Invariant: `secret` is parsed only if the alert's type says that it
+//! is a key ID, because in other types it is the secret itself.
 
 use serde_json::Value;
 
@@ -72,8 +72,8 @@ fn exposures(
     Ok(keys(field, [secret], origin)?.into_iter().map(Exposure::of).collect())
 }
 
-/// Returns the reason for an open alert without the key. Each change of an alert is a webhook of its own, and people are
-/// told of the leak once.
+/// Returns the reason for an open alert without the key. Each change of an alert is a webhook of its own, and people
+/// are told of the leak once.
 fn not_told(action: Option<&str>) -> Unactionable {
     match action.filter(|action| UPDATES.contains(action)) {
         Some(action) => Ignored::Update { source_name: NAME, action: SafeText::of(action) }.into(),

@@ -81,7 +81,6 @@ fn largest_message_is_parsed_at_once() {
         let Delivery::Queue(items) = envelope::open(&payload) else { panic!("{name}: not a batch") };
         let alerts = alert::read(&items[0].messages, 20, None);
         let took = started.elapsed();
-        eprintln!("{name}: {} messages, {} alerts, {took:?}", items[0].messages.len(), alerts.len());
         assert!(!alerts.is_empty() && alerts.len() <= 101, "{name}: {} alerts", alerts.len());
         assert!(took < LONGEST, "{name}: {took:?}");
     }
