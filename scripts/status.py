@@ -31,7 +31,7 @@ def main(given: list[str]) -> int:
     stack = Stack(arguments("Lists what is switched off at the deployed stack.").parse_args(given).stack)
     states = list(states_of(stack))
     for what, on, by_parameter in states:
-        print(f"{'on ' if on else 'off' if by_parameter else 'OFF'}  {what}{', by a parameter' if by_parameter and not on else ''}")
+        print("on " if on else "off" if by_parameter else "OFF", "", what + (", by a parameter" if by_parameter and not on else ""))
     off = sum(not on and not by_parameter for _, on, by_parameter in states)
     print(f"{off} switched off by hand: docs/runbook.md, Kill switch" if off else "Nothing is switched off by hand.")
     return NOT_DONE if off else OK
@@ -79,7 +79,7 @@ def alarm_states(stack: Stack, resources: list[dict[str, Any]]) -> Iterator[Stat
     found = stack.client("cloudwatch").describe_alarms(AlarmNames=names, MaxRecords=ALARMS_A_CALL)["MetricAlarms"]
     enabled = {alarm["AlarmName"]: alarm["ActionsEnabled"] for alarm in found}
     for name in names:
-        what = {True: "tells people", False: "tells nobody", None: "deleted"}[enabled.get(name)]
+        what = {True: "actions on", False: "actions off", None: "deleted"}[enabled.get(name)]
         yield f"alarm {name}: {what}", enabled.get(name) is True, False
 
 

@@ -165,7 +165,7 @@ def test_only_events_of_aws_get_a_security_hub_note(records, resources, resolved
     pattern = resolved(resources("AWS::Events::Rule")["RecordsToSecurityHub"]["EventPattern"])
     record = records["revoked_by_name"]
     assert matches(pattern, event_of(delivered(record)))
-    # The ID that SQS gives a message is a UUID. Who may send to the queue can name any finding in it.
+    # The ID that SQS gives a message is a UUID. A sender of the queue can name any finding in it.
     for digit in "0123456789abcdef":
         message_id = f"{digit}9dd0b57-b21e-4ac1-bd88-01bbb068cb78"
         assert not matches(pattern, event_of(delivered(record, message_id=message_id)))

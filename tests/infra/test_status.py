@@ -99,7 +99,7 @@ def test_deployment_as_made_is_on(run_status):
         ({"guardduty": None}, f"OFF  rule {GUARDDUTY}: deleted"),
         ({"guardduty": None, "GuardDutyAlerts": "off"}, f"OFF  rule {GUARDDUTY}: deleted"),
         ({"exposed": "DISABLED"}, f"OFF  rule {EXPOSED}: disabled"),
-        ({"actions": False}, f"OFF  alarm {ALARM}: tells nobody"),
+        ({"actions": False}, f"OFF  alarm {ALARM}: actions off"),
         ({"actions": None}, f"OFF  alarm {ALARM}: deleted"),
     ],
 )
