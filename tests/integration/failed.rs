@@ -178,6 +178,17 @@ async fn endless_faults_are_answered_before_deadline() {
     .await;
 }
 
+/// A failed read counts as a read: the record tells that the function tried.
+#[tokio::test(start_paused = true)]
+async fn denied_read_back_is_unconfirmed() {
+    let scene = Scene::with_key_on_photos().await.scripted(every("GetBucketAccessKeys", Fault::AccessDenied));
+    let answer = scene.respond(&manual_event()).await;
+    assert_eq!(answer.outcome(), "unconfirmed");
+    assert_eq!(answer.unmapped("/verification/reads"), 1);
+    assert_eq!(answer.unmapped("/verification/absent"), &json!(null));
+    assert!(answer.message().contains("the keys could not be read"), "{}", answer.message());
+}
+
 #[tokio::test(start_paused = true)]
 async fn pending_operation_leaves_time_to_read_keys() {
     let scene = Scene::with_key_on_photos()
