@@ -12,7 +12,7 @@ use self::space::{KEY, SEARCHED, Search, case, describe, exposed, failure, hints
 use super::{Finding, decide, finding};
 use crate::alert::{Ignored, TooMany, Unreadable};
 use crate::audit::Audit;
-use crate::case::{CaseFile, Coverage, Evidence, Listing, Obstacle, Visit};
+use crate::case::{CaseFile, Coverage, Delete, Evidence, Listing, Obstacle, Visit};
 use crate::outcome::Outcome;
 use crate::policy::Mode;
 
@@ -45,6 +45,22 @@ fn swaps(hints: usize, search: &Search) -> &'static [(usize, usize)] {
         (2, _) => &[(0, 1)],
         (_, Some(_)) => &[(0, 2)],
         (_, None) => &[(0, 1), (1, 2), (0, 1), (1, 2), (0, 1)],
+    }
+}
+
+/// No stage leaves the second or third visit behind. Each would hide a live key if it counted as a dry run.
+#[test]
+fn live_key_is_dry_run_only_without_delete() {
+    for (mode, delete, outcome) in [
+        (Mode::DryRun, None, Outcome::DryRun),
+        (Mode::Enforce, None, Outcome::Failed),
+        (Mode::DryRun, Some(Delete::default()), Outcome::Failed),
+    ] {
+        let mut visit = hints(mode, SEARCHED)[0].visit.clone();
+        visit.protection = None;
+        visit.delete = delete;
+        visit.listing = Some(Listing::Listed);
+        assert_eq!(finding(&visit, mode), Finding::Settled(outcome), "{mode:?}");
     }
 }
 
