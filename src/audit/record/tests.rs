@@ -1,4 +1,4 @@
-//! Size of the largest record.
+//! Size of the largest record, and the call that a record names.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -95,6 +95,20 @@ async fn largest_record_is_below_200_kb() {
     assert!(largest < Some(200_000), "{largest:?} bytes");
     let record = audit.record(&case, &Verdict { outcome: Outcome::SearchIncomplete, visit: None });
     assert!(record.message().contains("; and 107160 more for other reasons"));
+}
+
+/// For example after a panic in the SDK: CloudTrail has nothing of such a delete.
+#[tokio::test]
+async fn delete_without_attempt_is_not_in_api() {
+    let mut case = case(&Origin::default());
+    let mut visit = visit("photos", "us-east-1");
+    visit.delete = Some(Delete::default());
+    case.visits.push(visit);
+    let audit = Audit::new(io::sink());
+    for visit in [case.visits.first(), None] {
+        let record = audit.record(&case, &Verdict { outcome: Outcome::Failed, visit });
+        assert!(record.api.is_none(), "{record:?}");
+    }
 }
 
 fn case(origin: &Origin) -> CaseFile {
