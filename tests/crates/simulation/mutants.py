@@ -2,6 +2,7 @@
 
 Each mutant is a copy of the sources with one text replaced. It must build, and the incidents of the tests must break the
 rule that is named here. The table has the first seed that does: `make simulate SEED=N` with the mutant replays it.
+`--only NAME` takes one mutant instead of all.
 """
 
 import argparse
@@ -169,6 +170,22 @@ MUTANTS = [
         "SQS gets back exactly the messages with a failed record",
     ),
     Mutant(
+        "stop the search at the first unread Region",
+        "src/respond/locate.rs",
+        "                coverage.add(part);\n                refusals.extend(",
+        "                coverage.add(part);\n                if !coverage.unread.is_empty() {\n                    break;\n"
+        "                }\n                refusals.extend(",
+        "a key in a Region that answered is found",
+    ),
+    Mutant(
+        "count a refusal as absence",
+        "src/case.rs",
+        "        self.incomplete.insert(place.account.clone());\n",
+        "        if failure.refuses_caller() {\n            return;\n        }\n"
+        "        self.incomplete.insert(place.account.clone());\n",
+        GONE,
+    ),
+    Mutant(
         "use connections from before a freeze",
         "src/aws/connections.rs",
         "let reusable = (now - current.used).to_std().is_ok_and(|idle| idle <= MAX_IDLE);",
@@ -252,7 +269,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--target", type=Path, required=True, help="directory for the copy and its build")
     parser.add_argument("--incidents", type=int, default=1_500)
+    parser.add_argument("--only", action="append", metavar="NAME", help="a mutant by its name; repeatable (all)")
     options = parser.parse_args()
+    mutants = [mutant for mutant in MUTANTS if options.only is None or mutant.name in options.only]
+    if options.only and len(mutants) < len(set(options.only)):
+        parser.error(f"the names are: {'; '.join(mutant.name for mutant in MUTANTS)}")
     target = options.target.resolve()
     tree, build = target / "tree", target / "build"
     copy_sources(tree)
@@ -260,12 +281,12 @@ def main() -> int:
     if code != 0:
         sys.exit(f"the original breaks a rule:\n{output[:4000]}")
     survivors = 0
-    for mutant in MUTANTS:
+    for mutant in mutants:
         _, output = find(mutant, tree, build, options.incidents)
         found = re.findall(rf"^  {re.escape(mutant.rule)}: \d+ incidents, make simulate SEED=(\d+)$", output, re.M)
         survivors += not found
         print(f"{mutant.name:62} {'seed ' + found[0] if found else 'SURVIVES':12} {mutant.rule}", flush=True)
-    print(f"{len(MUTANTS) - survivors} of {len(MUTANTS)} mutants found in {options.incidents} incidents")
+    print(f"{len(mutants) - survivors} of {len(mutants)} mutants found in {options.incidents} incidents")
     return 1 if survivors else 0
 
 

@@ -175,6 +175,18 @@ fn key_rules(delivery: &Delivery, named: &Named, key: &KeyState, broken: &mut Ve
     let ended_early = unmapped["search"]["ended_early"] == true;
     rule(!ok || unread == 0 || ended_early, "success leaves nothing unread");
 
+    // What is unread elsewhere does not keep the key from being found in a Region without any fault.
+    let place = &key.place;
+    let mut there =
+        delivery.requests.iter().filter(|seen| seen.account == place.account && seen.region == place.region);
+    let answered = there.clone().any(|seen| seen.operation == "GetBuckets" && seen.status == Some(200));
+    let faultless = there.all(|seen| seen.fault.is_none()) && !delivery.network_failed;
+    let had_time = delivery.left > GAVE_UP_BEFORE;
+    rule(
+        outcome != "search_incomplete" || !key.alive || !alone || !answered || !faultless || !had_time,
+        "a key in a Region that answered is found",
+    );
+
     // A session is never used beyond its expiry. Scripted errors have the kind `error`.
     let expired = |failure: &Value| failure["code"] == "ExpiredTokenException";
     let unread_failures = unmapped["search"]["unread"].as_array().into_iter().flatten();
