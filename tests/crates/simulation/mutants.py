@@ -171,10 +171,12 @@ MUTANTS = [
     ),
     Mutant(
         "stop the search at the first unread Region",
-        "src/respond/locate.rs",
-        "                coverage.add(part);\n                refusals.extend(",
-        "                coverage.add(part);\n                if !coverage.unread.is_empty() {\n                    break;\n"
-        "                }\n                refusals.extend(",
+        "src/respond/sweep.rs",
+        "        join_all(lanes).await;\n    }\n\n    /// Asks",
+        "        for (lane, region) in lanes.zip(regions) {\n            lane.await;\n"
+        "            let mut parts = accounts.iter().filter_map(|account| self.part(account, region));\n"
+        "            if parts.any(|part| !part.unread.is_empty()) {\n                break;\n            }\n        }\n"
+        "    }\n\n    /// Asks",
         "a key in a Region that answered is found",
     ),
     Mutant(
