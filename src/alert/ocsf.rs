@@ -62,7 +62,7 @@ fn exposures(finding: &Value, claim: &Claim, origin: &mut Origin) -> Reading {
     if let Some(state) = closed(finding) {
         return Err(Ignored::Closed { state }.into());
     }
-    let key_expected = candidates.is_empty() && claim.guardduty && claim.kind().is_some_and(expects_key);
+    let key_expected = claim.guardduty && claim.kind().is_some_and(expects_key);
     let candidates: Vec<Candidate> = candidates.into_iter().filter(|candidate| !is_null(candidate.id)).collect();
     if candidates.is_empty() && !key_expected {
         return Err(no_key(resources(finding).filter_map(|resource| text(resource, "/type"))).into());
@@ -357,7 +357,9 @@ mod tests {
         let what = SafeText::of("AWS::S3::Object");
         assert_eq!(without("Discovery:S3/MaliciousIPCaller"), Ignored::NoAccessKey { what }.into());
         assert_eq!(without("AttackSequence:S3/CompromisedData"), Unreadable::Missing { field: FIELDS.key }.into());
-        let null = with("/resources/0/uid", json!("AWS::IAM::AccessKey:null"));
+        let mut null = with("/resources/0/uid", json!("AWS::IAM::AccessKey:null"));
+        assert_eq!(reason_of(&null), Unreadable::Missing { field: FIELDS.key }.into());
+        null["finding_info"]["types"] = json!(["Threats", "UnauthorizedAccess:IAMUser/ConsoleLoginSuccess.B"]);
         let what = SafeText::of("AWS::IAM::AccessKey, AWS::IAM::User");
         assert_eq!(reason_of(&null), Ignored::NoAccessKey { what }.into());
         for odd in [json!("arn:aws:iam::111122223333:user/bob"), json!("********"), json!(5), json!(null)] {

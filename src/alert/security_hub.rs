@@ -84,8 +84,7 @@ fn exposures(finding: &Value, claim: &Claim, origin: &mut Origin) -> Reading {
         return Err(Ignored::Closed { state }.into());
     }
     let candidates: Vec<Candidate> = candidates.into_iter().filter(|candidate| !is_null(candidate.id)).collect();
-    let key_expected =
-        claim.guardduty && claim.kind().is_some_and(expects_key) && key_resources(finding).next().is_none();
+    let key_expected = claim.guardduty && claim.kind().is_some_and(expects_key);
     if candidates.is_empty() && !key_expected {
         return Err(no_key(each(finding, "/Resources").filter_map(|resource| text(resource, "/Type"))).into());
     }
@@ -298,7 +297,10 @@ mod tests {
 
     #[test]
     fn malformed_key_is_an_error_and_no_key_is_ignored() {
-        let null = with_resources(json!([{"Type": "AwsIamAccessKey", "Id": "AWS::IAM::AccessKey:null"}]));
+        // GuardDuty's finding of a console sign-in has no key, and its other findings on users have.
+        let mut null = with_resources(json!([{"Type": "AwsIamAccessKey", "Id": "AWS::IAM::AccessKey:null"}]));
+        assert_eq!(reason_of(&null), Unreadable::Missing { field: FIELDS.key }.into());
+        null["Types"] = json!(["TTPs/UnauthorizedAccess:IAMUser-ConsoleLoginSuccess.B"]);
         assert_eq!(reason_of(&null), Ignored::NoAccessKey { what: SafeText::of("AwsIamAccessKey") }.into());
         let mut check =
             with_resources(json!([{"Type": "AwsS3Bucket", "Id": "arn:aws:s3:::photos"}, {"Type": "Other", "Id": KEY}]));

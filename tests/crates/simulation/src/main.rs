@@ -7,6 +7,9 @@ use std::time::Instant;
 use responder_simulation::incident::Incident;
 use responder_simulation::totals::Totals;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const USAGE: &str = "usage: simulate --seed N | simulate --sequences N [--from N]";
 
 fn main() -> ExitCode {
