@@ -137,7 +137,9 @@ build-ResponderFunction: artefact
 build: $(VENV)/.tools ## Build the deployable function with AWS SAM, without Docker
 	$(VENV)/bin/sam build
 
-test: fmt lint doc test-rust test-simulator test-infra test-e2e ## Run all tests
+# The suites in Python use one processor each, so two run side by side. The output of each comes when it has ended.
+test: fmt lint doc test-rust ## Run all tests
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-e2e test-infra test-simulator
 
 # The first time compiles cfn-guard and cargo-deny.
 .PHONY: audit
