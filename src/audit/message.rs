@@ -43,7 +43,7 @@ pub(super) fn message(case: &CaseFile, verdict: &Verdict<'_>) -> String {
             told.unread_before_sighting()
         ),
         Outcome::AlreadyAbsent => format!(
-            "Access key {key} is already gone: it is not on the bucket that was named, nor on any other{}{}",
+            "Nothing to delete: access key {key} is not on the bucket that was named, nor on any other{}{}",
             told.coverage(),
             told.unknown_delete()
         ),
@@ -191,7 +191,7 @@ impl Sentence<'_> {
                         0 => String::new(),
                         more => format!(" and {more} more"),
                     };
-                    format!("; not enabled: {}{more}", self.places(places))
+                    format!("; not enabled and so not read: {}{more}", self.places(places))
                 }
             };
             let excluded = match coverage.regions_excluded {

@@ -166,7 +166,7 @@ async fn disabled_opt_in_regions_are_listed() {
     assert_eq!((answer.outcome(), answer.unmapped("/search/regions_read")), ("not_lightsail_key", &json!(15)));
     let disabled = answer.unmapped("/search/regions_not_enabled").as_array().unwrap();
     assert_eq!((disabled.len(), &disabled[0]["account"]), (4, &json!(ACCOUNT)));
-    assert!(answer.message().contains("; not enabled: "), "{}", answer.message());
+    assert!(answer.message().contains("; not enabled and so not read: "), "{}", answer.message());
     let scene = scene.scripted(Script::new("GetBuckets", refusal()).every().in_region("us-east-1"));
     assert_eq!(scene.respond(&key_only()).await.outcome(), "search_incomplete");
 }

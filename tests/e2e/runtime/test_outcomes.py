@@ -115,7 +115,7 @@ def test_already_absent(lightsail, start):
         start(),
         BY_HAND,
         "already_absent",
-        f"Access key {KEY} is already gone: it is not on the bucket that was named, nor on any other",
+        f"Nothing to delete: access key {KEY} is not on the bucket that was named, nor on any other",
         f"of account {harness.ACCOUNT} (19 Regions and 1 bucket read)",
     )
     assert record["unmapped"]["search"]["unread"] == []
