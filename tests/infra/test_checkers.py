@@ -43,6 +43,7 @@ DEPLOYMENTS = {
             "ChatNotifications": "on",
             "SecurityHubNotes": "on",
             "Tracing": "on",
+            "ReservedConcurrency": "10",
             "KmsKeyArn": KEY,
         },
     ),
@@ -86,6 +87,11 @@ ARGUED_BY_CHECKOV = {
         "Neither EventBridge nor CloudWatch can publish to a topic under AWS's own key for SNS, so without KmsKeyArn there is"
         " none. What it sends leaves by e-mail anyway, and names no secret.",
         {"default": ["NotificationTopic"]},
+    ),
+    "CKV_AWS_115": (
+        "Without ReservedConcurrency none is reserved: an account with the smallest quota could not deploy with a number."
+        " docs/security.md says what a flood takes then.",
+        {"default": ["ResponderFunction"]},
     ),
     "CKV_AWS_116": (
         "What fails goes to FailureQueue as the on-failure destination, which also says why; the check knows only the older"
