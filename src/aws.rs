@@ -156,13 +156,16 @@ macro_rules! client_config {
 }
 use client_config;
 
-/// Sends a request of any SDK as a [`Call`]. A macro, because each SDK has request types of its own.
+/// Sends a request of any SDK as a [`Call`]. A macro, because each SDK has request types of its own. The future of an SDK
+/// is large, and each future that it is moved into would be, too: it is boxed.
 macro_rules! send {
     ($call:expr, $request:expr) => {
-        $call.complete($request.customize().interceptor($call.transmission.clone()).send())
+        $call.complete(Box::pin($request.customize().interceptor($call.transmission.clone()).send()))
     };
     ($call:expr, $request:expr, $config:expr) => {
-        $call.complete($request.customize().config_override($config).interceptor($call.transmission.clone()).send())
+        $call.complete(Box::pin(
+            $request.customize().config_override($config).interceptor($call.transmission.clone()).send(),
+        ))
     };
 }
 use send;

@@ -2,13 +2,15 @@
 //!
 //! A read serves the keys whose search begins later, too: a key cannot move, so a bucket that did not have it then does
 //! not have it now. Invariants: a hung Region delays itself only, what could not be read has its failure in a
-//! [`Part`], and a sighting is known at once.
+//! [`Part`], and a sighting is known at once. Futures of SDK calls are large, so they are boxed: only those in flight
+//! take memory.
 
 use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::{join_all, ready};
 use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::watch;
@@ -59,6 +61,13 @@ pub(super) struct Part {
     pub(super) refusal: Option<Refusal>,
     /// Failures: of a bucket's keys, or of the list of buckets.
     pub(super) unread: Vec<(Option<Bucket>, Failure)>,
+}
+
+impl Part {
+    /// Returns whether something could not be read for a reason that may be gone.
+    fn may_be_readable_now(&self) -> bool {
+        self.unread.iter().any(|(_, failure)| failure.retryable)
+    }
 }
 
 /// A Region's refusal of the credentials.
@@ -161,7 +170,7 @@ impl<'a> Sweep<'a> {
         session: &SessionName,
     ) -> impl Future<Output = Result<Vec<Region>, Failure>> + use<'a> {
         let (entered, adviser, deadline) = (self.enter(account, session), adviser.clone(), self.deadline);
-        let list = async move || entered.await?.lightsail.in_region(&adviser, deadline).get_regions().await;
+        let list = async move || entered.await?.lightsail.in_region(&adviser, deadline).get_regions().boxed().await;
         self.memo().lists.entry(account.id().cloned()).or_default().get_or_start(list)
     }
 
@@ -185,7 +194,7 @@ impl<'a> Sweep<'a> {
         let (entrance, session, sts, deadline) =
             (account.clone(), session.clone(), Arc::clone(&self.sts), self.deadline);
         let enter = async move || {
-            let entering = entrance.enter(&session, deadline);
+            let entering = entrance.enter(&session, deadline).boxed();
             match &entrance {
                 Entrance::Entered(_) => entering.await,
                 Entrance::Member(_) => sts.call(Pass::First, deadline, "AssumeRole", entering).await,
@@ -209,6 +218,9 @@ impl<'a> Sweep<'a> {
         let (sightings, region) = (Arc::clone(&self.sightings), region.clone());
         let (own, deadline, pause) = (self.own.clone(), self.deadline, self.pause);
         let read = async move |part: Arc<Mutex<Part>>| {
+            if pass == Pass::Second && !locked(&part).may_be_readable_now() {
+                return;
+            }
             let Ok(account) = entered.await else { return };
             let lightsail = account.lightsail.in_region_for_search(&region, deadline);
             let asks_twice = may_be_disabled(&region) && region != own;
@@ -327,7 +339,7 @@ impl Reader {
     fn buckets(&self) -> impl Stream<Item = Result<Bucket, Failure>> {
         let pages = stream::unfold(Some(None::<String>), move |page| async move {
             let token = page?;
-            let page = self.lightsail.buckets(token.as_deref());
+            let page = self.lightsail.buckets(token.as_deref()).boxed();
             let (buckets, next) = match self.lane.call(self.pass, self.deadline, "GetBuckets", page).await {
                 Ok(Page { buckets, next }) => (buckets, next),
                 Err(failure) => (vec![Err(failure)], None),
@@ -339,7 +351,7 @@ impl Reader {
 
     /// Reads the keys of a bucket, and notes the wanted ones.
     async fn look(&self, bucket: &Bucket) -> Result<(), Failure> {
-        let keys = self.lightsail.get_bucket_access_keys(&bucket.name);
+        let keys = self.lightsail.get_bucket_access_keys(&bucket.name).boxed();
         let keys = self.lane.call(self.pass, self.deadline, "GetBucketAccessKeys", keys).await?;
         for key in keys.into_iter().filter(|key| self.sightings.wanted.contains(&key.id)) {
             let (account, region, bucket) = (self.account.clone(), self.region.clone(), bucket.clone());

@@ -4,6 +4,7 @@ None of these counts depends on how busy the machine is.
 """
 
 import re
+import statistics
 
 import pytest
 from bench import ARTEFACT, BOTO3, FLOOR, MARKS, NAIVE
@@ -12,14 +13,23 @@ from stand import ROOT, instructions, system_calls
 # From exec to the posted answer, with valgrind 3.19 and glibc 2.36 (Debian 12). Twenty runs beside two busy loops were within
 # 0.21 % of each other: the keys of TLS and the order of hashed things are random. A smaller count fails too, so that it is
 # written down here.
-INSTRUCTIONS = 9_803_000
+INSTRUCTIONS = 9_834_000
 MARGIN = 0.02
 
+# Starts whose median of memory is taken: it depends on how many of a search's handshakes happen at the same time.
+STARTS = 9
+
+
 @pytest.fixture(scope="module")
-def start(artefact, stand):
-    (seen,) = stand.run([artefact], 1)[artefact.name]
-    assert seen["outcomes"] == ["revoked"]
+def starts(artefact, stand):
+    seen = stand.run([artefact], STARTS)[artefact.name]
+    assert [one["outcomes"] for one in seen] == [["revoked"]] * STARTS
     return seen
+
+
+@pytest.fixture(scope="module")
+def start(starts):
+    return starts[0]
 
 
 def test_one_tls_handshake_and_no_api_request_come_before_the_delete_of_a_named_bucket(start):
@@ -42,8 +52,11 @@ def test_cold_invocation_instructions(artefact, stand, valgrind, capsys):
     assert counted == pytest.approx(INSTRUCTIONS, rel=MARGIN)
 
 
-def test_an_invocation_needs_at_most_9_megabytes_of_memory(start):
-    assert 1_000 < start["at_end"]["peak_kb"] <= 9_000
+def test_an_invocation_needs_at_most_9_megabytes_of_memory(starts, capsys):
+    peaks = sorted(start["at_end"]["peak_kb"] for start in starts)
+    with capsys.disabled():
+        print(f"\npeak memory {peaks} kB")
+    assert 1_000 < statistics.median(peaks) <= 9_000
 
 
 def test_the_readme_quotes_the_figures_of_the_last_bench():
