@@ -20,7 +20,7 @@ pub struct Invocation {
     pub function: String,
     /// ID of the SQS message, for an item of a batch.
     pub message_id: Option<String>,
-    /// How often SQS has delivered that message, this time included. None if SQS does not say it.
+    /// Number of deliveries of that message by SQS, this one included. None if SQS does not say it.
     pub receive_count: Option<u32>,
     /// Start, by the monotonic clock.
     pub started: Instant,

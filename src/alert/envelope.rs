@@ -29,7 +29,7 @@ pub enum Delivery {
 pub struct Item {
     /// The `messageId`. Without it, only the whole batch can be refused.
     pub id: Option<String>,
-    /// How often SQS has delivered the item, this time included (SQS API reference, `ApproximateReceiveCount`).
+    /// Number of deliveries by SQS so far, this one included (SQS API reference, `ApproximateReceiveCount`).
     pub receive_count: Option<u32>,
     /// Messages in the body, at least one.
     pub messages: Vec<Message>,

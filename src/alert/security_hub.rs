@@ -51,8 +51,8 @@ pub(super) fn read(detail: &Value) -> Vec<Alert> {
     alerts
 }
 
-/// Makes an error of a finding without an exposed key that a person sent, so that the person is told. A sample and a
-/// temporary key need no decision.
+/// Turns an ignored finding of a custom action into an error, so that the person who sent it gets a notice. A sample and
+/// a temporary key need no decision.
 fn contradict(alert: &mut Alert) {
     if let Err(Unactionable::Ignored(ignored)) = &alert.exposures
         && !matches!(ignored, Ignored::Sample | Ignored::Temporary(_))

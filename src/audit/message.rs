@@ -221,7 +221,7 @@ impl Sentence<'_> {
         }
     }
 
-    /// What the search that saw the key could not read: a gap that the next search would meet.
+    /// Names what the search could not read before it saw the key: the next search would miss a key there.
     fn unread_before_sighting(&self) -> String {
         match self.unread() {
             unread if unread.is_empty() => String::new(),

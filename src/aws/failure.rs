@@ -190,8 +190,8 @@ impl Failure {
     /// Returns whether `other` is a failure of the same call for the same reason. A call that was sent is not like one
     /// that was not.
     pub fn is_like(&self, other: &Self) -> bool {
-        let reason = |failure: &Self| (failure.operation, failure.kind, failure.code.clone(), failure.was_sent());
-        reason(self) == reason(other)
+        (self.operation, self.kind, &self.code, self.was_sent())
+            == (other.operation, other.kind, &other.code, other.was_sent())
     }
 
     /// Returns whether a request was sent.

@@ -6,7 +6,7 @@ use aws_credential_types::Credentials;
 use aws_sdk_sts::{Client, Config};
 use chrono::{DateTime, Utc};
 
-use super::{Call, Failure, Settings, Transmission, client_config, send};
+use super::{Call, Failure, Settings, client_config, send};
 use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::names::AccountId;
@@ -53,7 +53,7 @@ impl Sts {
 
     /// Failure of a caller that reached its deadline while another one was assuming the role.
     pub fn deadline_exceeded() -> Failure {
-        Failure::deadline_exceeded(OPERATION, &Transmission::default())
+        Failure::not_in_time(OPERATION)
     }
 
     /// Calls `AssumeRole`. Returns the credentials and when they expire.
